@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The model as a graph: an index over the document's message tree. The document stays the truth; the graph adds ids,
+ * producers, consumers, an order, resolved operators with parsed attributes, and decoded constants. */
+#ifndef GRAPH_GRAPH_H
+#define GRAPH_GRAPH_H
+
+#include <onnx.pb-c.h>
+
+#include "graph/op.h"
+
+struct document;
+
+#define GRAPH_NONE (-1)
+
+enum value_kind { VALUE_INPUT, VALUE_CONSTANT, VALUE_NODE, VALUE_OUTER };
+
+struct use { int node, input; };
+
+/* Declared type of a value: what the file says, before anything is inferred. */
+struct value_type {
+	enum dtype type;                 /* DT_UNDEFINED: not declared */
+	int rank;                        /* -1: not declared */
+	int64_t dims[TENSOR_MAX_RANK];   /* -1: symbolic or unknown */
+	const char *symbol[TENSOR_MAX_RANK]; /* dim_param, NULL where none */
+};
+
+struct value {
+	const char *name;        /* owned by the document */
+	enum value_kind kind;    /* CONSTANT: initializer (dense or sparse) or the output of a Constant node */
+	struct value_type declared;
+	int producer, output;    /* node and its output position; GRAPH_NONE for inputs and initializers */
+	struct use *uses;        /* every consumer in this graph, ordered by node */
+	int n_uses;
+	int n_outer_uses;        /* consumers inside nested subgraphs */
+	bool is_output;          /* named in graph.output */
+	bool overridable;        /* an initializer that is also a graph input: a caller may replace it */
+	struct tensor constant;  /* VALUE_CONSTANT: the decoded payload, owned by the graph; passes may edit it */
+	Onnx__TensorProto *tensor_proto;       /* where the payload lives in the document; NULL for sparse */
+	Onnx__SparseTensorProto *sparse_proto; /* the same for sparse initializers */
+};
+
+struct node {
+	Onnx__NodeProto *proto;
+	const struct op *op;
+	void *attr;          /* made by op->parse, in the graph's arena */
+	const char *name;    /* the node's name, or "#12 (Conv)": for messages and reports */
+	int64_t opset;       /* version of its domain that the model imports */
+	int *in, *out;       /* value ids; GRAPH_NONE where absent */
+	int n_in, n_out;
+	bool constant;       /* a Constant node: its output is VALUE_CONSTANT and it never runs */
+};
+
+struct graph {
+	struct document *doc;      /* not owned */
+	Onnx__GraphProto *proto;
+	struct graph *outer;       /* the graph around a subgraph; NULL at the top */
+	struct value *values;
+	int n_values;
+	struct node *nodes;        /* in a topological order: stable, the file's own order where that is one */
+	int n_nodes;
+	int *inputs, n_inputs;     /* value ids of graph.input without initializers, in file order */
+	int *outputs, n_outputs;   /* value ids of graph.output, in file order */
+	struct arena arena;
+	struct name_index *names;  /* value id by name */
+};
+
+/* Builds the graph of a checked document. Resolves every operator first: all unsupported operators, types and opsets
+ * are listed in one TAMIS_E_UNSUPPORTED. A cycle, a dangling name or a duplicate output is TAMIS_E_INVALID. Constants
+ * are decoded (external data are read here). The document must outlive the graph. O(nodes + edges + payload bytes),
+ * no recursion on depth. */
+enum tamis_status graph_build(struct document *doc, const struct op_table *ops, struct graph **out,
+                              struct tamis_error *err);
+void graph_free(struct graph *g); /* NULL is fine */
+
+/* Value id by name; GRAPH_NONE when there is none. O(1). */
+int graph_find(const struct graph *g, const char *name);
+
+/* The structure's promises (ids in range, uses match inputs, order topological, names unique). TAMIS_E_INTERNAL names
+ * the first that is broken. Run between passes in debug builds. O(nodes + edges). */
+enum tamis_status graph_verify(const struct graph *g, struct tamis_error *err);
+
+/* Runs shape and then run of one node on tensors that all have data; allocates the outputs' data (tensor_free each).
+ * For constant folding and tests; the executor has its own driver. Half types are handled. */
+enum tamis_status graph_eval_node(const struct node *n, const struct tensor *const *in, struct tensor *out,
+                                  struct tamis_error *err);
+
+#endif

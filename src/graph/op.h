@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an operator is: one row of a sorted table, a few functions. The rows live in src/ops; the graph and the
+ * executor see only this interface. Four steps that never mix: parse -> shape -> run -> reverse. */
+#ifndef GRAPH_OP_H
+#define GRAPH_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/tensor.h"
+
+struct node;
+struct linear_op;
+
+/* Scratch memory of one worker: bump allocation, uninitialised, 64-byte aligned, valid until the node has run. */
+struct scratch {
+	struct scratch_block *blocks;
+	size_t used;
+};
+void *scratch_alloc(struct scratch *s, size_t n, size_t size); /* NULL when out of memory or n * size overflows */
+void scratch_reset(struct scratch *s);                         /* everything free again, memory kept for reuse */
+void scratch_free(struct scratch *s);
+
+/* One execution of one node. Optional inputs that are absent are NULL, as are outputs nobody wants. */
+struct op_call {
+	const struct node *node; /* node->attr is what parse made */
+	int n_in, n_out;         /* as written in the node, absent ones included */
+	const struct tensor *const *in;
+	struct tensor *const *out;
+	struct scratch *scratch; /* run and reverse only */
+	bool unknown;            /* set by op_needs when a shape depends on data that is not there yet */
+	struct tamis_error *err;
+};
+
+/* For shape functions of data-dependent operators: true when input i has its data. Otherwise marks the call as
+ * unknown and returns false; the function then returns TAMIS_OK at once and is called again when data exist.
+ * Constants, and values computed from constants and shapes alone, have data at planning time. */
+bool op_needs(struct op_call *c, int i);
+
+/* Input i, or NULL when it is absent or beyond the node's inputs. */
+const struct tensor *op_in(const struct op_call *c, int i);
+
+/* tensor_shape on output i; fine when the output is not wanted. */
+enum tamis_status op_set_out(struct op_call *c, int i, enum dtype type, int rank, const int64_t *dims);
+enum tamis_status op_set_like(struct op_call *c, int i, enum dtype type, const struct tensor *shape_of);
+
+/* Gradients of one node. in/out of `call` hold the forward data. gout[i] NULL = zero gradient. gin[i] NULL = not
+ * wanted; otherwise the function ADDS into it. Gradients are FLOAT or DOUBLE, as the values they belong to. */
+struct op_grad {
+	struct op_call *call;
+	const struct tensor *const *gout;
+	struct tensor *const *gin;
+};
+
+enum op_flag {
+	OP_VIEW = 1,         /* output 0 is input 0's bytes under another shape: no run, no reverse */
+	OP_ANY_BITS = 2,     /* moves elements without looking at them: every type, half types included, as they are */
+	OP_INPLACE = 4,      /* run works when out[0]->data == in[0]->data (same type and count) */
+	OP_RANDOM = 8,       /* not a function of its inputs: never folded */
+	OP_SHAPE_ONLY = 16   /* run and shape never read the data of input 0, only its shape (Shape, Size) */
+};
+/* Without OP_ANY_BITS, float16 and bfloat16 inputs reach run and reverse as FLOAT and results are rounded back by
+ * the executor: no operator handles half types itself. */
+
+/* How the channels of input 0 pass to output 0 (SAFETY of removal; finer rules belong to each row's family). */
+enum channel_rule {
+	CHANNEL_BARRIER = 0, /* nothing is known: channels are left alone */
+	CHANNEL_SAME,        /* elementwise in one data input, or pooling over space: axis 1 in, axis 1 out, f applied per channel */
+	CHANNEL_NORM,        /* as SAME, with per-channel parameters in the other inputs (BatchNormalization, PRelu) */
+	CHANNEL_BINARY,      /* broadcasting elementwise with two data inputs (Add, Mul, ...) */
+	CHANNEL_FLATTEN,     /* Flatten, Reshape, Squeeze...: channel c becomes a block of features */
+	CHANNEL_CONCAT,      /* concatenation along some axis */
+	CHANNEL_LINEAR       /* Conv, ConvTranspose, Gemm, MatMul: makes new channels, reads old ones */
+};
+
+struct op_parse {
+	const struct node *node; /* proto, opset version; attributes are read with the helpers of graph/attr.h */
+	struct arena *arena;     /* owns what parse makes; lives as long as the graph */
+	struct tamis_error *err;
+};
+
+struct op {
+	const char *domain, *name;              /* "" is the default domain */
+	int16_t since, until;                   /* opset versions of the domain, inclusive; until OP_LATEST = open end */
+	int16_t min_in, max_in, min_out, max_out; /* max -1 = variadic */
+	uint16_t flags;                         /* enum op_flag */
+	uint8_t channels;                       /* enum channel_rule */
+	enum tamis_status (*parse)(struct op_parse *p, void **attr); /* NULL: no attributes */
+	enum tamis_status (*shape)(struct op_call *c);               /* sets type and dims of every wanted output */
+	enum tamis_status (*run)(struct op_call *c);                 /* fills every wanted output */
+	enum tamis_status (*reverse)(struct op_grad *g);             /* NULL: no gradient passes */
+	const struct linear_op *linear;         /* weights that make connections; NULL for all others */
+};
+#define OP_LATEST INT16_MAX
+
+/* The table: rows sorted by domain, name, since; ranges of one name do not overlap. */
+struct op_table {
+	const struct op *rows;
+	int count;
+};
+
+/* The row that serves `name` of `domain` ("" and "ai.onnx" are the same) at opset `version`; NULL if none. O(log n). */
+const struct op *op_find(const struct op_table *t, const char *domain, const char *name, int64_t version);
+/* Whether any version of the operator is in the table (for messages). */
+bool op_known(const struct op_table *t, const char *domain, const char *name);
+
+#endif
