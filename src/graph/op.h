@@ -95,13 +95,14 @@ struct op {
 };
 #define OP_LATEST INT16_MAX
 
-/* The table: rows sorted by domain, name, since; ranges of one name do not overlap. */
+/* The table: one list of rows a family, each sorted by name and since and ended by a row whose name is NULL. The
+ * ranges of one operator do not overlap, and one operator stays in one family. */
 struct op_table {
-	const struct op *rows;
+	const struct op *const *families;
 	int count;
 };
 
-/* The row that serves `name` of `domain` ("" and "ai.onnx" are the same) at opset `version`; NULL if none. O(log n). */
+/* The row that serves `name` of `domain` ("" and "ai.onnx" are the same) at opset `version`; NULL if none. O(rows). */
 const struct op *op_find(const struct op_table *t, const char *domain, const char *name, int64_t version);
 /* Whether any version of the operator is in the table (for messages). */
 bool op_known(const struct op_table *t, const char *domain, const char *name);
