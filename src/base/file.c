@@ -346,12 +346,11 @@ void file_remove_temporaries(void)
 
 static enum tamis_status output_failed(const char *path, const char *what, struct tamis_error *err)
 {
-	if (errno == ENOMEM)
-		tm_no_memory(err, what);
-	else
-		tm_fail(err, TAMIS_E_OUTPUT, "%s failed: %m", what);
+	enum tamis_status status = errno == ENOMEM ? TAMIS_E_MEMORY : TAMIS_E_OUTPUT;
+
+	tm_fail(err, status, "%s failed: %m", what);
 	tm_in_file(err, path);
-	return errno == ENOMEM ? TAMIS_E_MEMORY : TAMIS_E_OUTPUT;
+	return status;
 }
 
 static size_t directory_length(const char *path)
@@ -392,6 +391,11 @@ static int create_temporary(struct file_writer *w, const struct stat *old)
 	return fd;
 }
 
+static bool is_standard_output(const struct file_writer *w)
+{
+	return strcmp(w->path, "-") == 0;
+}
+
 static void release(struct file_writer *w)
 {
 	free(w->path);
@@ -408,7 +412,7 @@ enum tamis_status file_writer_open(struct file_writer *w, const char *path, stru
 	*w = (struct file_writer){.fd = -1, .path = tm_strdup(path)};
 	if (!w->path)
 		return tm_no_memory(err, "opening an output");
-	if (strcmp(path, "-") == 0) {
+	if (is_standard_output(w)) {
 		w->fd = STDOUT_FILENO;
 		return TAMIS_OK;
 	}
@@ -470,7 +474,7 @@ enum tamis_status file_writer_finish(struct file_writer *w, struct tamis_error *
 		return TAMIS_OK;
 	if (sync_failed(fd))
 		return output_failed(w->path, "syncing the output", err);
-	if (fd == STDOUT_FILENO && !w->temp)
+	if (is_standard_output(w))
 		return TAMIS_OK;
 	w->fd = -1; /* closed even where close reports an error */
 	if (close(fd) != 0 && errno != EINTR)
@@ -519,7 +523,7 @@ void file_writer_abort(struct file_writer *w)
 {
 	if (!w->path)
 		return;
-	if (w->fd >= 0 && w->fd != STDOUT_FILENO)
+	if (w->fd >= 0 && !is_standard_output(w))
 		close(w->fd);
 	if (w->temp) {
 		unlink(w->temp);
