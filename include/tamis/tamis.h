@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tamis: slim ONNX models by a significance test on every connection, under a gate that bounds the loss.
+ *
+ *     struct tamis_error err = {0};
+ *     struct tamis_model *model = NULL;
+ *     struct tamis_calibration *data = NULL;
+ *     struct tamis_report *report = NULL;
+ *     struct tamis_slim_options options;
+ *     tamis_slim_options_default(&options);
+ *     const char *specs[] = { "calib.npz" };
+ *     if (tamis_model_open("in.onnx", NULL, &model, &err) == TAMIS_OK
+ *         && tamis_calibration_open(model, specs, 1, NULL, &data, &err) == TAMIS_OK
+ *         && tamis_slim(model, data, &options, &report, &err) == TAMIS_OK)
+ *             tamis_model_save(model, "out.onnx", NULL, &err);
+ *
+ * No function exits, aborts or prints, and there is no global state: two models may be worked on by two threads.
+ * One object must not be used by two threads at once. Every close takes NULL. */
+#ifndef TAMIS_TAMIS_H
+#define TAMIS_TAMIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tamis/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tamis_model;       /* an ONNX model in memory */
+struct tamis_calibration; /* a source of items */
+struct tamis_report;      /* what a call found or did, as text and JSON */
+
+/* The version of the library, "0.1.0". */
+TAMIS_API const char *tamis_version(void);
+
+/* ---- Watching a call ------------------------------------------------------------------------------------------- */
+
+struct tamis_progress {
+	const char *phase; /* "score", "search", ...; valid during the call only */
+	double fraction;   /* of the whole call, 0 to 1, never decreasing */
+	double remaining;  /* estimated seconds to the end; negative while there is no estimate */
+};
+
+struct tamis_observer {
+	void *ctx;
+	/* Called from the calling thread, a few times a second at most. Non-zero cancels: TAMIS_E_CANCELLED. May be NULL. */
+	int (*progress)(void *ctx, const struct tamis_progress *p);
+	/* A warning: something the caller should know and that did not stop the call. One sentence. May be NULL. */
+	void (*warn)(void *ctx, const char *sentence);
+};
+
+/* ---- Models ---------------------------------------------------------------------------------------------------- */
+
+struct tamis_load_options {
+	uint64_t max_bytes; /* largest file read; default 2^31 - 1 (the limit of protobuf) */
+};
+TAMIS_API void tamis_load_options_default(struct tamis_load_options *o);
+
+/* Reads a model ("-" = standard input). TAMIS_E_INVALID when it is not a well-formed model by the checker's errors,
+ * TAMIS_E_MEMORY. options NULL = defaults. *out is the caller's to close. O(file size). */
+TAMIS_API enum tamis_status tamis_model_open(const char *path, const struct tamis_load_options *options,
+                                             struct tamis_model **out, struct tamis_error *err);
+/* The same from memory, which need not outlive the call. External data are looked for below `dir` (NULL: none allowed). */
+TAMIS_API enum tamis_status tamis_model_open_memory(const void *bytes, size_t size, const char *dir,
+                                                    const struct tamis_load_options *options,
+                                                    struct tamis_model **out, struct tamis_error *err);
+TAMIS_API void tamis_model_close(struct tamis_model *model);
+
+struct tamis_save_options {
+	bool external_data; /* put tensors of 1,024 bytes and more into one data file beside the model; default false */
+	bool in_place;      /* allow the output to be the file the model came from; default false */
+};
+TAMIS_API void tamis_save_options_default(struct tamis_save_options *o);
+
+/* Writes the model whole or not at all: a temporary file, synced, read back and checked, then renamed. "-" writes to
+ * standard output. TAMIS_E_OUTPUT when it cannot be written, TAMIS_E_USAGE for the input's own file without in_place. */
+TAMIS_API enum tamis_status tamis_model_save(struct tamis_model *model, const char *path,
+                                             const struct tamis_save_options *options, struct tamis_error *err);
+
+/* Every finding of the ONNX checker into a report; *errors (may be NULL) counts those of severity error. Unlike
+ * tamis_model_open this takes any file, so that all findings are listed. */
+TAMIS_API enum tamis_status tamis_check(const char *path, struct tamis_report **out, int64_t *errors,
+                                        struct tamis_error *err);
+
+/* Verifies tamis' own entries of metadata_props (written by tamis_slim) against a source model file; NULL = only that
+ * they are there and well-formed. TAMIS_E_INVALID names what does not match. */
+TAMIS_API enum tamis_status tamis_check_provenance(struct tamis_model *model, const char *source_path,
+                                                   struct tamis_error *err);
+
+/* A shape for a graph input with symbolic dimensions, as "NAME:1,3,224,224". */
+struct tamis_info_options {
+	const char *const *shapes; /* n_shapes strings; default none: a leading symbolic dimension counts as one item */
+	size_t n_shapes;
+	bool cpu;                  /* add the processor, BLAS core and kernels in use; default false */
+};
+TAMIS_API void tamis_info_options_default(struct tamis_info_options *o);
+
+/* Operators, parameters, zeros, MACs an item, bytes, and what would be slimmed. */
+TAMIS_API enum tamis_status tamis_info(struct tamis_model *model, const struct tamis_info_options *options,
+                                       struct tamis_report **out, struct tamis_error *err);
+
+/* Processor, BLAS core and kernels without a model. `cured` is set where the BLAS mistakes the processor and
+ * OPENBLAS_CORETYPE in the environment would mend it; *advice (may be NULL) then gets its value, else NULL. */
+TAMIS_API enum tamis_status tamis_cpu(struct tamis_report **out, const char **advice, struct tamis_error *err);
+
+/* The supported operators, from the table, as a report. */
+TAMIS_API enum tamis_status tamis_ops(struct tamis_report **out, struct tamis_error *err);
+
+/* ---- Calibration items ------------------------------------------------------------------------------------------ */
+
+struct tamis_calibration_options {
+	int64_t random;     /* > 0: that many random items instead of specs (marked in the report); default 0 */
+	uint64_t seed;      /* of the random items; default 1 */
+	const char *labels; /* .npy of integers, one an item; NULL (default): none */
+	/* A further source that is only held out; then every item of the main source is fitted on. Default none. */
+	const char *const *holdout;
+	size_t n_holdout;
+	struct tamis_observer observer; /* warnings while opening; default none */
+};
+TAMIS_API void tamis_calibration_options_default(struct tamis_calibration_options *o);
+
+/* Opens items for a model. Each spec is a .npz, a directory of .npz or .npy, a directory in the ONNX layout
+ * (test_data_set_N/input_M.pb), NAME:file.npy, a single .npy, or a Polygraphy .json. Names, types and shapes are
+ * checked against the model's inputs: TAMIS_E_INVALID says what was expected and what came. */
+TAMIS_API enum tamis_status tamis_calibration_open(struct tamis_model *model, const char *const *specs, size_t n_specs,
+                                                   const struct tamis_calibration_options *options,
+                                                   struct tamis_calibration **out, struct tamis_error *err);
+
+/* One tensor of a feed. `type` is the number of TensorProto.DataType; `data` row-major, the callback's to keep valid
+ * until its next call. */
+struct tamis_feed_tensor {
+	const char *name;
+	int type, rank;
+	const int64_t *dims;
+	const void *data;
+};
+
+/* Items from the caller, shaped as onnxruntime's CalibrationDataReader: one feed a call, or the end, or a rewind. */
+struct tamis_reader {
+	void *ctx;
+	/* Sets *tensors and *n (0 = the end). A non-zero return cancels. */
+	int (*next)(void *ctx, const struct tamis_feed_tensor **tensors, size_t *n);
+	int (*rewind)(void *ctx);
+};
+TAMIS_API enum tamis_status tamis_calibration_from_reader(struct tamis_model *model, const struct tamis_reader *reader,
+                                                          struct tamis_calibration **out, struct tamis_error *err);
+TAMIS_API void tamis_calibration_close(struct tamis_calibration *c);
+
+/* ---- Slimming --------------------------------------------------------------------------------------------------- */
+
+enum tamis_granularity { TAMIS_WEIGHT = 1, TAMIS_CHANNEL = 2, TAMIS_BOTH = 3 };
+enum tamis_storage { TAMIS_STORAGE_AUTO, TAMIS_STORAGE_DENSE, TAMIS_STORAGE_SPARSE };
+
+struct tamis_slim_options {
+	const char *criterion;   /* pii (default), fisher, wanda, magnitude, random */
+	double alpha;            /* false discovery rate of the significance pass, 0 to 1; default 0.05 */
+	double tolerance;        /* greatest expected accuracy loss (or relative squared error), 0 to 1; default 0.01 */
+	double max_disagree;     /* greatest share of items whose class changes, 0 to 1; default -1: not gated */
+	double confidence;       /* of the gate's bound, below 1; default 0.95 */
+	double keep;             /* share of connections to keep, (0, 1]; default -1: the gate decides */
+	uint64_t target_bytes;   /* deepest cut needed to reach this file size; default 0: none */
+	double target_size;      /* the same as a share of the input's size; default -1: none */
+	double holdout_share;    /* share of items held out for the gate, (0, 1); default 0.2 */
+	enum tamis_granularity granularity; /* default TAMIS_BOTH */
+	enum tamis_storage storage;         /* default TAMIS_STORAGE_AUTO: the smaller by measured bytes */
+	const char *only, *skip; /* POSIX extended regular expressions on node and initializer names; default NULL */
+	bool mutable_initializers; /* slim initializers that are graph inputs too; default false */
+	bool provenance;         /* add tamis.* entries to metadata_props; default true */
+	bool dry_run;            /* report what would be done, leave the model as it is; default false */
+	const char *dump;        /* name of a pass after which its state is written to dump_file; default NULL */
+	const char *dump_file;   /* default NULL: standard error is not touched, nothing is dumped */
+	uint64_t seed;           /* of the split, the features and the probes; default 1 */
+	int threads;             /* workers; 0 = every processor this process may use; default 0 */
+	int chunk;               /* items a chunk: fixes the bytes of the result; default 0 = chosen from the model alone */
+	uint64_t max_memory;     /* bytes the call may plan for; default 0 = no limit */
+	struct tamis_observer observer; /* default none */
+};
+TAMIS_API void tamis_slim_options_default(struct tamis_slim_options *o);
+
+/* Slims the model in memory. TAMIS_OK: the model is slimmer and has passed the gate on held-out items.
+ * TAMIS_E_GATE: no cut passed, the model is as it was. On every other failure the model is as it was too. *out (may be
+ * NULL) gets the report on success and on TAMIS_E_GATE. */
+TAMIS_API enum tamis_status tamis_slim(struct tamis_model *model, struct tamis_calibration *data,
+                                       const struct tamis_slim_options *options, struct tamis_report **out,
+                                       struct tamis_error *err);
+
+/* ---- Running and comparing --------------------------------------------------------------------------------------- */
+
+struct tamis_run_options {
+	int threads;          /* as above; default 0 */
+	int64_t items;        /* first items only; default 0 = all */
+	struct tamis_observer observer;
+};
+TAMIS_API void tamis_run_options_default(struct tamis_run_options *o);
+
+/* Runs the model over the items and writes an .npz with one member per graph output, items stacked on the first axis
+ * (the output as it is for one feed in the ONNX layout; NAME/N for several). */
+TAMIS_API enum tamis_status tamis_run(struct tamis_model *model, struct tamis_calibration *data, const char *npz_path,
+                                      const struct tamis_run_options *options, struct tamis_error *err);
+
+/* Agreement of two models on the same items (graph inputs must match): share of equal classes with an exact interval,
+ * output differences, and with labels the paired accuracies and McNemar's test. */
+TAMIS_API enum tamis_status tamis_compare(struct tamis_model *a, struct tamis_model *b, struct tamis_calibration *data,
+                                          const struct tamis_run_options *options, struct tamis_report **out,
+                                          struct tamis_error *err);
+
+/* ---- Reports ----------------------------------------------------------------------------------------------------- */
+
+/* For a person: a table of at most 100 columns. *text is malloc'ed, NUL-terminated, the caller's to free(). */
+TAMIS_API enum tamis_status tamis_report_text(const struct tamis_report *r, char **text, struct tamis_error *err);
+/* For a script: one JSON object whose "schema" member names its version ("tamis.slim/1"). As above. */
+TAMIS_API enum tamis_status tamis_report_json(const struct tamis_report *r, char **json, struct tamis_error *err);
+/* Writes bytes to a path atomically ("-" = standard output). For reports. */
+TAMIS_API enum tamis_status tamis_write_file(const char *path, const void *data, size_t size, struct tamis_error *err);
+TAMIS_API void tamis_report_free(struct tamis_report *r);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
