@@ -350,7 +350,7 @@ def main():
             return
     runtime = choose_runtime(options.runtime if options.evaluate else 'torch')
     if runtime is None:
-        sys.exit(f'{options.runtime or "torch"} cannot be imported; torch comes with apt-get install python3-torch')
+        sys.exit(f'{options.runtime or "torch"} is not installed (torch: apt-get install python3-torch)')
     if not options.evaluate:
         train_all(options)
     print_table(options.out, runtime)
