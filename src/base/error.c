@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the well-formed UTF-8 sequence at s (Unicode 15, table 3-7), 0 where there is none. Stops at a NUL. */
+/* Length of the well-formed UTF-8 sequence at s (Unicode 15, table 3-7), 0 where there is none. Stops at a
+ * NUL. */
 static size_t utf8_length(const unsigned char *s)
 {
 	unsigned char low = 0x80, high = 0xbf;
@@ -42,7 +43,7 @@ static int is_control(const unsigned char *s, size_t len)
 	return (len == 1 && (s[0] < 0x20 || s[0] == 0x7f)) || (len == 2 && s[0] == 0xc2 && s[1] < 0xa0);
 }
 
-/* Copies what may be shown, whole characters only; each offending byte or control character becomes one '?'. */
+/* Copies what may be shown, whole characters only; each bad byte or control character becomes one '?'. */
 static void copy_printable(char *out, size_t size, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;

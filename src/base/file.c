@@ -35,7 +35,8 @@ static enum tamis_status need_regular(int fd, struct stat *st, struct tamis_erro
 	return TAMIS_OK;
 }
 
-/* Up to `size` bytes, fewer only at the end of the file; -1 with errno. offset < 0 reads on where the file stands. */
+/* Up to `size` bytes, fewer only at the end of the file; -1 with errno. offset < 0 reads on where the file
+ * stands. */
 static ssize_t read_fully(int fd, uint8_t *buf, size_t size, off_t offset)
 {
 	size_t got = 0;
@@ -82,7 +83,8 @@ static enum tamis_status read_to_end(int fd, size_t hint, size_t max_bytes, uint
 	} while (used == cap && used <= max_bytes);
 	if (used > max_bytes) {
 		free(buf);
-		return tm_fail(err, TAMIS_E_INVALID, "the file is longer than the %zu bytes that are accepted", max_bytes);
+		return tm_fail(err, TAMIS_E_INVALID, "the file is longer than the %zu bytes that are accepted",
+		               max_bytes);
 	}
 	*data = buf;
 	*size = used;
@@ -108,7 +110,8 @@ static enum tamis_status read_regular(const char *path, size_t max_bytes, uint8_
 	return status;
 }
 
-enum tamis_status file_read(const char *path, size_t max_bytes, uint8_t **data, size_t *size, struct tamis_error *err)
+enum tamis_status file_read(const char *path, size_t max_bytes, uint8_t **data, size_t *size,
+                            struct tamis_error *err)
 {
 	enum tamis_status status;
 
@@ -135,8 +138,8 @@ enum tamis_status file_pread_exact(int fd, void *buf, size_t size, uint64_t offs
 	if (n < 0)
 		return tm_fail(err, TAMIS_E_INVALID, "the file cannot be read: %m");
 	if ((size_t)n < size)
-		return tm_fail(err, TAMIS_E_INVALID, "the file ends %zu bytes into the %zu expected at offset %llu", (size_t)n,
-		               size, (unsigned long long)offset);
+		return tm_fail(err, TAMIS_E_INVALID, "the file ends %zu bytes into the %zu expected at offset %llu",
+		               (size_t)n, size, (unsigned long long)offset);
 	return TAMIS_OK;
 }
 
@@ -173,7 +176,7 @@ static int walk_beneath(int dir, const char *location)
 		} else {
 			memcpy(part, location, len);
 			part[len] = '\0';
-			next = openat(at, part, *rest || len == 0 ? O_PATH | O_NOFOLLOW | O_CLOEXEC : READ_FLAGS | O_NOFOLLOW);
+			next = openat(at, part, O_NOFOLLOW | (*rest ? O_PATH | O_CLOEXEC : READ_FLAGS));
 		}
 		if (next >= 0 && *rest && fstat(next, &st) == 0 && S_ISLNK(st.st_mode)) {
 			close(next);
@@ -191,7 +194,7 @@ static int walk_beneath(int dir, const char *location)
 	return -1;
 }
 
-/* The kernel resolves the path in one step, following links only below `dir`; EXDEV when one leads outside. */
+/* The kernel resolves the path in one step, following links only below `dir`; EXDEV when one leads out. */
 static int resolve_beneath(int dir, const char *location, uint64_t resolve)
 {
 	struct open_how how = {.flags = READ_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve};
@@ -254,8 +257,8 @@ static int open_linked(const char *model_dir, const char *real_dir, const char *
 	return fd;
 }
 
-static enum tamis_status open_location(const char *model_dir, const char *real_dir, const char *location, int *fd,
-                                       struct tamis_error *err)
+static enum tamis_status open_location(const char *model_dir, const char *real_dir, const char *location,
+                                       int *fd, struct tamis_error *err)
 {
 	int dir = open_directory(model_dir);
 	bool linked;
@@ -270,13 +273,13 @@ static enum tamis_status open_location(const char *model_dir, const char *real_d
 	if (linked)
 		*fd = open_linked(model_dir, real_dir, location);
 	if (*fd < 0)
-		return tm_fail(err, TAMIS_E_INVALID, "the external data is a link that leads out of the directory of the model "
-		               "or to nothing");
+		return tm_fail(err, TAMIS_E_INVALID, "the external data is a link that leads to nothing or out of "
+		               "the directory of the model");
 	return TAMIS_OK;
 }
 
-enum tamis_status file_open_beneath(const char *model_dir, const char *real_dir, const char *location, int *fd,
-                                    struct tamis_error *err)
+enum tamis_status file_open_beneath(const char *model_dir, const char *real_dir, const char *location,
+                                    int *fd, struct tamis_error *err)
 {
 	const char *fault = location_fault(location);
 	enum tamis_status status;
@@ -284,8 +287,8 @@ enum tamis_status file_open_beneath(const char *model_dir, const char *real_dir,
 
 	*fd = -1;
 	if (fault) {
-		tm_fail(err, TAMIS_E_INVALID, "the location of external data must be a path below the directory of the model; "
-		        "this one %s", fault);
+		tm_fail(err, TAMIS_E_INVALID, "the location of external data must be a path below the directory of "
+		        "the model; this one %s", fault);
 		tm_in_file(err, location);
 		return TAMIS_E_INVALID;
 	}
@@ -303,8 +306,8 @@ enum tamis_status file_open_beneath(const char *model_dir, const char *real_dir,
 
 /* ---- replacing ---- */
 
-/* Names of the temporaries now on disk, kept where a signal handler may read them: the one thing in the library
- * that belongs to the process. A slot is filled before its state says so and emptied after. */
+/* Names of the temporaries now on disk, kept where a signal handler may read them: the one thing in the
+ * library that belongs to the process. A slot is filled before its state says so and emptied after. */
 enum { SLOTS = 64, SLOT_FREE = 0, SLOT_BUSY, SLOT_LIVE };
 static struct {
 	_Atomic int state;
@@ -360,7 +363,7 @@ static size_t directory_length(const char *path)
 	return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
-/* A name that no other writer takes. The old file's permissions are kept; a new one gets those of the umask. */
+/* A name that no other writer takes. An old file's permissions are kept; a new one gets the umask's. */
 static int create_temporary(struct file_writer *w, const struct stat *old)
 {
 	size_t dir = directory_length(w->path), size = dir + 32;
@@ -432,7 +435,8 @@ enum tamis_status file_writer_open(struct file_writer *w, const char *path, stru
 	return TAMIS_OK;
 }
 
-enum tamis_status file_writer_write(struct file_writer *w, const void *data, size_t size, struct tamis_error *err)
+enum tamis_status file_writer_write(struct file_writer *w, const void *data, size_t size,
+                                    struct tamis_error *err)
 {
 	const char *p = data;
 

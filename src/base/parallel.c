@@ -13,8 +13,8 @@
 
 enum { MAX_WORKERS = 1024 };
 
-/* One loop. `next` hands out the indices in rising order, so when index i has failed every lower one was handed out
- * before it and is still run to its end: the lowest failure does not depend on timing. */
+/* One loop. `next` hands out the indices in rising order, so when index i has failed every lower one was handed
+ * out before it and is still run to its end: the lowest failure does not depend on timing. */
 struct loop {
 	pool_body body;
 	void *ctx;
@@ -136,7 +136,7 @@ enum tamis_status pool_create(int workers, struct pool **out, struct tamis_error
 
 	*out = NULL;
 	if (workers < 0)
-		return tm_fail(err, TAMIS_E_USAGE, "the number of threads must not be negative, and %d came", workers);
+		return tm_fail(err, TAMIS_E_USAGE, "the number of threads must not be negative; %d came", workers);
 	if (workers == 0)
 		workers = usable_processors();
 	if (workers > MAX_WORKERS)

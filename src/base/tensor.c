@@ -24,19 +24,21 @@ static bool bytes_of(enum dtype type, int64_t n, int64_t *bytes)
 	return true;
 }
 
-enum tamis_status tensor_shape(struct tensor *t, enum dtype type, int rank, const int64_t *dims, struct tamis_error *err)
+enum tamis_status tensor_shape(struct tensor *t, enum dtype type, int rank, const int64_t *dims,
+                               struct tamis_error *err)
 {
 	int64_t count, bytes;
 
 	if (rank > TENSOR_MAX_RANK)
-		return tm_fail(err, TAMIS_E_UNSUPPORTED, "a tensor has rank %d; at most %d is supported", rank, TENSOR_MAX_RANK);
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "a tensor has rank %d; at most %d is supported", rank,
+		               TENSOR_MAX_RANK);
 	for (int i = 0; i < rank; i++)
 		if (dims[i] < 0)
-			return tm_fail(err, TAMIS_E_INVALID, "dimension %d of a tensor is %lld; it must not be negative", i,
-			               (long long)dims[i]);
+			return tm_fail(err, TAMIS_E_INVALID, "dimension %d of a tensor is %lld; it must not be negative",
+			               i, (long long)dims[i]);
 	if (rank < 0 || !tm_product(dims, rank, &count) || !bytes_of(type, count, &bytes))
-		return tm_fail(err, TAMIS_E_INVALID, "the size of a tensor of type %s and rank %d overflows", dtype_name(type),
-		               rank);
+		return tm_fail(err, TAMIS_E_INVALID, "the size of a tensor of type %s and rank %d overflows",
+		               dtype_name((int)type), rank);
 	t->type = type;
 	t->rank = rank;
 	memset(t->dims, 0, sizeof t->dims);
@@ -114,9 +116,9 @@ struct minifloat {
 
 static const struct minifloat *minifloat_of(enum dtype type)
 {
-	static const struct minifloat e4m3fn = {4, 3, 7, false, false, 448}, e4m3fnuz = {4, 3, 8, false, true, 240},
-		e5m2 = {5, 2, 15, true, false, 57344}, e5m2fnuz = {5, 2, 16, false, true, 57344},
-		e2m1 = {2, 1, 1, false, false, 6};
+	static const struct minifloat e4m3fn = {4, 3, 7, false, false, 448}, e2m1 = {2, 1, 1, false, false, 6},
+		e4m3fnuz = {4, 3, 8, false, true, 240}, e5m2 = {5, 2, 15, true, false, 57344},
+		e5m2fnuz = {5, 2, 16, false, true, 57344};
 
 	switch (type) {
 	case DT_FLOAT8E4M3FN: return &e4m3fn;
@@ -149,7 +151,7 @@ static double minifloat_get(const struct minifloat *m, unsigned bits)
 	return sign ? -value : value;
 }
 
-/* Nearest even, saturating at the largest finite value (the default of ONNX Cast). NaN where the type has one. */
+/* Nearest even, saturating at the largest finite value (the default of ONNX Cast). NaN where there is one. */
 static unsigned minifloat_set(const struct minifloat *m, double value)
 {
 	unsigned width = (unsigned)(m->exponent_bits + m->fraction_bits), sign = signbit(value) ? 1U << width : 0;
@@ -164,7 +166,7 @@ static unsigned minifloat_set(const struct minifloat *m, double value)
 	exponent--; /* magnitude = 1.f * 2^exponent */
 	if (magnitude == 0 || exponent < 1 - m->bias)
 		exponent = 1 - m->bias;
-	quantum = rint(ldexp(magnitude, m->fraction_bits - exponent)); /* carries into the next exponent by itself */
+	quantum = rint(ldexp(magnitude, m->fraction_bits - exponent)); /* carries into the exponent by itself */
 	magnitude = quantum + ldexp(exponent + m->bias - 1, m->fraction_bits);
 	if (magnitude == 0 && m->nan_is_minus_zero)
 		return 0;
@@ -197,7 +199,7 @@ static int64_t packed_get_int(const struct tensor *t, int64_t i, unsigned bits)
 	return value;
 }
 
-/* Toward zero. Beyond int64 the least value, and for [2^63, 2^64) the unsigned word: what x86-64 and numpy give. */
+/* Toward zero. Beyond int64 the least value, and for [2^63, 2^64) the unsigned word, as x86-64 and numpy. */
 static int64_t int_of(double v)
 {
 	if (v >= -0x1p63 && v < 0x1p63)
@@ -266,8 +268,8 @@ double tensor_get(const struct tensor *t, int64_t i)
 	}
 }
 
-/* Narrows so that a later rounding of the result to fewer bits is the rounding of `v` itself: an inexact float gets
- * an odd last bit (Boldo and Melquiond 2008). */
+/* Narrows so that a later rounding of the result to fewer bits is the rounding of `v` itself: an inexact float
+ * gets an odd last bit (Boldo and Melquiond 2008). */
 static float to_odd(double v)
 {
 	float f = (float)v;
@@ -415,8 +417,8 @@ static bool convertible(enum dtype type)
 enum tamis_status tensor_convert(const struct tensor *src, struct tensor *dst, struct tamis_error *err)
 {
 	if (src->count != dst->count)
-		return tm_fail(err, TAMIS_E_INTERNAL, "%lld elements were to be converted into %lld", (long long)src->count,
-		               (long long)dst->count);
+		return tm_fail(err, TAMIS_E_INTERNAL, "%lld elements were to be converted into %lld",
+		               (long long)src->count, (long long)dst->count);
 	if (src->count == 0 || convert_fast(src, dst))
 		return TAMIS_OK;
 	if (!convertible(src->type) || !convertible(dst->type))
