@@ -33,14 +33,14 @@ float half_to_float(uint16_t h)
 	return float_of(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-/* Adding half of the last kept place less one, plus the kept bit itself, rounds to nearest even; a carry out of
- * the fraction moves into the exponent, where it is right as well (65520 and above become infinity). */
+/* Adding half of the last kept place less one, plus the kept bit itself, rounds to nearest even; a carry out
+ * of the fraction moves into the exponent, where it is right as well (65520 and above become infinity). */
 uint16_t half_from_float(float f)
 {
 	uint32_t u = bits_of(f), sign = u >> 16 & 0x8000, magnitude = u & 0x7fffffff;
 	uint32_t shift, fraction, kept;
 
-	if (magnitude > 0x7f800000) { /* NaN: the upper payload, or one bit where that is 0, so that it stays one */
+	if (magnitude > 0x7f800000) { /* NaN: the upper payload, or one bit where that is 0 */
 		kept = magnitude >> 13 & 0x3ff;
 		return (uint16_t)(sign | 0x7c00 | (kept ? kept : 0x200));
 	}

@@ -13,8 +13,8 @@
 
 enum { MAX_WORKERS = 1024 };
 
-/* One loop. `next` hands out the indices in rising order, so when index i has failed every lower one was handed
- * out before it and is still run to its end: the lowest failure does not depend on timing. */
+/* One loop. `next` hands out the indices in rising order, so when index i has failed every lower one was
+ * handed out before it and is still run to its end: the lowest failure does not depend on timing. */
 struct loop {
 	pool_body body;
 	void *ctx;

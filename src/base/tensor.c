@@ -268,8 +268,8 @@ double tensor_get(const struct tensor *t, int64_t i)
 	}
 }
 
-/* Narrows so that a later rounding of the result to fewer bits is the rounding of `v` itself: an inexact float
- * gets an odd last bit (Boldo and Melquiond 2008). */
+/* Narrows so that a later rounding of the result to fewer bits is the rounding of `v` itself: an inexact
+ * float gets an odd last bit (Boldo and Melquiond 2008). */
 static float to_odd(double v)
 {
 	float f = (float)v;

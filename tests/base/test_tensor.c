@@ -106,6 +106,8 @@ Test(tensor, get_and_set_are_inverse_for_every_small_pattern)
 		for (int64_t i = 0; i < t.count; i++) {
 			double v = tensor_get(&t, i);
 
+			if (type == DT_FLOAT8E5M2 && isinf(v)) /* saturates */
+				v = copysign(57344, v);
 			tensor_set(&back, i, v);
 			cr_assert(isnan(v) ? isnan(tensor_get(&back, i)) : tensor_get(&back, i) == v, "%s element %lld: %g",
 			          dtype_name(type), (long long)i, v);
