@@ -4,9 +4,11 @@
 #ifndef GRAPH_ATTR_H
 #define GRAPH_ATTR_H
 
+#include <onnx.pb-c.h>
+
 #include "graph/op.h"
 
-struct _Onnx__GraphProto;
+
 
 bool attr_has(const struct op_parse *p, const char *name);
 enum tamis_status attr_required(const struct op_parse *p, const char *name); /* INVALID when missing */
@@ -24,6 +26,6 @@ enum tamis_status attr_tensor(const struct op_parse *p, const char *name, struct
 enum tamis_status attr_choice(const struct op_parse *p, const char *name, const char *const *choices, int fallback,
                               int *out);
 /* The body graph; NULL when missing. Owned by the document. */
-enum tamis_status attr_graph(const struct op_parse *p, const char *name, struct _Onnx__GraphProto **out);
+enum tamis_status attr_graph(const struct op_parse *p, const char *name, Onnx__GraphProto **out);
 
 #endif

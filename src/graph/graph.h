@@ -12,7 +12,7 @@ struct document;
 
 #define GRAPH_NONE (-1)
 
-enum value_kind { VALUE_INPUT, VALUE_CONSTANT, VALUE_NODE, VALUE_OUTER };
+enum value_kind { VALUE_INPUT, VALUE_CONSTANT, VALUE_NODE };
 
 struct use { int node, input; };
 
@@ -31,7 +31,6 @@ struct value {
 	int producer, output;    /* node and its output position; GRAPH_NONE for inputs and initializers */
 	struct use *uses;        /* every consumer in this graph, ordered by node */
 	int n_uses;
-	int n_outer_uses;        /* consumers inside nested subgraphs */
 	bool is_output;          /* named in graph.output */
 	bool overridable;        /* an initializer that is also a graph input: a caller may replace it */
 	struct tensor constant;  /* VALUE_CONSTANT: the decoded payload, owned by the graph; passes may edit it */
@@ -53,10 +52,9 @@ struct node {
 struct graph {
 	struct document *doc;      /* not owned */
 	Onnx__GraphProto *proto;
-	struct graph *outer;       /* the graph around a subgraph; NULL at the top */
 	struct value *values;
 	int n_values;
-	struct node *nodes;        /* in a topological order: stable, the file's own order where that is one */
+	struct node *nodes;        /* in the file's own order, which the format wants to be topological */
 	int n_nodes;
 	int *inputs, n_inputs;     /* value ids of graph.input without initializers, in file order */
 	int *outputs, n_outputs;   /* value ids of graph.output, in file order */
@@ -79,9 +77,24 @@ int graph_find(const struct graph *g, const char *name);
  * the first that is broken. Run between passes in debug builds. O(nodes + edges). */
 enum tamis_status graph_verify(const struct graph *g, struct tamis_error *err);
 
-/* Runs shape and then run of one node on tensors that all have data; allocates the outputs' data (tensor_free each).
- * For constant folding and tests; the executor has its own driver. Half types are handled. */
-enum tamis_status graph_eval_node(const struct node *n, const struct tensor *const *in, struct tensor *out,
-                                  struct tamis_error *err);
+/* Types and shapes of a node's outputs from its inputs. Data may be NULL; when the shape depends on data that is not
+ * there, *unknown is set and outputs are left alone. Half types are mapped as op.h says. out[i] NULL = not wanted. */
+enum tamis_status node_shape(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
+                             struct scratch *scratch, bool *unknown, struct tamis_error *err);
+
+/* Runs a node whose outputs have their shapes and memory. Views are copied when the memory differs. */
+enum tamis_status node_run(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
+                           struct scratch *scratch, struct tamis_error *err);
+
+/* Adds gradients: gout[i] NULL = zero, gin[i] NULL = not wanted. For half values, in/out/gradients are FLOAT copies
+ * made by the caller. TAMIS_E_UNSUPPORTED when the operator has no reverse. */
+enum tamis_status node_reverse(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
+                               const struct tensor *const *gout, struct tensor *const *gin, struct scratch *scratch,
+                               struct tamis_error *err);
+
+/* node_shape and node_run on inputs that all have data, allocating the outputs' data (tensor_free each; out holds
+ * n->n_out structs). For constant folding and tests. */
+enum tamis_status node_eval(const struct node *n, const struct tensor *const *in, struct tensor *out,
+                            struct tamis_error *err);
 
 #endif

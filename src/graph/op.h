@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/tensor.h"
 
+struct document;
 struct node;
 struct linear_op;
 
@@ -77,6 +78,7 @@ enum channel_rule {
 
 struct op_parse {
 	const struct node *node; /* proto, opset version; attributes are read with the helpers of graph/attr.h */
+	const struct document *doc; /* for external tensors */
 	struct arena *arena;     /* owns what parse makes; lives as long as the graph */
 	struct tamis_error *err;
 };

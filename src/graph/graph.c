@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "graph/graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "graph/names.h"
+#include "graph/resolve.h"
+#include "onnx/document.h"
+#include "onnx/payload.h"
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "building the graph");
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------- */
+
+static size_t count_values(const Onnx__GraphProto *p)
+{
+	size_t n = p->n_input + p->n_initializer + p->n_sparse_initializer;
+
+	for (size_t i = 0; i < p->n_node; i++)
+		n += p->node[i]->n_output;
+	return n;
+}
+
+/* The value of that name, made if need be; NULL when out of memory. */
+static struct value *intern(struct graph *g, const char *name, bool *fresh)
+{
+	int id = names_get(g->names, name);
+	struct value *v;
+
+	*fresh = id == GRAPH_NONE;
+	if (!*fresh)
+		return &g->values[id];
+	if (!names_put(g->names, name, g->n_values))
+		return NULL;
+	v = &g->values[g->n_values++];
+	*v = (struct value){ .name = name, .producer = GRAPH_NONE, .output = GRAPH_NONE };
+	v->declared.rank = -1;
+	return v;
+}
+
+static enum tamis_status duplicate(struct tamis_error *err, const char *name)
+{
+	tm_fail(err, TAMIS_E_INVALID, "the name is given to two values");
+	return tm_in_tensor(err, name);
+}
+
+static void read_dims(struct value_type *t, const Onnx__TensorShapeProto *shape)
+{
+	if (!shape || shape->n_dim > TENSOR_MAX_RANK)
+		return;
+	t->rank = (int)shape->n_dim;
+	for (int i = 0; i < t->rank; i++) {
+		const Onnx__TensorShapeProto__Dimension *d = shape->dim[i];
+		bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0;
+
+		t->dims[i] = fixed ? d->dim_value : -1;
+		t->symbol[i] = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param
+			&& *d->dim_param ? d->dim_param : NULL;
+	}
+}
+
+static void read_type(struct value *v, const Onnx__ValueInfoProto *info)
+{
+	const Onnx__TypeProto *t = info->type;
+
+	if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type)
+		return;
+	if (dtype_known(t->tensor_type->elem_type))
+		v->declared.type = (enum dtype)t->tensor_type->elem_type;
+	read_dims(&v->declared, t->tensor_type->shape);
+}
+
+static enum tamis_status add_inputs(struct graph *g, struct tamis_error *err)
+{
+	for (size_t i = 0; i < g->proto->n_input; i++) {
+		const Onnx__ValueInfoProto *info = g->proto->input[i];
+		bool fresh;
+		struct value *v = intern(g, info->name, &fresh);
+
+		if (!v)
+			return no_memory(err);
+		if (!fresh)
+			return duplicate(err, info->name);
+		v->kind = VALUE_INPUT;
+		read_type(v, info);
+	}
+	return TAMIS_OK;
+}
+
+/* An initializer under the name of a graph input is that input's default: the same value, now constant. */
+static enum tamis_status add_constant(struct graph *g, const char *name, struct value **out, struct tamis_error *err)
+{
+	bool fresh;
+	struct value *v = intern(g, name, &fresh);
+
+	if (!v)
+		return no_memory(err);
+	if (!fresh && v->kind != VALUE_INPUT)
+		return duplicate(err, name);
+	v->overridable = !fresh;
+	v->kind = VALUE_CONSTANT;
+	*out = v;
+	return TAMIS_OK;
+}
+
+static enum tamis_status add_dense(struct graph *g, struct tamis_error *err)
+{
+	for (size_t i = 0; i < g->proto->n_initializer; i++) {
+		Onnx__TensorProto *t = g->proto->initializer[i];
+		struct value *v = NULL;
+		enum tamis_status s = add_constant(g, t->name, &v, err);
+
+		if (s == TAMIS_OK)
+			s = payload_read(g->doc, t, &v->constant, err);
+		if (s != TAMIS_OK)
+			return s;
+		v->tensor_proto = t;
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status add_sparse(struct graph *g, struct tamis_error *err)
+{
+	for (size_t i = 0; i < g->proto->n_sparse_initializer; i++) {
+		Onnx__SparseTensorProto *t = g->proto->sparse_initializer[i];
+		struct value *v = NULL;
+		enum tamis_status s;
+
+		if (!t->values || !t->values->name)
+			return tm_fail(err, TAMIS_E_INVALID, "sparse initializer %zu has no name", i);
+		s = add_constant(g, t->values->name, &v, err);
+		if (s == TAMIS_OK)
+			s = sparse_read(g->doc, t, &v->constant, err);
+		if (s != TAMIS_OK)
+			return s;
+		v->sparse_proto = t;
+	}
+	return TAMIS_OK;
+}
+
+/* ---- nodes -------------------------------------------------------------------------------------------------- */
+
+static const char *node_name(struct graph *g, const Onnx__NodeProto *p, size_t i)
+{
+	if (p->name && *p->name)
+		return p->name;
+	return arena_printf(&g->arena, "#%zu (%s)", i, p->op_type ? p->op_type : "?");
+}
+
+static enum tamis_status add_nodes(struct graph *g, struct tamis_error *err)
+{
+	for (size_t i = 0; i < g->proto->n_node; i++) {
+		Onnx__NodeProto *p = g->proto->node[i];
+		struct node *n = &g->nodes[g->n_nodes++];
+
+		n->proto = p;
+		n->n_in = (int)p->n_input;
+		n->n_out = (int)p->n_output;
+		n->in = arena_array(&g->arena, p->n_input + 1, sizeof *n->in);
+		n->out = arena_array(&g->arena, p->n_output + 1, sizeof *n->out);
+		n->name = node_name(g, p, i);
+		if (!n->in || !n->out || !n->name)
+			return no_memory(err);
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status connect_inputs(struct graph *g, struct node *n, struct tamis_error *err)
+{
+	for (int i = 0; i < n->n_in; i++) {
+		const char *name = n->proto->input[i];
+
+		n->in[i] = *name ? names_get(g->names, name) : GRAPH_NONE;
+		if (*name && n->in[i] == GRAPH_NONE) {
+			tm_fail(err, TAMIS_E_INVALID, "input %d is made by no earlier node, initializer or graph input", i);
+			tm_in_tensor(err, name);
+			return tm_in_node(err, n->name);
+		}
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status connect_outputs(struct graph *g, int id, struct tamis_error *err)
+{
+	struct node *n = &g->nodes[id];
+
+	for (int i = 0; i < n->n_out; i++) {
+		const char *name = n->proto->output[i];
+		struct value *v;
+		bool fresh;
+
+		n->out[i] = GRAPH_NONE;
+		if (!*name)
+			continue;
+		v = intern(g, name, &fresh);
+		if (!v)
+			return no_memory(err);
+		if (!fresh)
+			return duplicate(err, name);
+		v->kind = VALUE_NODE;
+		v->producer = id;
+		v->output = i;
+		n->out[i] = (int)(v - g->values);
+	}
+	return TAMIS_OK;
+}
+
+/* Names are looked up node by node, so that a node can only see what comes before it: the order is proven by this. */
+static enum tamis_status connect(struct graph *g, struct tamis_error *err)
+{
+	for (int i = 0; i < g->n_nodes; i++) {
+		enum tamis_status s = connect_inputs(g, &g->nodes[i], err);
+
+		if (s == TAMIS_OK)
+			s = connect_outputs(g, i, err);
+		if (s != TAMIS_OK)
+			return s;
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status collect_uses(struct graph *g, struct tamis_error *err)
+{
+	size_t total = 0;
+	struct use *next;
+
+	for (int i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_in; k++)
+			if (g->nodes[i].in[k] != GRAPH_NONE) {
+				g->values[g->nodes[i].in[k]].n_uses++;
+				total++;
+			}
+	next = arena_array(&g->arena, total + 1, sizeof *next);
+	if (!next)
+		return no_memory(err);
+	for (int v = 0; v < g->n_values; v++) {
+		g->values[v].uses = next;
+		next += g->values[v].n_uses;
+		g->values[v].n_uses = 0;
+	}
+	for (int i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_in; k++)
+			if (g->nodes[i].in[k] != GRAPH_NONE) {
+				struct value *v = &g->values[g->nodes[i].in[k]];
+
+				v->uses[v->n_uses++] = (struct use){ i, k };
+			}
+	return TAMIS_OK;
+}
+
+static enum tamis_status parse_node(struct graph *g, struct node *n, struct tamis_error *err)
+{
+	struct op_parse p = { .node = n, .doc = g->doc, .arena = &g->arena, .err = err };
+	enum tamis_status s = n->op->parse ? n->op->parse(&p, &n->attr) : TAMIS_OK;
+
+	if (s != TAMIS_OK)
+		tm_in_node(err, n->name);
+	return s;
+}
+
+/* A Constant's output is a constant like an initializer; its tensor attribute is where the payload lives. */
+static enum tamis_status evaluate_constant(struct graph *g, struct node *n, struct tamis_error *err)
+{
+	struct tensor out[1];
+	struct value *v;
+	enum tamis_status s;
+
+	if (n->n_out != 1 || n->out[0] == GRAPH_NONE)
+		return TAMIS_OK;
+	v = &g->values[n->out[0]];
+	s = node_eval(n, NULL, out, err);
+	if (s != TAMIS_OK)
+		return s;
+	v->constant = out[0];
+	v->kind = VALUE_CONSTANT;
+	n->constant = true;
+	for (size_t i = 0; i < n->proto->n_attribute; i++)
+		if (n->proto->attribute[i]->name && !strcmp(n->proto->attribute[i]->name, "value"))
+			v->tensor_proto = n->proto->attribute[i]->t;
+	return TAMIS_OK;
+}
+
+static enum tamis_status parse_nodes(struct graph *g, struct tamis_error *err)
+{
+	for (int i = 0; i < g->n_nodes; i++) {
+		struct node *n = &g->nodes[i];
+		enum tamis_status s = parse_node(g, n, err);
+
+		if (s == TAMIS_OK && !strcmp(n->op->name, "Constant") && !*n->op->domain)
+			s = evaluate_constant(g, n, err);
+		if (s != TAMIS_OK)
+			return s;
+	}
+	return TAMIS_OK;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------- */
+
+static enum tamis_status list_ends(struct graph *g, struct tamis_error *err)
+{
+	g->inputs = arena_array(&g->arena, g->proto->n_input + 1, sizeof *g->inputs);
+	g->outputs = arena_array(&g->arena, g->proto->n_output + 1, sizeof *g->outputs);
+	if (!g->inputs || !g->outputs)
+		return no_memory(err);
+	for (size_t i = 0; i < g->proto->n_input; i++) {
+		int id = names_get(g->names, g->proto->input[i]->name);
+
+		if (g->values[id].kind == VALUE_INPUT)
+			g->inputs[g->n_inputs++] = id;
+	}
+	for (size_t i = 0; i < g->proto->n_output; i++) {
+		int id = names_get(g->names, g->proto->output[i]->name);
+
+		if (id == GRAPH_NONE) {
+			tm_fail(err, TAMIS_E_INVALID, "the graph output is made by no node, initializer or input");
+			return tm_in_tensor(err, g->proto->output[i]->name);
+		}
+		g->values[id].is_output = true;
+		g->outputs[g->n_outputs++] = id;
+	}
+	return TAMIS_OK;
+}
+
+static void read_value_infos(struct graph *g)
+{
+	for (size_t i = 0; i < g->proto->n_value_info; i++) {
+		int id = names_get(g->names, g->proto->value_info[i]->name);
+
+		if (id != GRAPH_NONE && g->values[id].declared.rank < 0)
+			read_type(&g->values[id], g->proto->value_info[i]);
+	}
+}
+
+static enum tamis_status allocate(struct graph *g, struct tamis_error *err)
+{
+	size_t values = count_values(g->proto);
+
+	if (values > INT32_MAX || g->proto->n_node > INT32_MAX)
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the graph has %zu values; at most %d are supported", values,
+		               INT32_MAX);
+	g->values = tm_array(values + 1, sizeof *g->values);
+	g->nodes = tm_array(g->proto->n_node + 1, sizeof *g->nodes);
+	g->names = tm_array(1, sizeof *g->names);
+	return g->values && g->nodes && g->names ? TAMIS_OK : no_memory(err);
+}
+
+static enum tamis_status build(struct graph *g, const struct op_table *ops, struct tamis_error *err)
+{
+	enum tamis_status (*const steps[])(struct graph *, struct tamis_error *) = { add_inputs, add_dense, add_sparse,
+		connect, collect_uses, parse_nodes, list_ends };
+	enum tamis_status s = allocate(g, err);
+
+	if (s == TAMIS_OK)
+		s = add_nodes(g, err);
+	if (s == TAMIS_OK)
+		s = resolve_operators(g, ops, err);
+	for (size_t i = 0; s == TAMIS_OK && i < sizeof steps / sizeof *steps; i++)
+		s = steps[i](g, err);
+	if (s == TAMIS_OK)
+		read_value_infos(g);
+	return s;
+}
+
+enum tamis_status graph_build(struct document *doc, const struct op_table *ops, struct graph **out,
+                              struct tamis_error *err)
+{
+	struct graph *g = tm_array(1, sizeof *g);
+	enum tamis_status s;
+
+	*out = NULL;
+	if (!g)
+		return no_memory(err);
+	g->doc = doc;
+	g->proto = doc->model->graph;
+	s = build(g, ops, err);
+	if (s != TAMIS_OK) {
+		tm_in_file(err, doc->path);
+		graph_free(g);
+		return s;
+	}
+	*out = g;
+	return TAMIS_OK;
+}
+
+void graph_free(struct graph *g)
+{
+	if (!g)
+		return;
+	for (int i = 0; i < g->n_values; i++)
+		tensor_free(&g->values[i].constant);
+	if (g->names)
+		names_free(g->names);
+	free(g->names);
+	free(g->values);
+	free(g->nodes);
+	arena_free(&g->arena);
+	free(g);
+}
+
+int graph_find(const struct graph *g, const char *name)
+{
+	return names_get(g->names, name);
+}
