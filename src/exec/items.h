@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Items from a reader through a program, in chunks over several workers. Chunks are fixed by the source and the chunk
+ * size alone; results are merged in chunk order: any number of workers gives the same bytes. */
+#ifndef EXEC_ITEMS_H
+#define EXEC_ITEMS_H
+
+#include "base/parallel.h"
+#include "exec/feed.h"
+#include "exec/runner.h"
+
+struct chunk {
+	int64_t index;         /* 0, 1, ... among the chunks of this call */
+	int64_t items;         /* >= 1 */
+	const int64_t *item;   /* their indices in the source, ascending */
+	const struct tensor *in; /* one per graph input: what runner_run takes */
+};
+
+struct items_job {
+	void *ctx;
+	/* Which items take part; NULL = all. A pure function of the index. */
+	bool (*select)(void *ctx, int64_t item);
+	/* In any worker. slot < workers is this chunk's own until merge has had it. */
+	enum tamis_status (*work)(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err);
+	/* In the calling thread, in chunk order. May be NULL. */
+	enum tamis_status (*merge)(void *ctx, const struct chunk *c, int slot, struct tamis_error *err);
+};
+
+/* How a model takes several items at once. */
+enum batching {
+	BATCH_ONE,     /* one item a run, as [1, ...] */
+	BATCH_STACKED  /* any number along axis 0 */
+};
+
+/* Decides from the declared shapes and a trial: the first items of the source together and one by one must give equal
+ * outputs (1e-4 relative to each output's largest magnitude). Rewinds the reader. TAMIS_E_INVALID when the source has no item. */
+enum tamis_status items_batching(const struct program *p, struct feed_reader *reader, enum batching *out,
+                                 struct tamis_error *err);
+
+/* Rewinds the reader and runs the job over all selected items, `chunk` (>= 1) at a time (1 for BATCH_ONE and whole
+ * feeds). pool NULL = this thread. Memory: workers * (plan + chunk). */
+enum tamis_status items_run(const struct program *p, struct feed_reader *reader, enum batching batching,
+                            int64_t chunk, struct pool *pool, const struct items_job *job, struct tamis_error *err);
+
+#endif

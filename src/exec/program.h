@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A graph made ready to run: constants folded, dead and folded nodes left out, batch normalisation merged into the
+ * convolution before it where that is asked for. The graph and the document stay as they are. Read-only once made, so
+ * any number of runners share it. */
+#ifndef EXEC_PROGRAM_H
+#define EXEC_PROGRAM_H
+
+#include "graph/graph.h"
+
+struct program_options {
+	bool merge_norms; /* fold inference-mode BatchNormalization into the Conv that feeds it; forward only */
+	bool training;    /* keep every value until the reverse pass has used it */
+};
+
+/* One node to run. Ids below graph->n_values are the graph's; the ones above are constants the program made. */
+struct step {
+	const struct node *node; /* attributes and operator; in and out below, not the node's own */
+	int graph_node;          /* its index in the graph */
+	int *in, *out;
+	int n_in, n_out;
+};
+
+struct program {
+	const struct graph *graph;
+	struct program_options options;
+	struct step *steps;
+	int n_steps;
+	int n_values;            /* graph->n_values plus made constants */
+	struct tensor *constant; /* by value; data NULL where the value is not constant */
+	bool *owned;             /* whether constant[i].data belongs to the program */
+	struct arena arena;
+};
+
+/* Constants are taken from the graph as they are now: after editing weights, make a new program. O(nodes + folding). */
+enum tamis_status program_create(const struct graph *g, const struct program_options *options, struct program **out,
+                                 struct tamis_error *err);
+void program_free(struct program *p); /* NULL is fine */
+
+#endif
