@@ -216,6 +216,10 @@ TAMIS_API enum tamis_status tamis_report_json(const struct tamis_report *r, char
 TAMIS_API enum tamis_status tamis_write_file(const char *path, const void *data, size_t size, struct tamis_error *err);
 TAMIS_API void tamis_report_free(struct tamis_report *r);
 
+/* Removes the temporary files of every output now being written, by any thread. Async-signal-safe: for the handler of a
+ * signal that is about to end the process, and for nothing else. */
+TAMIS_API void tamis_remove_temporaries(void);
+
 #ifdef __cplusplus
 }
 #endif

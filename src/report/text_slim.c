@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "report/print.h"
+#include "report/text.h"
+
+/* ---- before and after ---- */
+
+static void size_row(struct table *t, const char *what, int64_t before, int64_t after)
+{
+	char buf[PRINT_NUMBER];
+
+	if (before < 0)
+		return;
+	table_cell(t, what);
+	table_count(t, before);
+	table_count(t, after);
+	table_cell(t, print_ratio(buf, (double)before, (double)after));
+}
+
+static int64_t whole(double x)
+{
+	return x >= 0 && x < 9e18 ? (int64_t)llround(x) : -1;
+}
+
+static bool write_sizes(FILE *out, const struct slim_figures *s)
+{
+	const struct model_figures *b = &s->before, *a = &s->after;
+	struct table t;
+
+	table_start(&t, "lrrr");
+	table_cell(&t, "");
+	table_cell(&t, "before");
+	table_cell(&t, "after");
+	table_cell(&t, "ratio");
+	size_row(&t, "parameters", b->parameters, a->parameters);
+	size_row(&t, "  not zero", b->nonzeros, a->nonzeros);
+	size_row(&t, "connections", b->connections, a->connections);
+	size_row(&t, "  not zero", b->connections_nonzero, a->connections_nonzero);
+	size_row(&t, "MACs an item", whole(b->macs), whole(a->macs));
+	size_row(&t, "  with a weight that is not zero", whole(b->macs_nonzero), whole(a->macs_nonzero));
+	size_row(&t, "channels", b->channels, a->channels);
+	size_row(&t, "file bytes", b->file_bytes, a->file_bytes);
+	size_row(&t, "  after gzip", b->gzip_bytes, a->gzip_bytes);
+	return table_write(&t, out, 0);
+}
+
+/* ---- the gate ---- */
+
+static void write_agreement(FILE *out, const struct gate_figures *g)
+{
+	char buf[PRINT_NUMBER], bound[PRINT_NUMBER];
+
+	if (!isnan(g->disagreement))
+		fprintf(out, "agreement: the same class on %s of the held-out items, on at least %s with confidence %g\n",
+		        print_share(buf, 1 - g->disagreement), print_share(bound, 1 - g->disagreement_upper), g->confidence);
+	if (!isnan(g->worst))
+		fprintf(out, "worst held-out item: %s\n", print_figure(buf, g->worst, 3));
+	if (!isnan(g->accuracy_before))
+		fprintf(out, "accuracy on the held-out labels: %s before, %s after", print_share(buf, g->accuracy_before),
+		        print_share(bound, g->accuracy_after));
+	if (!isnan(g->accuracy_before) && !isnan(g->label_p))
+		fprintf(out, " (McNemar's exact one-sided p = %s)", print_figure(buf, g->label_p, 3));
+	if (!isnan(g->accuracy_before))
+		fputc('\n', out);
+}
+
+static void write_gate(FILE *out, const struct gate_figures *g)
+{
+	char value[PRINT_NUMBER], bound[PRINT_NUMBER], limit[PRINT_NUMBER];
+
+	if (!g->kind)
+		return;
+	fprintf(out, "\ngate %s: %s %s, at most %s with confidence %g; tolerance %s\n", g->passed ? "passed" : "NOT passed",
+	        g->kind, print_figure(value, g->value, 3), print_figure(bound, g->bound, 3), g->confidence,
+	        print_figure(limit, g->tolerance, 3));
+	fprintf(out, "  on %s held-out items, fitted on %s", print_count(value, g->held_out_items),
+	        print_count(bound, g->fit_items));
+	if (g->looks >= 0)
+		fprintf(out, "; %d cut%s judged%s%s", g->looks, g->looks == 1 ? "" : "s", g->spending ? ", " : "",
+		        g->spending ? g->spending : "");
+	fputc('\n', out);
+	write_agreement(out, g);
+}
+
+static void write_cut(FILE *out, const struct slim_figures *s)
+{
+	char a[PRINT_NUMBER], b[PRINT_NUMBER];
+
+	if (s->tests >= 0)
+		fprintf(out, "significance: %s of %s input features depend on the output (alpha %g)\n",
+		        print_count(a, s->significant), print_count(b, s->tests), s->alpha);
+	if (!isnan(s->keep))
+		fprintf(out, "cut: %s of the connections kept", print_share(a, s->keep));
+	if (!isnan(s->keep) && s->channels_removed >= 0)
+		fprintf(out, ", %s channel%s removed", print_count(b, s->channels_removed), s->channels_removed == 1 ? "" : "s");
+	if (!isnan(s->keep))
+		fputc('\n', out);
+}
+
+/* ---- layers ---- */
+
+static void layer_row(struct table *t, const struct layer_line *l)
+{
+	char buf[PRINT_NUMBER];
+
+	table_cell(t, l->node);
+	table_cell(t, l->op);
+	table_cell(t, l->shape);
+	table_count(t, l->entries);
+	table_count(t, l->kept);
+	table_cell(t, l->entries > 0 && l->kept >= 0 ? print_share(buf, (double)l->kept / (double)l->entries) : "");
+	table_count(t, l->features);
+	table_count(t, l->significant);
+	table_count(t, l->channels);
+	table_count(t, l->channels_kept);
+	table_cell(t, l->storage);
+	table_cell(t, l->note);
+}
+
+static bool write_layers(FILE *out, const struct slim_figures *s)
+{
+	static const char *const heading[] = {"layer", "op", "weight", "entries", "kept", "share", "tests", "signif.",
+		"chan.", "kept", "stored", "left alone because"};
+	struct table t;
+
+	if (s->n_layers == 0)
+		return true;
+	table_start(&t, "nlsrrrrrrrls");
+	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
+		table_cell(&t, heading[i]);
+	for (size_t i = 0; i < s->n_layers; i++)
+		layer_row(&t, &s->layers[i]);
+	fputc('\n', out);
+	return table_write(&t, out, 0);
+}
+
+/* ---- advice ---- */
+
+static bool any_sparse(const struct slim_figures *s)
+{
+	for (size_t i = 0; i < s->n_layers; i++)
+		if (s->layers[i].storage && s->layers[i].storage[0] == 's')
+			return true;
+	return false;
+}
+
+/* Who gains from what, said only where it applies to this file. */
+static void write_advice(FILE *out, const struct slim_figures *s)
+{
+	fputc('\n', out);
+	if (s->channels_removed > 0)
+		fputs("Removed channels make the model smaller and faster in every runtime.\n", out);
+	if (s->after.nonzeros < s->after.parameters)
+		fputs("Zeros make the file compress; only runtimes with sparse kernels get faster by them.\n", out);
+	if (any_sparse(s))
+		fprintf(out, "Sparse storage saves disk only: onnxruntime expands it when it loads%s.\n",
+		        s->ir_raised ? " (the IR version was raised for it)" : "");
+	if (s->random_items)
+		fputs("The items were random numbers: no figure above says anything about real data.\n", out);
+}
+
+static void write_times(FILE *out, const struct slim_figures *s)
+{
+	if (isnan(s->seconds_total))
+		return;
+	fprintf(out, "%.1f seconds", s->seconds_total);
+	if (!isnan(s->seconds_score) && !isnan(s->seconds_search))
+		fprintf(out, " (score %.1f, search %.1f)", s->seconds_score, s->seconds_search);
+	fprintf(out, "%s%s\n", s->blas_core ? ", BLAS kernels for " : "", s->blas_core ? s->blas_core : "");
+}
+
+bool text_slim(FILE *out, const struct slim_figures *s)
+{
+	bool ok = print_wrapped(out, 0, 0, s->model ? s->model : "-");
+
+	fprintf(out, "criterion %s%s\n\n", s->criterion ? s->criterion : "-", s->dry_run ? " (dry run, nothing written)" : "");
+	ok = ok && write_sizes(out, s);
+	write_gate(out, &s->gate);
+	write_cut(out, s);
+	ok = ok && write_layers(out, s);
+	write_advice(out, s);
+	write_times(out, s);
+	return ok;
+}
