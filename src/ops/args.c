@@ -3,6 +3,15 @@
 
 #include <string.h>
 
+void *args_alloc(struct op_parse *p, size_t size)
+{
+	void *attr = arena_alloc(p->arena, size);
+
+	if (!attr)
+		tm_no_memory(p->err, "reading attributes");
+	return attr;
+}
+
 size_t args_element(enum dtype type)
 {
 	int bits = dtype_bits((int)type);
@@ -34,8 +43,8 @@ enum tamis_status args_index_type(const struct op_call *c, int i)
 enum tamis_status args_axis(struct tamis_error *err, int64_t axis, int rank, int *out)
 {
 	if (axis < -rank || axis >= rank)
-		return tm_fail(err, TAMIS_E_INVALID, "axis %lld is outside a tensor of rank %d", (long long)axis,
-		               rank);
+		return tm_fail(err, TAMIS_E_INVALID, "axis %lld is outside a tensor of rank %d",
+		               (long long)axis, rank);
 	*out = (int)(axis < 0 ? axis + rank : axis);
 	return TAMIS_OK;
 }

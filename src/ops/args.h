@@ -6,6 +6,9 @@
 
 #include "graph/op.h"
 
+/* `size` zeroed bytes for what a parse function makes; NULL when out of memory, with the message left. */
+void *args_alloc(struct op_parse *p, size_t size);
+
 /* Bytes an element of types that memory can address; 0 for sub-byte and unknown types. Strings count as
  * struct tm_string. */
 size_t args_element(enum dtype type);

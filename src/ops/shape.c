@@ -9,20 +9,11 @@
 
 struct axes_attr { const int64_t *axes; int n; }; /* n = -1: not given */
 
-static void *allocate(struct op_parse *p, size_t size)
-{
-	void *attr = arena_alloc(p->arena, size);
-
-	if (!attr)
-		tm_no_memory(p->err, "reading attributes");
-	return attr;
-}
-
 /* ---- Reshape ---- */
 
 static enum tamis_status reshape_parse(struct op_parse *p, void **attr)
 {
-	bool *allow_zero = *attr = allocate(p, sizeof *allow_zero);
+	bool *allow_zero = *attr = args_alloc(p, sizeof *allow_zero);
 
 	return allow_zero ? attr_bool(p, "allowzero", false, allow_zero) : TAMIS_E_MEMORY;
 }
@@ -91,7 +82,7 @@ static enum tamis_status reshape_shape(struct op_call *c)
 
 static enum tamis_status flatten_parse(struct op_parse *p, void **attr)
 {
-	int64_t *axis = *attr = allocate(p, sizeof *axis);
+	int64_t *axis = *attr = args_alloc(p, sizeof *axis);
 
 	return axis ? attr_int(p, "axis", 1, axis) : TAMIS_E_MEMORY;
 }
@@ -102,8 +93,8 @@ static enum tamis_status flatten_shape(struct op_call *c)
 	int64_t axis = *(const int64_t *)c->node->attr, dims[2];
 
 	if (axis < -x->rank || axis > x->rank)
-		return tm_fail(c->err, TAMIS_E_INVALID, "axis %lld is outside a tensor of rank %d", (long long)axis,
-		               x->rank);
+		return tm_fail(c->err, TAMIS_E_INVALID, "axis %lld is outside a tensor of rank %d",
+		               (long long)axis, x->rank);
 	if (axis < 0)
 		axis += x->rank;
 	if (!tm_product(x->dims, (int)axis, &dims[0]) || !tm_product(x->dims + axis, x->rank - (int)axis, &dims[1]))
@@ -115,7 +106,7 @@ static enum tamis_status flatten_shape(struct op_call *c)
 
 static enum tamis_status axes_parse(struct op_parse *p, void **attr)
 {
-	struct axes_attr *a = *attr = allocate(p, sizeof *a);
+	struct axes_attr *a = *attr = args_alloc(p, sizeof *a);
 
 	return a ? attr_ints(p, "axes", &a->axes, &a->n) : TAMIS_E_MEMORY;
 }
@@ -127,7 +118,7 @@ static enum tamis_status axes_parse_required(struct op_parse *p, void **attr)
 	return status ? status : axes_parse(p, attr);
 }
 
-/* The axes as they stand, from wherever this version has them; *n = -1 when there are none. False: not known. */
+/* The axes, from wherever this version has them; *n = -1 when there are none. False: not known yet. */
 static bool axes_read(struct op_call *c, int64_t *axes, int *n, enum tamis_status *status)
 {
 	const struct axes_attr *a = c->node->attr;
@@ -194,8 +185,8 @@ static enum tamis_status unsqueeze_shape(struct op_call *c)
 	if (n < 0)
 		n = 0;
 	if (x->rank + n > TENSOR_MAX_RANK)
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "the output has rank %d; at most %d is supported", x->rank + n,
-		               TENSOR_MAX_RANK);
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "the output has rank %d; at most %d is supported",
+		               x->rank + n, TENSOR_MAX_RANK);
 	status = args_axes(c->err, axes, n, x->rank + n);
 	if (status)
 		return status;
@@ -212,8 +203,8 @@ static enum tamis_status identity_shape(struct op_call *c)
 	return op_set_like(c, 0, c->in[0]->type, c->in[0]);
 }
 
-/* From opset 12 on a model can ask for training: dropping then depends on a random generator, which is refused. A
- * ratio of zero drops nothing and is fine. */
+/* From opset 12 on a model can ask for training: dropping then depends on a random generator, which is refused.
+ * A ratio of zero drops nothing and is fine. */
 static enum tamis_status dropout_inference(struct op_call *c)
 {
 	const struct tensor *ratio = op_in(c, 1), *training = op_in(c, 2);
@@ -269,7 +260,7 @@ struct span { int64_t start, end; bool has_end; };
 
 static enum tamis_status shape_parse(struct op_parse *p, void **attr)
 {
-	struct span *s = *attr = allocate(p, sizeof *s);
+	struct span *s = *attr = args_alloc(p, sizeof *s);
 	enum tamis_status status;
 
 	if (!s)

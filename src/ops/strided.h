@@ -28,8 +28,8 @@ void strided_axis(struct strided *s, int64_t dim, int64_t from, int64_t to);
 /* Exchanges the sides: the gradient of a copy is the addition along the swapped walk. */
 void strided_swap(struct strided *s);
 
-/* to[.] = from[.] for elements of `size` bytes (1, 2, 4, 8 or 16). The views must not overlap, and no element of `to` may
- * be met twice. Axes are collapsed, then planes are copied by rows or by square blocks. O(elements). */
+/* to[.] = from[.] for elements of `size` bytes (1, 2, 4, 8 or 16). The views must not overlap, and no element of
+ * `to` may be met twice. Axes are collapsed, then planes are copied by rows or by square blocks. O(elements). */
 void strided_copy(const struct strided *s, size_t size, const void *from, void *to);
 
 /* to[.] += from[.] for FLOAT or DOUBLE; zero strides on the `to` side sum. The order of additions depends on the
