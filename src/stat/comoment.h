@@ -7,9 +7,9 @@
  * times q where a signal_map has made q features of each.
  *
  * Order does not matter. Values are shifted by a pivot (their mean over the first chunk of the whole set), and what
- * a chunk adds is rounded to a grid fixed by the pivot, 2^-16 of one item's typical contribution, so that sums in
+ * a chunk adds is rounded to a grid fixed by the pivot, 2^-20 of one item's largest contribution there, so that sums in
  * double are exact: the same chunks give the same bits in any order, from any number of workers or shards, as long as
- * each chunk is handed over whole. comoment_exact says whether sums stayed in range (2^37 typical contributions); where they
+ * each chunk is handed over whole. comoment_exact says whether sums stayed in range (2^31 such contributions, and |psi| <= 1); where they
  * did not, they are still accurate but the last bits may depend on the order. Within a chunk products are float GEMMs
  * over 64 rows at a time, summed in double.
  *
@@ -88,6 +88,7 @@ struct output_moment {
 	int r;
 	bool pivoted;
 	float *shift;   /* r */
+	float scale;    /* a power of two */
 	double *sum;    /* r */
 	double *second; /* r x r, symmetric, full */
 };

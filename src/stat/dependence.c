@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "stat/dependence.h"
+
+#include <complex.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "stat/special.h"
+
+/* tr(A^k), k = 1..4, of a symmetric n x n matrix after division by its trace, which comes back; 0 when the matrix is
+ * zero or not finite. square is n x n scratch. O(n^3). */
+static double power_traces(const double *a, int n, double *square, double c[4])
+{
+	double trace = 0, two = 0, three = 0, four = 0;
+	for (int i = 0; i < n; i++)
+		trace += a[i * n + i];
+	for (int i = 0; i < n * n; i++)
+		square[i] = 0;
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < n; k++)
+			for (int j = 0; j < n; j++)
+				square[i * n + j] += a[i * n + k] * a[k * n + j];
+	for (int i = 0; i < n * n; i++) {
+		two += a[i] * a[i];
+		three += a[i] * square[i];
+		four += square[i] * square[i];
+	}
+	if (!(trace > 0 && isfinite(four)))
+		return 0;
+	double t2 = trace * trace;
+	c[0] = 1;
+	c[1] = two / t2;
+	c[2] = three / t2 / trace;
+	c[3] = four / t2 / t2;
+	return trace;
+}
+
+double weighted_chi_square_p(double x, const double c[4])
+{
+	if (isnan(x + c[0] + c[1] + c[2] + c[3]))
+		return NAN;
+	if (!(c[0] > 0 && c[1] > 0 && c[2] > 0))
+		return 1;
+	double s1 = c[2] / (c[1] * sqrt(c[1])), s2 = c[3] / (c[1] * c[1]), root = s1 * s1 - s2;
+	double a = root > 0 ? 1 / (s1 - sqrt(root)) : 1 / s1;
+	double ncp = root > 0 ? fmax(s1 * a * a * a - a * a, 0) : 0, dof = a * a - 2 * ncp;
+	double at = (x - c[0]) / sqrt(2 * c[1]) * M_SQRT2 * a + dof + ncp;
+	return fmin(fmax(chi_square_survival_noncentral(at, dof, ncp), 0), 1);
+}
+
+/* Exponent of the inversion integral, g(s) = -1/2 sum ln(1 - 2 lambda s) - x s - ln(+-s), and its derivatives on the real axis. */
+struct exponent { const double *lambda; int64_t count; double x; };
+
+static double exponent_slope(const struct exponent *e, double s, double *curvature)
+{
+	double slope = -e->x - 1 / s;
+	*curvature = 1 / (s * s);
+	for (int64_t j = 0; j < e->count; j++) {
+		double f = 2 * e->lambda[j] / (1 - 2 * e->lambda[j] * s);
+		slope += 0.5 * f;
+		*curvature += 0.5 * f * f;
+	}
+	return slope;
+}
+
+static double complex exponent_at(const struct exponent *e, double complex s)
+{
+	double complex sum = 0;
+	for (int64_t j = 0; j < e->count; j++)
+		sum += clog(1 - 2 * e->lambda[j] * s);
+	return -0.5 * sum - e->x * s;
+}
+
+/* The saddle point on the real axis between lo and hi, where the slope rises from below to above zero. */
+static double saddle(const struct exponent *e, double lo, double hi, double *curvature)
+{
+	double mid = lo + (hi - lo) / 2;
+	for (int k = 0; k < 100; k++) {
+		mid = lo + (hi - lo) / 2;
+		if (exponent_slope(e, mid, curvature) < 0)
+			lo = mid;
+		else
+			hi = mid;
+		if (hi - lo <= 1e-6 * fmin(fabs(lo), fabs(hi)))
+			break;
+	}
+	return mid;
+}
+
+/* Trapezoidal sum over t of Im[e^g(s) / s ds/dt] along s = c + i t + t^2 / (4 gap), divided by e^g(c). Only t >= 0 is
+ * walked: the other half is its mirror image. */
+static double contour_sum(const struct exponent *e, double c, double gap, double step, double complex top)
+{
+	double sum = 0, bend = 1 / (4 * gap);
+	for (int k = 0; k < 100000; k++) {
+		double t = k * step;
+		double complex s = c + bend * t * t + I * t;
+		double complex term = cexp(exponent_at(e, s) - top) / s * (2 * bend * t + I);
+		sum += (k ? 1 : 0.5) * cimag(term);
+		if (cabs(term) < 1e-17 * fabs(sum) || cabs(term) == 0)
+			break;
+	}
+	return sum * step;
+}
+
+/* |tail| = 1/pi integral of Im[e^g(s) / s ds] over the upper half of the contour, which crosses the real axis at the
+ * saddle point c and bends to the right around the branch points at 1 / (2 lambda) (and the pole at 0 where c < 0), so that the
+ * integrand dies exponentially and the trapezoidal rule converges geometrically. */
+static double invert(const struct exponent *e, double lo, double hi, double nearest)
+{
+	double curvature, c = saddle(e, lo, hi, &curvature), step = 0.5 / sqrt(curvature);
+	double complex top = exponent_at(e, c);
+	double last = contour_sum(e, c, nearest - c, step, top);
+	for (int k = 0; k < 12; k++) {
+		step /= 2;
+		double next = contour_sum(e, c, nearest - c, step, top);
+		if (fabs(next - last) <= 1e-11 * fabs(next)) {
+			last = next;
+			break;
+		}
+		last = next;
+	}
+	return fmin(fmax(fabs(last) * exp(creal(top)) / M_PI, 0), 1);
+}
+
+double weighted_chi_square_exact_p(double x, const double *lambda, int64_t count)
+{
+	double mean = 0, largest = 0;
+	for (int64_t j = 0; j < count; j++) {
+		mean += lambda[j];
+		largest = fmax(largest, lambda[j]);
+	}
+	if (isnan(x) || isnan(mean))
+		return NAN;
+	if (x <= 0 || isinf(x) || largest == 0)
+		return x <= 0 ? 1 : 0;
+	struct exponent e = { lambda, count, x };
+	double branch = 1 / (2 * largest);
+	if (x >= mean)
+		return invert(&e, 0, branch, branch);
+	return 1 - invert(&e, -(0.5 * (double)count + 2) / x, 0, 0);
+}
+
+static enum tamis_status check(const struct comoment *c, const struct output_moment *psi, int positions,
+		struct tamis_error *err)
+{
+	if (c->n == psi->n && c->r == psi->r && positions >= 1 && c->width % positions == 0)
+		return TAMIS_OK;
+	return tm_fail(err, TAMIS_E_USAGE, "signals and outputs must be of the same items and %d divide the width, but came "
+			"%lld items against %d features of width %d, and %lld items of %d features", positions, (long long)c->n,
+			c->r, c->width, (long long)psi->n, psi->r);
+}
+
+/* Everything that the features of a layer share, and scratch for one of them. */
+struct work {
+	double psi_trace, psi_powers[4];
+	double *cross, *within, *square;
+};
+
+static void work_free(struct work *w)
+{
+	free(w->cross);
+	free(w->within);
+	free(w->square);
+}
+
+static enum tamis_status work_begin(struct work *w, const struct comoment *c, const struct output_moment *psi,
+		struct tamis_error *err)
+{
+	int side = c->width > psi->r ? c->width : psi->r;
+	size_t cells = (size_t)side * (size_t)side;
+	w->cross = tm_array((size_t)c->width * (size_t)c->r, sizeof(double));
+	w->within = tm_array(cells, sizeof(double));
+	w->square = tm_array(cells, sizeof(double));
+	if (!w->cross || !w->within || !w->square) {
+		work_free(w);
+		return tm_no_memory(err, "testing for dependence");
+	}
+	output_moment_covariance(psi, w->within);
+	w->psi_trace = power_traces(w->within, psi->r, w->square, w->psi_powers);
+	return TAMIS_OK;
+}
+
+static double statistic_of(const struct comoment *c, int64_t feature, int positions, double *cross)
+{
+	double sum = 0;
+	comoment_cross_covariance(c, feature, cross);
+	for (int i = 0; i < c->width * c->r; i++)
+		sum += cross[i] * cross[i];
+	return isfinite(sum) ? sum / positions : 0;
+}
+
+/* Power sums of mu_k nu_l are products of power sums; all are divided by the first, and so is the statistic. */
+static double feature_p(const struct comoment *c, int64_t feature, int positions, double statistic, struct work *w)
+{
+	double powers[4];
+	comoment_within_covariance(c, feature, w->within);
+	double mean = power_traces(w->within, c->width, w->square, powers) / positions * w->psi_trace;
+	if (!(mean > 0 && isfinite(mean)))
+		return 1;
+	for (int k = 0; k < 4; k++)
+		powers[k] *= w->psi_powers[k];
+	double p = weighted_chi_square_p((double)(c->n - 1) * statistic / mean, powers);
+	return isnan(p) ? 1 : p;
+}
+
+enum tamis_status dependence_test(const struct comoment *c, const struct output_moment *psi, int positions,
+		double *statistic, double *p, struct tamis_error *err)
+{
+	struct work w;
+	enum tamis_status st = check(c, psi, positions, err);
+	if (st == TAMIS_OK)
+		st = work_begin(&w, c, psi, err);
+	if (st != TAMIS_OK)
+		return st;
+	for (int64_t j = 0; j < c->d; j++) {
+		double r = c->n < 2 ? 0 : statistic_of(c, j, positions, w.cross);
+		if (statistic)
+			statistic[j] = r;
+		if (p)
+			p[j] = c->n < 2 ? 1 : feature_p(c, j, positions, r, &w);
+	}
+	work_free(&w);
+	return TAMIS_OK;
+}
+
+/* Eigenvalues of a symmetric n x n matrix, which is overwritten; rounding below zero is cut off. */
+static enum tamis_status eigenvalues(double *a, int n, double *values, struct tamis_error *err)
+{
+	if (LAPACKE_dsyev(LAPACK_ROW_MAJOR, 'N', 'U', n, a, n, values) != 0)
+		return tm_fail(err, TAMIS_E_INTERNAL, "the eigenvalues of a %d x %d covariance did not converge", n, n);
+	for (int i = 0; i < n; i++)
+		values[i] = fmax(values[i], 0);
+	return TAMIS_OK;
+}
+
+/* The weights mu_k nu_l, relative to the product of the traces; scratch as in struct work. */
+static enum tamis_status null_weights(const struct comoment *c, const struct output_moment *psi, int64_t feature,
+		double *matrix, double *mu, double *nu, double *lambda, struct tamis_error *err)
+{
+	output_moment_covariance(psi, matrix);
+	enum tamis_status st = eigenvalues(matrix, psi->r, nu, err);
+	comoment_within_covariance(c, feature, matrix);
+	if (st == TAMIS_OK)
+		st = eigenvalues(matrix, c->width, mu, err);
+	for (int k = 0; k < c->width && st == TAMIS_OK; k++)
+		for (int l = 0; l < psi->r; l++)
+			lambda[k * psi->r + l] = mu[k] * nu[l];
+	return st;
+}
+
+enum tamis_status dependence_exact_p(const struct comoment *c, const struct output_moment *psi, int positions,
+		int64_t feature, double *p, struct tamis_error *err)
+{
+	struct work w;
+	double statistic;
+	enum tamis_status st = check(c, psi, positions, err);
+	if (st == TAMIS_OK && (feature < 0 || feature >= c->d))
+		st = tm_fail(err, TAMIS_E_USAGE, "feature %lld is not below %lld", (long long)feature, (long long)c->d);
+	if (st == TAMIS_OK)
+		st = work_begin(&w, c, psi, err);
+	if (st != TAMIS_OK)
+		return st;
+	*p = 1;
+	statistic = c->n < 2 ? 0 : statistic_of(c, feature, positions, w.cross);
+	bool testable = statistic > 0 && feature_p(c, feature, positions, statistic, &w) < 1;
+	double *values = tm_array((size_t)c->width + (size_t)c->r, sizeof(double));
+	if (!values)
+		st = tm_no_memory(err, "testing for dependence");
+	if (st == TAMIS_OK && testable)
+		st = null_weights(c, psi, feature, w.within, values, values + c->width, w.cross, err);
+	if (st == TAMIS_OK && testable)
+		*p = weighted_chi_square_exact_p((double)(c->n - 1) * statistic * positions, w.cross,
+				(int64_t)c->width * c->r);
+	free(values);
+	work_free(&w);
+	return st;
+}
