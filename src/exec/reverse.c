@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reverse-mode differentiation over the last run of a training program. A gradient lives from the first contribution
+ * until the value's producer has been reversed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/runner_state.h"
+
+static bool differentiable(const struct tensor *t)
+{
+	return dtype_is_float((int)t->type);
+}
+
+/* Values on a path from something watched: only their gradients are computed. Steps are in topological order. */
+static void mark_wanted(struct runner *r, const bool *watch)
+{
+	const struct program *p = r->program;
+
+	if (r->wants_for == watch)
+		return;
+	memset(r->wants, 0, (size_t)p->n_values * sizeof *r->wants);
+	for (int v = 0; v < p->graph->n_values; v++)
+		r->wants[v] = watch[v];
+	for (int i = 0; i < p->n_steps; i++) {
+		const struct step *s = &p->steps[i];
+		bool any = false;
+
+		for (int k = 0; k < s->n_in; k++)
+			any |= s->in[k] != GRAPH_NONE && r->wants[s->in[k]];
+		for (int k = 0; any && k < s->n_out; k++)
+			if (s->out[k] != GRAPH_NONE)
+				r->wants[s->out[k]] = true;
+	}
+	r->wants_for = watch;
+}
+
+static enum tamis_status make_gradient(struct runner *r, int v, struct tamis_error *err)
+{
+	struct tensor *g = &r->gradient[v];
+
+	if (g->data)
+		return TAMIS_OK;
+	*g = r->value[v];
+	g->type = g->type == DT_DOUBLE ? DT_DOUBLE : DT_FLOAT;
+	g->data = NULL;
+	return tensor_alloc(g, err);
+}
+
+static enum tamis_status add_seed(struct runner *r, int v, const struct tensor *seed, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	if (!seed->data || !r->wants[v] || !differentiable(&r->value[v]))
+		return TAMIS_OK;
+	if (seed->count != r->value[v].count)
+		return tm_fail(err, TAMIS_E_INTERNAL, "a seed has %lld elements, its output %lld",
+		               (long long)seed->count, (long long)r->value[v].count);
+	s = make_gradient(r, v, err);
+	for (int64_t i = 0; s == TAMIS_OK && i < seed->count; i++)
+		tensor_set(&r->gradient[v], i, tensor_get(&r->gradient[v], i) + tensor_get(seed, i));
+	return s;
+}
+
+static enum tamis_status report(struct runner *r, int v, const struct run_hooks *h, struct tamis_error *err)
+{
+	if (v >= r->program->graph->n_values || !h->watch_grad[v] || !r->gradient[v].data)
+		return TAMIS_OK;
+	return h->grad(h->ctx, v, &r->gradient[v], err);
+}
+
+/* Half values reach a reverse as FLOAT copies, as they reach a run. */
+static enum tamis_status widen(struct runner *r, const struct tensor **port, struct tamis_error *err)
+{
+	const struct tensor *half = *port;
+	struct tensor *copy;
+
+	if (!half || (half->type != DT_FLOAT16 && half->type != DT_BFLOAT16))
+		return TAMIS_OK;
+	copy = scratch_alloc(&r->scratch, 1, sizeof *copy);
+	if (!copy)
+		return tm_no_memory(err, "widening half-precision values");
+	*copy = *half;
+	copy->type = DT_FLOAT;
+	copy->data = scratch_alloc(&r->scratch, (size_t)copy->count, sizeof(float));
+	if (!copy->data)
+		return tm_no_memory(err, "widening half-precision values");
+	*port = copy;
+	return tensor_convert(half, copy, err);
+}
+
+static enum tamis_status set_ports(struct runner *r, const struct step *s, struct tamis_error *err)
+{
+	enum tamis_status status = TAMIS_OK;
+
+	for (int i = 0; status == TAMIS_OK && i < s->n_in; i++) {
+		r->in[i] = s->in[i] == GRAPH_NONE ? NULL : &r->value[s->in[i]];
+		status = widen(r, &r->in[i], err);
+	}
+	for (int i = 0; status == TAMIS_OK && i < s->n_out; i++) {
+		const struct tensor *t = s->out[i] == GRAPH_NONE ? NULL : &r->value[s->out[i]];
+
+		status = widen(r, &t, err);
+		r->out[i] = (struct tensor *)t;
+	}
+	return status;
+}
+
+static enum tamis_status set_gradients(struct runner *r, const struct step *s, struct tamis_error *err)
+{
+	enum tamis_status status = TAMIS_OK;
+
+	for (int i = 0; i < s->n_out; i++)
+		r->gout[i] = s->out[i] == GRAPH_NONE || !r->gradient[s->out[i]].data ? NULL : &r->gradient[s->out[i]];
+	for (int i = 0; status == TAMIS_OK && i < s->n_in; i++) {
+		int v = s->in[i];
+
+		r->gin[i] = NULL;
+		if (v == GRAPH_NONE || !r->wants[v] || !differentiable(&r->value[v]))
+			continue;
+		status = make_gradient(r, v, err);
+		r->gin[i] = &r->gradient[v];
+	}
+	return status;
+}
+
+static bool has_reverse(const struct step *s)
+{
+	return s->node->op->reverse || (s->node->op->flags & OP_VIEW);
+}
+
+static bool reached(const struct runner *r, const struct step *s)
+{
+	for (int i = 0; i < s->n_out; i++)
+		if (s->out[i] != GRAPH_NONE && r->gradient[s->out[i]].data)
+			return true;
+	return false;
+}
+
+static bool wanted(const struct runner *r, const struct step *s)
+{
+	for (int i = 0; i < s->n_in; i++)
+		if (s->in[i] != GRAPH_NONE && r->wants[s->in[i]])
+			return true;
+	return false;
+}
+
+static enum tamis_status pass_through(struct runner *r, const struct step *s, const struct run_hooks *h,
+                                      struct tamis_error *err)
+{
+	enum tamis_status status;
+
+	if (!has_reverse(s)) {
+		if (h->no_reverse) {
+			h->no_reverse(h->ctx, s->graph_node);
+			return TAMIS_OK;
+		}
+		tm_fail(err, TAMIS_E_UNSUPPORTED, "%s has no reverse", s->node->op->name);
+		return tm_in_node(err, s->node->name);
+	}
+	status = set_ports(r, s, err);
+	if (status == TAMIS_OK)
+		status = set_gradients(r, s, err);
+	if (status == TAMIS_OK)
+		status = node_reverse(s->node, r->in, r->out, r->gout, r->gin, &r->scratch, err);
+	scratch_reset(&r->scratch);
+	return status;
+}
+
+/* Everything that reads a value comes after its producer, so here the gradients of the outputs are complete. */
+static enum tamis_status reverse_step(struct runner *r, int index, const struct run_hooks *h, struct tamis_error *err)
+{
+	const struct step *s = &r->program->steps[index];
+	enum tamis_status status = TAMIS_OK;
+
+	if (r->plan->folded[index] || !reached(r, s))
+		return TAMIS_OK;
+	for (int i = 0; status == TAMIS_OK && i < s->n_out; i++)
+		if (s->out[i] != GRAPH_NONE)
+			status = report(r, s->out[i], h, err);
+	if (status == TAMIS_OK && wanted(r, s))
+		status = pass_through(r, s, h, err);
+	for (int i = 0; i < s->n_out; i++)
+		if (s->out[i] != GRAPH_NONE)
+			tensor_free(&r->gradient[s->out[i]]);
+	return status;
+}
+
+/* What is left belongs to constants and graph inputs. */
+static enum tamis_status report_rest(struct runner *r, const struct run_hooks *h, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int v = 0; v < r->program->n_values; v++) {
+		if (s == TAMIS_OK)
+			s = report(r, v, h, err);
+		tensor_free(&r->gradient[v]);
+	}
+	return s;
+}
+
+enum tamis_status runner_reverse(struct runner *r, const struct tensor *seed, const struct run_hooks *hooks,
+                                 struct tamis_error *err)
+{
+	const struct graph *g = r->program->graph;
+	enum tamis_status s = TAMIS_OK;
+
+	if (!r->plan || !r->program->options.training)
+		return tm_fail(err, TAMIS_E_INTERNAL, "a reverse pass needs a forward run of a training program");
+	mark_wanted(r, hooks->watch_grad);
+	for (int i = 0; s == TAMIS_OK && i < g->n_outputs; i++)
+		s = add_seed(r, g->outputs[i], &seed[i], err);
+	for (int i = r->program->n_steps - 1; s == TAMIS_OK && i >= 0; i--)
+		s = reverse_step(r, i, hooks, err);
+	if (s == TAMIS_OK)
+		return report_rest(r, hooks, err);
+	for (int v = 0; v < r->program->n_values; v++)
+		tensor_free(&r->gradient[v]);
+	return s;
+}

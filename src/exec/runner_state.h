@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The insides of a runner, shared by the forward and the reverse pass. */
+#ifndef EXEC_RUNNER_STATE_H
+#define EXEC_RUNNER_STATE_H
+
+#include "exec/runner.h"
+
+#define PLAN_CACHE 4 /* sources with ragged shapes alternate between a few */
+
+struct runner {
+	const struct program *program;
+	struct plan *plans[PLAN_CACHE]; /* most recently used first */
+	const struct plan *plan;        /* of the last run */
+	struct tensor *value;           /* by value id, of the last run */
+	void *block;
+	size_t block_bytes;
+	struct scratch scratch;
+	const struct tensor **in;       /* ports of the step in hand */
+	struct tensor **out;
+	const struct tensor **gout;
+	struct tensor **gin;
+	struct tensor *gradient;        /* by value id; data NULL = none yet */
+	bool *wants;                    /* by value id: lies on a path from a watched value */
+	const bool *wants_for;          /* the watch list that `wants` was made for */
+};
+
+#endif
