@@ -9,65 +9,9 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "slim/figures.h"
 
 /* Strings live in the report's arena or are constants. NAN / -1 where a figure does not apply. */
-
-struct model_figures {
-	int64_t nodes, initializers;
-	int64_t parameters;   /* float entries of all initializers */
-	int64_t nonzeros;     /* of them not zero */
-	int64_t connections, connections_nonzero; /* entries of weights that make connections */
-	double macs;          /* an item, dense; -1 unknown */
-	double macs_nonzero;  /* of them with a weight that is not zero */
-	int64_t file_bytes;   /* -1 unknown; external data included */
-	int64_t gzip_bytes;   /* -1 not measured */
-	int64_t channels;     /* output channels of linear nodes */
-};
-
-struct layer_line {
-	const char *node, *op, *weight; /* node name, operator, initializer name */
-	const char *shape;              /* of the weight before, "20x1x5x5" */
-	int64_t entries, kept;          /* connections before and after (zeroed and removed ones are not kept) */
-	int64_t features, significant;  /* distinct tests and how many are significant at alpha */
-	int64_t channels, channels_kept;
-	const char *storage;            /* "dense", "sparse", "external" */
-	const char *note;               /* why it was left alone; NULL where it was slimmed */
-};
-
-struct gate_figures {
-	const char *kind;        /* "expected accuracy loss" or "relative squared error", "accuracy loss (labels)" */
-	int64_t fit_items, held_out_items;
-	double tolerance, confidence;
-	double value, bound;     /* on the held-out items, of what was written */
-	double disagreement, disagreement_upper; /* share of changed classes and its exact bound; NAN where no classes */
-	double worst;            /* worst item's loss or error */
-	int looks;               /* cuts judged on the held-out items */
-	const char *spending;    /* how the looks share the error: "fixed sequence" or "bonferroni" */
-	bool passed;
-	double label_loss, label_p; /* accuracy loss on labels and McNemar's p; NAN without labels */
-	double accuracy_before, accuracy_after; /* on held-out labels; NAN without */
-};
-
-struct look_line { double keep, ratio, value, bound, disagreement; bool passed; };
-
-struct slim_figures {
-	const char *model, *criterion;
-	double alpha;
-	uint64_t seed;
-	struct model_figures before, after;
-	struct gate_figures gate;
-	struct layer_line *layers;
-	size_t n_layers;
-	struct look_line *looks;
-	size_t n_looks;
-	int64_t tests, significant; /* distinct tests in all, and those significant */
-	int64_t channels_removed;
-	double keep;                /* share of connections kept by the chosen cut */
-	double seconds_score, seconds_search, seconds_total;
-	const char *blas_core;
-	bool random_items, dry_run;
-	bool ir_raised;             /* the IR version was raised for sparse storage */
-};
 
 struct info_layer { const char *node, *op, *weight, *shape; int64_t entries, zeros; double macs; bool slimmable; const char *note; };
 struct info_count { const char *domain, *op; int64_t nodes; bool supported; };
