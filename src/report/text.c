@@ -19,6 +19,12 @@ static bool write_figures(FILE *out, const struct tamis_report *r)
 	return false;
 }
 
+/* Calls with an observer have told it their warnings already. */
+static bool shows_warnings(const struct tamis_report *r)
+{
+	return r->kind != REPORT_SLIM && r->kind != REPORT_COMPARE;
+}
+
 static bool write_report(FILE *out, const struct tamis_report *r)
 {
 	bool ok = write_figures(out, r);
@@ -27,7 +33,7 @@ static bool write_report(FILE *out, const struct tamis_report *r)
 		fputc('\n', out);
 		ok = text_cpu(out, &r->cpu);
 	}
-	for (size_t i = 0; ok && i < r->n_warnings; i++) {
+	for (size_t i = 0; ok && shows_warnings(r) && i < r->n_warnings; i++) {
 		fputs(i ? "warning: " : "\nwarning: ", out);
 		ok = print_wrapped(out, 9, 9, r->warnings[i]);
 	}

@@ -100,6 +100,19 @@ static void write_cut(FILE *out, const struct slim_figures *s)
 
 /* ---- layers ---- */
 
+/* "20 -> 18", or one number where nothing changed. */
+static void change_cell(struct table *t, int64_t before, int64_t after)
+{
+	char from[PRINT_NUMBER], to[PRINT_NUMBER], both[2 * PRINT_NUMBER + 8];
+
+	if (before == after || after < 0) {
+		table_cell(t, before < 0 ? "" : print_count(from, before));
+		return;
+	}
+	snprintf(both, sizeof both, "%s -> %s", print_count(from, before), print_count(to, after));
+	table_cell(t, both);
+}
+
 static void layer_row(struct table *t, const struct layer_line *l)
 {
 	char buf[PRINT_NUMBER];
@@ -110,29 +123,49 @@ static void layer_row(struct table *t, const struct layer_line *l)
 	table_count(t, l->entries);
 	table_count(t, l->kept);
 	table_cell(t, l->entries > 0 && l->kept >= 0 ? print_share(buf, (double)l->kept / (double)l->entries) : "");
-	table_count(t, l->features);
-	table_count(t, l->significant);
-	table_count(t, l->channels);
-	table_count(t, l->channels_kept);
+	change_cell(t, l->features, l->significant);
+	change_cell(t, l->channels, l->channels_kept);
 	table_cell(t, l->storage);
-	table_cell(t, l->note);
+}
+
+static bool write_slimmed(FILE *out, const struct slim_figures *s)
+{
+	static const char *const heading[] = {"layer", "op", "weight", "entries", "kept", "share", "significant", "channels",
+		"stored"};
+	struct table t;
+
+	table_start(&t, "nlsrrrrrl");
+	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
+		table_cell(&t, heading[i]);
+	for (size_t i = 0; i < s->n_layers; i++)
+		if (!s->layers[i].note)
+			layer_row(&t, &s->layers[i]);
+	fputc('\n', out);
+	return table_write(&t, out, 0);
 }
 
 static bool write_layers(FILE *out, const struct slim_figures *s)
 {
-	static const char *const heading[] = {"layer", "op", "weight", "entries", "kept", "share", "tests", "signif.",
-		"chan.", "kept", "stored", "left alone because"};
-	struct table t;
+	size_t left = 0;
+	bool ok = true;
 
-	if (s->n_layers == 0)
-		return true;
-	table_start(&t, "nlsrrrrrrrls");
-	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-		table_cell(&t, heading[i]);
 	for (size_t i = 0; i < s->n_layers; i++)
-		layer_row(&t, &s->layers[i]);
-	fputc('\n', out);
-	return table_write(&t, out, 0);
+		left += s->layers[i].note != NULL;
+	if (left < s->n_layers)
+		ok = write_slimmed(out, s);
+	if (left > 0)
+		fputs("\nleft alone:\n", out);
+	for (size_t i = 0; ok && i < s->n_layers; i++) {
+		const struct layer_line *l = &s->layers[i];
+		struct arena a = {0};
+		const char *name = l->weight && *l->weight ? l->weight : l->node ? l->node : "-";
+		const char *text = l->note ? arena_printf(&a, "%s: %s", name, l->note) : "";
+
+		fputs(l->note ? "  " : "", out);
+		ok = text && (!l->note || print_wrapped(out, 2, 4, text));
+		arena_free(&a);
+	}
+	return ok;
 }
 
 /* ---- advice ---- */
