@@ -14,7 +14,7 @@
 
 static uint8_t *slurp(const char *folder, const char *name, size_t *size)
 {
-	char path[4096];
+	char path[4096 + 64];
 	uint8_t *data = NULL;
 	struct tamis_error err = {0};
 
