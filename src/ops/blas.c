@@ -16,6 +16,11 @@
 
 enum { PIECE = 1 << 30 }; /* most rows or columns a call */
 
+bool blas_has_type(enum dtype t)
+{
+	return dtype_is_float((int)t) || t == DT_INT32 || t == DT_INT64 || t == DT_UINT32 || t == DT_UINT64;
+}
+
 bool blas_fits(int64_t n)
 {
 	return n <= INT32_MAX;
@@ -63,9 +68,32 @@ void blas_gemm(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t 
 	}
 	for (int64_t i = 0; i < m; i += PIECE)
 		for (int64_t j = 0; j < n; j += PIECE)
-			piece(type, ta, tb, least(m - i, PIECE), least(n - j, PIECE), k, alpha,
-			      blas_at(type, a, ta ? i : i * lda), lda, blas_at(type, b, tb ? j * ldb : j), ldb, beta,
-			      blas_at(type, c, i * ldc + j), ldc);
+			for (int64_t l = 0; l < k; l += PIECE)
+				piece(type, ta, tb, least(m - i, PIECE), least(n - j, PIECE), least(k - l, PIECE), alpha,
+				      blas_at(type, a, ta ? l * lda + i : i * lda + l), lda,
+				      blas_at(type, b, tb ? j * ldb + l : l * ldb + j), ldb, l ? 1 : beta,
+				      blas_at(type, c, i * ldc + j), ldc);
+}
+
+#define GEMM_INT(bits) \
+	static void gemm_int##bits(int64_t m, int64_t n, int64_t k, const uint##bits##_t *a, int64_t ai, int64_t al, \
+	                           const uint##bits##_t *b, int64_t bl, int64_t bj, uint##bits##_t *restrict c) \
+	{ \
+		for (int64_t i = 0; i < m; i++, c += n) \
+			for (int64_t l = 0; l < k; l++) \
+				for (int64_t j = 0; j < n; j++) \
+					c[j] += a[i * ai + l * al] * b[l * bl + j * bj]; \
+	}
+GEMM_INT(32)
+GEMM_INT(64)
+
+void blas_gemm_int(int bits, int64_t m, int64_t n, int64_t k, const void *a, int64_t ai, int64_t al, const void *b,
+                   int64_t bl, int64_t bj, void *c)
+{
+	if (bits == 32)
+		gemm_int32(m, n, k, a, ai, al, b, bl, bj, c);
+	else
+		gemm_int64(m, n, k, a, ai, al, b, bl, bj, c);
 }
 
 void blas_add_rows(enum dtype type, int64_t rows, int64_t cols, const void *x, int64_t ldx, void *y, int64_t ldy)
