@@ -108,28 +108,41 @@ static void widen(const float *row, const float *mean, int64_t m, float *spread)
 		spread[j] = fmaxf(spread[j], fabsf(row[j] - mean[j]));
 }
 
-/* Spreads to powers of two. A feature that did not move in the first chunk may move later: it is taken to be within
- * a few powers of two of its layer. */
-static void scales_of(float *spread, int64_t d)
+/* Spreads to powers of two. What did not move in the first chunk may move later: it is taken to be within a few powers
+ * of two of its own size, or of the layer's where it is 0. size: largest |value| of each. */
+static void scales_of(float *spread, const float *size, int64_t d)
 {
-	float top = 0;
-	for (int64_t j = 0; j < d; j++)
+	float top = 0, top_size = 0;
+	for (int64_t j = 0; j < d; j++) {
 		top = fmaxf(top, spread[j]);
-	float usual = top > 0 ? power_above(top) * 0x1p-5f : 1;
+		top_size = fmaxf(top_size, size[j]);
+	}
+	float usual = top > 0 ? top : top_size > 0 ? top_size : 32;
 	for (int64_t j = 0; j < d; j++)
-		spread[j] = spread[j] > 0 ? power_above(spread[j]) : usual;
+		spread[j] = spread[j] > 0 ? power_above(spread[j]) : power_above(size[j] > 0 ? size[j] : usual) * 0x1p-5f;
 }
 
 /* Shift and one common scale of n rows of psi. */
 static bool psi_pivot(const float *psi, int64_t n, int r, float *shift, float *scale)
 {
-	float top = 0;
+	float size = 0;
 	if (!column_means(psi, n, r, r, shift))
 		return false;
-	for (int64_t i = 0; i < n * r; i++)
-		top = fmaxf(top, fabsf(psi[i] - shift[i % r]));
-	*scale = top > 0 ? power_above(top) : 1;
+	*scale = 0;
+	for (int64_t i = 0; i < n * r; i++) {
+		*scale = fmaxf(*scale, fabsf(psi[i] - shift[i % r]));
+		size = fmaxf(size, fabsf(psi[i]));
+	}
+	scales_of(scale, &size, 1);
 	return true;
+}
+
+/* Largest |shift| of each feature over positions. */
+static void shift_sizes(const struct comoment *c, float *size)
+{
+	for (int p = 0; p < c->width; p++)
+		for (int64_t j = 0; j < c->d; j++)
+			size[j] = fmaxf(size[j], fabsf(c->shift[p * c->d + j]));
 }
 
 enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t stride, const float *psi, int64_t n,
@@ -137,17 +150,21 @@ enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t str
 {
 	if (c->pivoted || n < 1 || stride < c->d)
 		return tm_fail(err, TAMIS_E_USAGE, "a pivot is taken once, from at least one item");
+	float *size = tm_array((size_t)c->d, sizeof *size);
+	if (!size)
+		return tm_no_memory(err, "taking the pivot of co-moments");
 	bool finite = psi_pivot(psi, n, c->r, c->psi_shift, &c->psi_scale);
 	for (int p = 0; p < c->width; p++)
 		finite = column_means(u + p * stride, n, c->d, c->width * stride, c->shift + p * c->d) && finite;
-	if (!finite)
-		return tm_fail(err, TAMIS_E_INVALID, "signals and outputs must be finite, but those of the first chunk are not");
 	memset(c->scale, 0, (size_t)c->d * sizeof(float));
 	for (int64_t row = 0; row < n * c->width; row++)
 		widen(u + row * stride, c->shift + row % c->width * c->d, c->d, c->scale);
-	scales_of(c->scale, c->d);
-	c->pivoted = true;
-	return TAMIS_OK;
+	shift_sizes(c, size);
+	scales_of(c->scale, size, c->d);
+	free(size);
+	c->pivoted = finite;
+	return finite ? TAMIS_OK
+			: tm_fail(err, TAMIS_E_INVALID, "signals and outputs must be finite, but those of the first chunk are not");
 }
 
 int64_t comoment_blocks(const struct comoment *c)

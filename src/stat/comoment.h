@@ -51,7 +51,7 @@ enum tamis_status comoment_create(struct comoment *c, int64_t d, int width, int 
 enum tamis_status comoment_create_like(struct comoment *c, const struct comoment *other, struct tamis_error *err);
 
 /* Fixes the pivot from the first chunk (n >= 1 items); adds nothing. TAMIS_E_USAGE once pivoted,
- * TAMIS_E_INVALID when a value is not finite. O(n width d). */
+ * TAMIS_E_INVALID when a value is not finite, TAMIS_E_MEMORY. O(n width d). */
 enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t stride, const float *psi, int64_t n,
 		struct tamis_error *err);
 
