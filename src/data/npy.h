@@ -32,7 +32,7 @@ enum tamis_status npy_parse(const uint8_t *data, size_t size, struct npy *out, s
 /* Bytes of the elements. */
 uint64_t npy_payload_bytes(const struct npy *h);
 
-/* The type as a person reads it: "float", "float (big-endian)", "2-byte void"; and the shape: "float[3,4]". */
+/* Type and shape as a person reads them: "float[3,4]", "2-byte void[8]"; returns buf. 128 bytes hold any usual one. */
 char *npy_describe(const struct npy *h, char *buf, size_t size);
 
 /* Writes a header for a little-endian C-order array of this type and shape, padded with spaces to a multiple of 64
