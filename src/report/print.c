@@ -43,9 +43,11 @@ const char *print_share(char buf[PRINT_NUMBER], double share)
 
 const char *print_ratio(char buf[PRINT_NUMBER], double before, double after)
 {
+	double ratio = before / after;
+
 	buf[0] = '\0';
 	if (before >= 0 && after > 0)
-		snprintf(buf, PRINT_NUMBER, "%.*fx", before / after < 1e4 ? 2 : 0, before / after);
+		snprintf(buf, PRINT_NUMBER, ratio < 1e4 ? "%.2fx" : "%.3gx", ratio);
 	return buf;
 }
 

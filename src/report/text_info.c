@@ -90,7 +90,7 @@ static bool info_layers(FILE *out, const struct info_figures *f)
 
 	if (f->n_layers == 0)
 		return true;
-	table_start(&t, "nlnsrrrls");
+	table_start(&t, "nsnsrrrls");
 	heading(&t, names, 9);
 	for (size_t i = 0; i < f->n_layers; i++) {
 		const struct info_layer *l = &f->layers[i];
@@ -206,7 +206,6 @@ bool text_cpu(FILE *out, const struct cpu_figures *f)
 	          && named(out, "convolution", f->convolution);
 
 	if (ok && f->advice)
-		fprintf(out, "\nThe BLAS takes this processor for an older one. Faster: OPENBLAS_CORETYPE=%s in the environment.\n",
-		        f->advice);
+		fprintf(out, "\nThe BLAS takes this processor for an older one. Faster with OPENBLAS_CORETYPE=%s set.\n", f->advice);
 	return ok;
 }

@@ -134,7 +134,7 @@ static bool write_slimmed(FILE *out, const struct slim_figures *s)
 		"stored"};
 	struct table t;
 
-	table_start(&t, "nlsrrrrrl");
+	table_start(&t, "nssrrrrrl");
 	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
 		table_cell(&t, heading[i]);
 	for (size_t i = 0; i < s->n_layers; i++)
