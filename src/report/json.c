@@ -86,7 +86,8 @@ static void set_array(struct object *o, const char *key, const void *items, size
 	for (size_t i = 0; array && i < n; i++) {
 		struct object item = make((const char *)items + i * size);
 
-		o->failed |= item.failed || !item.json || json_array_append_new(array, item.json) != 0;
+		if (json_array_append_new(array, item.json) != 0 || item.failed)
+			o->failed = true;
 	}
 	set(o, key, array);
 }
