@@ -20,8 +20,9 @@
 /* What a file may cost. Zero-initialise for the defaults. */
 struct doc_limits {
 	uint64_t max_bytes;    /* size of the file; 0 = DOC_MAX_PACKED */
-	uint64_t max_memory;   /* bytes of the tree, and of one external tensor; 0 = 64 GiB */
-	uint64_t max_messages; /* messages in the file; 0 = 16 per 1,000 bytes of file plus 4,000,000, at most 2^30 */
+	uint64_t max_memory;   /* bytes of the tree, and of one decoded tensor; 0 = 16 GiB, and to unpack a file at most
+	                          64 MiB and 64 bytes for each of its bytes */
+	uint64_t max_messages; /* messages in the file; 0 = 4,000,000 and one for each 64 bytes; at most 2^30 */
 	uint64_t fail_after;   /* tests: allocations of the tree that succeed before one fails; 0 = all succeed */
 };
 
@@ -71,7 +72,7 @@ enum tamis_status doc_pack(const struct document *doc, uint8_t **data, size_t *s
 enum doc_external {
 	DOC_EXTERNAL_KEEP = 0, /* those that are external now: left where they are when nothing of them changed and the
 	                          output is in the same directory, else all of them into one new data file */
-	DOC_EXTERNAL_ALL,      /* every initializer and attribute tensor of at least `threshold` bytes */
+	DOC_EXTERNAL_ALL,      /* every initializer of at least `threshold` bytes, and those that are external now */
 	DOC_EXTERNAL_NONE      /* none: external ones are read in and embedded */
 };
 

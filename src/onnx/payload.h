@@ -38,11 +38,13 @@ enum tamis_status payload_external(const Onnx__TensorProto *t, struct payload_ex
 enum tamis_status payload_shape(const Onnx__TensorProto *t, struct tensor *out, struct tamis_error *err);
 
 /* Everything that can be said of the payload without reading a file: place, counts, sizes, value ranges of int32_data
- * (TAMIS_E_INVALID where an entry does not fit the type). Any rank. No allocation. O(typed entries). */
-enum tamis_status payload_check(const Onnx__TensorProto *t, struct tamis_error *err);
+ * and uint64_data (TAMIS_E_INVALID where an entry does not fit the type). Any rank. No allocation. doc may be NULL; it
+ * tells rewritten external tensors from hostile ones. O(rank + typed entries). */
+enum tamis_status payload_check(const struct document *doc, const Onnx__TensorProto *t, struct tamis_error *err);
 
 /* Decodes into a fresh array (out->data is the caller's: tensor_free). Strings point into the TensorProto, which must
- * live as long. doc says where external data lies and how much memory one tensor may take; NULL refuses external data.
+ * live as long. Bools become 0 or 1. doc says where external data lies and how much memory one tensor may take; NULL
+ * refuses external data.
  * TAMIS_E_INVALID with the tensor named: sizes that do not match exactly, two payloads, a file that may not be read or
  * is too short. O(bytes). */
 enum tamis_status payload_read(const struct document *doc, const Onnx__TensorProto *t, struct tensor *out,
@@ -83,7 +85,8 @@ enum tamis_status sparse_write(struct document *doc, Onnx__SparseTensorProto *s,
                                struct tamis_error *err);
 
 /* Bytes in the file of one initializer / sparse_initializer entry (tag and length included) that held src in the
- * place `like` uses; exactly what packing would give. Unsupported for sparse: UINT64_MAX. No allocation. O(count). */
+ * place `like` uses (NULL: raw, no name); exactly what packing would give; external data counts as if it were raw.
+ * Unsupported for sparse: UINT64_MAX. No allocation. O(count). */
 uint64_t payload_dense_bytes(const Onnx__TensorProto *like, const struct tensor *src);
 uint64_t payload_sparse_bytes(const Onnx__TensorProto *like, const struct tensor *src);
 
