@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The insides of the public handles, and what several public functions share. */
+#ifndef API_API_H
+#define API_API_H
+
+#include <time.h>
+
+#include "base/error.h"
+#include "data/reader.h"
+#include "exec/items.h"
+#include "onnx/document.h"
+#include "report/report.h"
+#include "tamis/tamis.h"
+
+struct tamis_model {
+	struct document *doc; /* checked; replaced by tamis_slim */
+};
+
+/* Items come from files (source) or from a caller's callbacks (reader.destroy is set). */
+struct tamis_calibration {
+	struct data_source *source, *held_out; /* NULL where there is none */
+	struct feed_reader reader;
+	struct feed_reader holdout;            /* next NULL: none */
+	int64_t *labels, n_labels;             /* NULL: none; one an item of the holdout, where there is one */
+	bool random;
+	char sha256[65];                       /* hex; "" where the items are no files */
+	struct data_input *inputs;             /* what the models that take these items must want; in the arena */
+	int n_inputs;
+	struct arena arena;
+};
+
+/* The graph inputs that items must give, read from the document alone: works with operators that are not supported.
+ * Strings and the array live in the arena. */
+enum tamis_status api_inputs(const struct document *doc, struct arena *arena, struct data_input **out, int *n,
+                             struct tamis_error *err);
+
+/* A reader over a caller's callbacks; feeds of one item each are gathered into batches. The inputs must outlive it;
+ * release with reader.destroy. */
+enum tamis_status api_feeds(const struct tamis_reader *callbacks, const struct data_input *inputs, int n_inputs,
+                            struct feed_reader *out, struct tamis_error *err);
+
+/* The graph inputs of g against those that the items were opened for, in order: TAMIS_E_INVALID where they differ. */
+enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct graph *g, struct tamis_error *err);
+
+/* A reader cut off after `limit` items (0 = all). The struct is the state; nothing to release. */
+struct api_limited {
+	struct feed_reader *inner;
+	int64_t limit, given;
+};
+struct feed_reader api_limit(struct api_limited *state, struct feed_reader *inner, int64_t limit);
+
+/* Items a chunk for a program, from the memory that one item of this reader takes in it: a power of two, 1 to 64.
+ * *whole: the first feed is one of the ONNX layout, fed as it is. Rewinds the reader. */
+enum tamis_status api_chunk(const struct program *p, struct feed_reader *reader, int64_t *chunk, bool *whole,
+                            struct tamis_error *err);
+
+/* Tells an observer of one phase, a few times a second. */
+struct api_watch {
+	const struct tamis_observer *observer;
+	const char *phase;
+	int64_t total; /* -1: unknown */
+	struct timespec start, last;
+	bool told;
+};
+void api_watch_start(struct api_watch *w, const struct tamis_observer *observer, const char *phase, int64_t total);
+/* TAMIS_E_CANCELLED when the observer wants to stop. */
+enum tamis_status api_watch_tell(struct api_watch *w, int64_t done, struct tamis_error *err);
+
+#endif
