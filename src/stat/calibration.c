@@ -13,8 +13,8 @@ static enum tamis_status check(const float *prob, const int64_t *labels, int64_t
 		struct tamis_error *err)
 {
 	if (n < 1 || classes < 1)
-		return tm_fail(err, TAMIS_E_USAGE, "calibration needs items and classes, but came %lld and %lld", (long long)n,
-				(long long)classes);
+		return tm_fail(err, TAMIS_E_USAGE, "calibration needs items and classes, but came %lld and %lld",
+				(long long)n, (long long)classes);
 	for (int64_t i = 0; i < n; i++)
 		if (labels[i] < 0 || labels[i] >= classes)
 			return tm_fail(err, TAMIS_E_INVALID, "labels must lie in [0, %lld), but number %lld is %lld",
@@ -32,9 +32,10 @@ static double log_probability(float p)
 	return log(fmax(p, 1e-45));
 }
 
-/* d/d beta of the log-likelihood at inverse temperature beta: sum over items of z_label - E[z], z = ln p. Falls with
- * beta, since its derivative is minus a sum of variances. */
-static double likelihood_slope(const float *prob, const int64_t *labels, int64_t n, int64_t classes, double beta)
+/* d/d beta of the log-likelihood at inverse temperature beta: sum over items of z_label - E[z], z = ln p.
+ * Falls with beta, since its derivative is minus a sum of variances. */
+static double likelihood_slope(
+		const float *prob, const int64_t *labels, int64_t n, int64_t classes, double beta)
 {
 	double slope = 0;
 	for (int64_t i = 0; i < n; i++, prob += classes) {
@@ -96,8 +97,8 @@ static void tally(const float *prob, int64_t label, int64_t classes, int bins, d
 	surplus[bin < 0 ? 0 : bin] += confidence - (best == label);
 }
 
-enum tamis_status expected_calibration_error(const float *prob, const int64_t *labels, int64_t n, int64_t classes,
-		int bins, double *ece, struct tamis_error *err)
+enum tamis_status expected_calibration_error(const float *prob, const int64_t *labels, int64_t n,
+		int64_t classes, int bins, double *ece, struct tamis_error *err)
 {
 	enum tamis_status st = check(prob, labels, n, classes, err);
 	if (st == TAMIS_OK && bins < 1)

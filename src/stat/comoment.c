@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums are exact because every term is a multiple of a quantum: for |v| < 2^51 quantum, (v + m) - m with
- * m = 1.5 * 2^52 quantum rounds v to the nearest multiple, and sums of multiples below 2^53 quantum never round
+/* Sums are exact because every term is a multiple of a quantum: for |v| < 2^51 quantum, (v + m) - m with m =
+ * 1.5 * 2^52 quantum rounds v to the nearest multiple, and sums of multiples below 2^53 quantum never round
  * (pre-rounding as in Demmel and Nguyen 2013, "Fast reproducible floating-point summation"). */
 #include "stat/comoment.h"
 
@@ -30,7 +30,8 @@ static int64_t pairs_of(int width)
 
 int64_t comoment_bytes(int64_t d, int width, int r)
 {
-	int64_t doubles = (int64_t)width * ((int64_t)r + 1) + pairs_of(width), bytes, small, rest = 12 * (int64_t)r;
+	int64_t doubles = (int64_t)width * ((int64_t)r + 1) + pairs_of(width), bytes, small,
+			rest = 12 * (int64_t)r;
 	if (d < 0 || width < 0 || width > COMOMENT_MAX_WIDTH || r < 0 || !tm_mul(doubles * 8, d, &bytes)
 			|| !tm_mul(4 * ((int64_t)width + 1), d, &small) || !tm_add(bytes, small, &bytes)
 			|| !tm_add(bytes, rest, &bytes))
@@ -42,8 +43,10 @@ enum tamis_status comoment_create(struct comoment *c, int64_t d, int width, int 
 {
 	*c = (struct comoment){ .d = d, .width = width, .r = r };
 	if (d < 1 || width < 1 || width > COMOMENT_MAX_WIDTH || r < 1 || comoment_bytes(d, width, r) < 0)
-		return tm_fail(err, TAMIS_E_USAGE, "co-moments need a width of 1 to %d, but came %lld features of width %d "
-				"against %d", COMOMENT_MAX_WIDTH, (long long)d, width, r);
+		return tm_fail(err, TAMIS_E_USAGE,
+				"co-moments need a width of 1 to %d, but came %lld features of width %d "
+				"against %d",
+				COMOMENT_MAX_WIDTH, (long long)d, width, r);
 	size_t rows = (size_t)width * (size_t)d;
 	c->shift = tm_array(rows, sizeof(float));
 	c->scale = tm_array((size_t)d, sizeof(float));
@@ -67,7 +70,8 @@ static void copy_pivot(struct comoment *to, const struct comoment *from)
 	memcpy(to->psi_shift, from->psi_shift, (size_t)from->r * sizeof(float));
 }
 
-enum tamis_status comoment_create_like(struct comoment *c, const struct comoment *other, struct tamis_error *err)
+enum tamis_status comoment_create_like(
+		struct comoment *c, const struct comoment *other, struct tamis_error *err)
 {
 	enum tamis_status st = comoment_create(c, other->d, other->width, other->r, err);
 	if (st == TAMIS_OK)
@@ -108,8 +112,8 @@ static void widen(const float *row, const float *mean, int64_t m, float *spread)
 		spread[j] = fmaxf(spread[j], fabsf(row[j] - mean[j]));
 }
 
-/* Spreads to powers of two. What did not move in the first chunk may move later: it is taken to be within a few powers
- * of two of its own size, or of the layer's where it is 0. size: largest |value| of each. */
+/* Spreads to powers of two. What did not move in the first chunk may move later: it is taken to be within a
+ * few powers of two of its own size, or of the layer's where it is 0. size: largest |value| of each. */
 static void scales_of(float *spread, const float *size, int64_t d)
 {
 	float top = 0, top_size = 0;
@@ -119,7 +123,8 @@ static void scales_of(float *spread, const float *size, int64_t d)
 	}
 	float usual = top > 0 ? top : top_size > 0 ? top_size : 32;
 	for (int64_t j = 0; j < d; j++)
-		spread[j] = spread[j] > 0 ? power_above(spread[j]) : power_above(size[j] > 0 ? size[j] : usual) * 0x1p-5f;
+		spread[j] =
+				spread[j] > 0 ? power_above(spread[j]) : power_above(size[j] > 0 ? size[j] : usual) * 0x1p-5f;
 }
 
 /* Shift and one common scale of n rows of psi. */
@@ -145,8 +150,8 @@ static void shift_sizes(const struct comoment *c, float *size)
 			size[j] = fmaxf(size[j], fabsf(c->shift[p * c->d + j]));
 }
 
-enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t stride, const float *psi, int64_t n,
-		struct tamis_error *err)
+enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t stride, const float *psi,
+		int64_t n, struct tamis_error *err)
 {
 	if (c->pivoted || n < 1 || stride < c->d)
 		return tm_fail(err, TAMIS_E_USAGE, "a pivot is taken once, from at least one item");
@@ -164,7 +169,8 @@ enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t str
 	free(size);
 	c->pivoted = finite;
 	return finite ? TAMIS_OK
-			: tm_fail(err, TAMIS_E_INVALID, "signals and outputs must be finite, but those of the first chunk are not");
+				  : tm_fail(err, TAMIS_E_INVALID,
+							"signals and outputs must be finite, but those of the first chunk are not");
 }
 
 int64_t comoment_blocks(const struct comoment *c)
@@ -202,8 +208,8 @@ static void subtract_rows(const float *rows, int64_t n, int r, const float *shif
 }
 
 /* x of features from..from + count: item by item, position by position. */
-static void centre(const struct comoment *c, const float *u, int64_t stride, int64_t from, int count, int items,
-		float *x)
+static void centre(const struct comoment *c, const float *u, int64_t stride, int64_t from, int count,
+		int items, float *x)
 {
 	for (int t = 0; t < items; t++)
 		for (int p = 0; p < c->width; p++, x += count) {
@@ -230,7 +236,8 @@ static void add_sums(struct comoment *c, int64_t from, int count, int items, con
 static void add_cross(struct comoment *c, int64_t from, int count, int items, const struct scratch *s)
 {
 	int lanes = c->width * count, r = c->r;
-	cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, lanes, r, items, 1, s->x, lanes, s->y, r, 0, s->product, r);
+	cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, lanes, r, items, 1, s->x, lanes, s->y, r, 0,
+			s->product, r);
 	for (int lane = 0; lane < lanes; lane++) {
 		int64_t feature = from + lane % count;
 		double *sum = c->cross + ((int64_t)(lane / count) * c->d + feature) * r;
@@ -261,8 +268,8 @@ static void add_within(struct comoment *c, int64_t from, int count, int items, c
 }
 
 /* Adds a chunk to the features of one block; s has room for a whole block. */
-static void add_block(struct comoment *c, int64_t block, const float *u, int64_t stride, const float *psi, int64_t n,
-		const struct scratch *s)
+static void add_block(struct comoment *c, int64_t block, const float *u, int64_t stride, const float *psi,
+		int64_t n, const struct scratch *s)
 {
 	int64_t from = block * COMOMENT_BLOCK;
 	int count = c->d - from < COMOMENT_BLOCK ? (int)(c->d - from) : COMOMENT_BLOCK;
@@ -280,7 +287,8 @@ enum tamis_status comoment_add_block(struct comoment *c, int64_t block, const fl
 		const float *psi, int64_t n, struct tamis_error *err)
 {
 	if (!c->pivoted || block < 0 || block >= comoment_blocks(c) || stride < c->d)
-		return tm_fail(err, TAMIS_E_USAGE, "co-moments need a pivot and a block below %lld, but block %lld came",
+		return tm_fail(err, TAMIS_E_USAGE,
+				"co-moments need a pivot and a block below %lld, but block %lld came",
 				(long long)comoment_blocks(c), (long long)block);
 	struct scratch s;
 	if (!scratch_alloc(&s, c))
@@ -301,7 +309,8 @@ static void add_psi_sums(double *sum, const float *psi, int64_t n, int r, const 
 	}
 }
 
-enum tamis_status comoment_add_outputs(struct comoment *c, const float *psi, int64_t n, struct tamis_error *err)
+enum tamis_status comoment_add_outputs(
+		struct comoment *c, const float *psi, int64_t n, struct tamis_error *err)
 {
 	if (!c->pivoted)
 		return tm_fail(err, TAMIS_E_USAGE, "co-moments need a pivot before outputs are added");
@@ -310,8 +319,8 @@ enum tamis_status comoment_add_outputs(struct comoment *c, const float *psi, int
 	return TAMIS_OK;
 }
 
-enum tamis_status comoment_add(struct comoment *c, const float *u, int64_t stride, const float *psi, int64_t n,
-		struct tamis_error *err)
+enum tamis_status comoment_add(struct comoment *c, const float *u, int64_t stride, const float *psi,
+		int64_t n, struct tamis_error *err)
 {
 	struct scratch s;
 	if (stride < c->d)
@@ -344,9 +353,10 @@ static void add_doubles(double *into, const double *from, int64_t n)
 enum tamis_status comoment_merge(struct comoment *into, const struct comoment *from, struct tamis_error *err)
 {
 	if (into->d != from->d || into->width != from->width || into->r != from->r)
-		return tm_fail(err, TAMIS_E_INVALID, "co-moments to merge must have one shape, but %lld features of width %d "
-				"against %d met %lld of width %d against %d", (long long)into->d, into->width, into->r,
-				(long long)from->d, from->width, from->r);
+		return tm_fail(err, TAMIS_E_INVALID,
+				"co-moments to merge must have one shape, but %lld features of width %d "
+				"against %d met %lld of width %d against %d",
+				(long long)into->d, into->width, into->r, (long long)from->d, from->width, from->r);
 	if (!from->pivoted)
 		return TAMIS_OK;
 	if (!into->pivoted)
@@ -364,8 +374,8 @@ enum tamis_status comoment_merge(struct comoment *into, const struct comoment *f
 	return TAMIS_OK;
 }
 
-/* By Cauchy and Schwarz every partial sum is bounded by the sums of squares, which only grow. |psi| <= 1 makes
- * (psi - psi_shift)^2 <= 4. */
+/* By Cauchy and Schwarz every partial sum is bounded by the sums of squares, which only grow. |psi| <= 1
+ * makes (psi - psi_shift)^2 <= 4. */
 bool comoment_exact(const struct comoment *c)
 {
 	for (int p = 0; p < c->width; p++) {
@@ -450,7 +460,8 @@ enum tamis_status output_moment_create_like(struct output_moment *m, const struc
 	return st;
 }
 
-enum tamis_status output_moment_pivot(struct output_moment *m, const float *psi, int64_t n, struct tamis_error *err)
+enum tamis_status output_moment_pivot(
+		struct output_moment *m, const float *psi, int64_t n, struct tamis_error *err)
 {
 	if (m->pivoted || n < 1)
 		return tm_fail(err, TAMIS_E_USAGE, "a pivot is taken once, from at least one item");
@@ -469,7 +480,8 @@ static double psi_product(const struct output_moment *m, const float *psi, int64
 	return on_grid(part, MAGIC * m->scale * m->scale);
 }
 
-enum tamis_status output_moment_add(struct output_moment *m, const float *psi, int64_t n, struct tamis_error *err)
+enum tamis_status output_moment_add(
+		struct output_moment *m, const float *psi, int64_t n, struct tamis_error *err)
 {
 	if (n < 1)
 		return TAMIS_OK;
@@ -490,8 +502,8 @@ enum tamis_status output_moment_merge(struct output_moment *into, const struct o
 		struct tamis_error *err)
 {
 	if (into->r != from->r)
-		return tm_fail(err, TAMIS_E_INVALID, "output moments to merge must have one size, but %d met %d", into->r,
-				from->r);
+		return tm_fail(err, TAMIS_E_INVALID, "output moments to merge must have one size, but %d met %d",
+				into->r, from->r);
 	if (!from->pivoted)
 		return TAMIS_OK;
 	if (!into->pivoted)

@@ -9,8 +9,8 @@
 #include "base/memory.h"
 #include "stat/special.h"
 
-/* tr(A^k), k = 1..4, of a symmetric n x n matrix after division by its trace, which comes back; 0 when the matrix is
- * zero or not finite. square is n x n scratch. O(n^3). */
+/* tr(A^k), k = 1..4, of a symmetric n x n matrix after division by its trace, which comes back; 0 when the
+ * matrix is zero or not finite. square is n x n scratch. O(n^3). */
 static double power_traces(const double *a, int n, double *square, double c[4])
 {
 	double trace = 0, two = 0, three = 0, four = 0;
@@ -50,8 +50,10 @@ double weighted_chi_square_p(double x, const double c[4])
 	return fmin(fmax(chi_square_survival_noncentral(at, dof, ncp), 0), 1);
 }
 
-/* Exponent of the inversion integral, g(s) = -1/2 sum ln(1 - 2 lambda s) - x s - ln(+-s), and its derivatives on the real axis. */
+/* The inversion integrand is e^g(s) / s with g(s) = -1/2 sum ln(1 - 2 lambda s) - x s. */
 struct exponent { const double *lambda; int64_t count; double x; };
+
+/* Derivative of g(s) - ln|s| on the real axis, and its own. */
 
 static double exponent_slope(const struct exponent *e, double s, double *curvature)
 {
@@ -89,8 +91,8 @@ static double saddle(const struct exponent *e, double lo, double hi, double *cur
 	return mid;
 }
 
-/* Trapezoidal sum over t of Im[e^g(s) / s ds/dt] along s = c + i t + t^2 / (4 gap), divided by e^g(c). Only t >= 0 is
- * walked: the other half is its mirror image. */
+/* Trapezoidal sum over t of Im[e^g(s) / s ds/dt] along s = c + i t + t^2 / (4 gap), divided by e^g(c). Only t
+ * >= 0 is walked: the other half is its mirror image. */
 static double contour_sum(const struct exponent *e, double c, double gap, double step, double complex top)
 {
 	double sum = 0, bend = 1 / (4 * gap);
@@ -105,9 +107,9 @@ static double contour_sum(const struct exponent *e, double c, double gap, double
 	return sum * step;
 }
 
-/* |tail| = 1/pi integral of Im[e^g(s) / s ds] over the upper half of the contour, which crosses the real axis at the
- * saddle point c and bends to the right around the branch points at 1 / (2 lambda) (and the pole at 0 where c < 0), so that the
- * integrand dies exponentially and the trapezoidal rule converges geometrically. */
+/* |tail| = 1/pi integral of Im[e^g(s) / s ds] over the upper half of the contour, which crosses the real axis
+ * at the saddle point c and bends to the right around the branch points at 1 / (2 lambda) (and the pole at 0
+ * where c < 0), so that the integrand dies exponentially and the trapezoidal rule converges geometrically. */
 static double invert(const struct exponent *e, double lo, double hi, double nearest)
 {
 	double curvature, c = saddle(e, lo, hi, &curvature), step = 0.5 / sqrt(curvature);
@@ -148,9 +150,10 @@ static enum tamis_status check(const struct comoment *c, const struct output_mom
 {
 	if (c->n == psi->n && c->r == psi->r && positions >= 1 && c->width % positions == 0)
 		return TAMIS_OK;
-	return tm_fail(err, TAMIS_E_USAGE, "signals and outputs must be of the same items and %d divide the width, but came "
-			"%lld items against %d features of width %d, and %lld items of %d features", positions, (long long)c->n,
-			c->r, c->width, (long long)psi->n, psi->r);
+	return tm_fail(err, TAMIS_E_USAGE,
+			"signals and outputs must be of the same items and %d divide the width, but came "
+			"%lld items against %d features of width %d, and %lld items of %d features",
+			positions, (long long)c->n, c->r, c->width, (long long)psi->n, psi->r);
 }
 
 /* Everything that the features of a layer share, and scratch for one of them. */
@@ -192,8 +195,9 @@ static double statistic_of(const struct comoment *c, int64_t feature, int positi
 	return isfinite(sum) ? sum / positions : 0;
 }
 
-/* Power sums of mu_k nu_l are products of power sums; all are divided by the first, and so is the statistic. */
-static double feature_p(const struct comoment *c, int64_t feature, int positions, double statistic, struct work *w)
+/* Power sums of mu_k nu_l are products of power sums; all, and the statistic, are divided by the first. */
+static double feature_p(
+		const struct comoment *c, int64_t feature, int positions, double statistic, struct work *w)
 {
 	double powers[4];
 	comoment_within_covariance(c, feature, w->within);
@@ -229,16 +233,21 @@ enum tamis_status dependence_test(const struct comoment *c, const struct output_
 /* Eigenvalues of a symmetric n x n matrix, which is overwritten; rounding below zero is cut off. */
 static enum tamis_status eigenvalues(double *a, int n, double *values, struct tamis_error *err)
 {
-	if (LAPACKE_dsyev(LAPACK_ROW_MAJOR, 'N', 'U', n, a, n, values) != 0)
-		return tm_fail(err, TAMIS_E_INTERNAL, "the eigenvalues of a %d x %d covariance did not converge", n, n);
+	lapack_int info = LAPACKE_dsyev(LAPACK_ROW_MAJOR, 'N', 'U', n, a, n, values);
+	if (info <= LAPACK_WORK_MEMORY_ERROR)
+		return tm_no_memory(err, "finding eigenvalues");
+	if (info != 0)
+		return tm_fail(
+				err, TAMIS_E_INTERNAL, "the eigenvalues of a %d x %d covariance did not converge", n, n);
 	for (int i = 0; i < n; i++)
 		values[i] = fmax(values[i], 0);
 	return TAMIS_OK;
 }
 
-/* The weights mu_k nu_l, relative to the product of the traces; scratch as in struct work. */
-static enum tamis_status null_weights(const struct comoment *c, const struct output_moment *psi, int64_t feature,
-		double *matrix, double *mu, double *nu, double *lambda, struct tamis_error *err)
+/* The weights mu_k nu_l (times positions) into lambda (width x r); matrix is scratch, mu width and nu r
+ * values. */
+static enum tamis_status null_weights(const struct comoment *c, const struct output_moment *psi,
+		int64_t feature, double *matrix, double *mu, double *nu, double *lambda, struct tamis_error *err)
 {
 	output_moment_covariance(psi, matrix);
 	enum tamis_status st = eigenvalues(matrix, psi->r, nu, err);
@@ -258,7 +267,8 @@ enum tamis_status dependence_exact_p(const struct comoment *c, const struct outp
 	double statistic;
 	enum tamis_status st = check(c, psi, positions, err);
 	if (st == TAMIS_OK && (feature < 0 || feature >= c->d))
-		st = tm_fail(err, TAMIS_E_USAGE, "feature %lld is not below %lld", (long long)feature, (long long)c->d);
+		st = tm_fail(
+				err, TAMIS_E_USAGE, "feature %lld is not below %lld", (long long)feature, (long long)c->d);
 	if (st == TAMIS_OK)
 		st = work_begin(&w, c, psi, err);
 	if (st != TAMIS_OK)

@@ -13,9 +13,9 @@ enum fdr_rule {
 };
 
 /* m >= 0 p-values; a p that is NaN counts as 1, and values are clamped to [0, 1]. q (m, may be NULL) gets the
- * adjusted p-values: the least alpha at which the test is rejected, at most 1. rejected (m, may be NULL) gets 1 where
- * q <= alpha, so alpha = 1 rejects all, NaNs too. count (may be NULL) gets how many. alpha in [0, 1], else TAMIS_E_USAGE;
- * TAMIS_E_MEMORY. O(m log m). p may be q. */
+ * adjusted p-values: the least alpha at which the test is rejected, at most 1. rejected (m, may be NULL) gets
+ * 1 where q <= alpha, so alpha = 1 rejects all, NaNs too. count (may be NULL) gets how many. alpha in [0, 1],
+ * else TAMIS_E_USAGE; TAMIS_E_MEMORY. O(m log m). p may be q. */
 enum tamis_status fdr_adjust(enum fdr_rule rule, const double *p, int64_t m, double alpha, double *q,
 		unsigned char *rejected, int64_t *count, struct tamis_error *err);
 

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 
-#define SLICE 64 /* rows prepared at a time; fixed, since GEMM kernels may round differently for other heights */
+#define SLICE 64      /* rows a GEMM; fixed, since kernels may round differently for other heights */
 #define CONSTANT 1e-7 /* a deviation below this share of the mean is the rounding of a constant */
 
 /* Streams of the seed. */
@@ -45,8 +45,8 @@ static enum tamis_status standardise_block(const float *rows, int64_t n, int64_t
 			sum[j - from] += rows[i * m + j];
 	for (int64_t j = from; j < to; j++) {
 		if (!isfinite(sum[j - from]))
-			return tm_fail(err, TAMIS_E_INVALID, "outputs must be finite, but value %lld is not in the first chunk",
-					(long long)j);
+			return tm_fail(err, TAMIS_E_INVALID,
+					"outputs must be finite, but value %lld is not in the first chunk", (long long)j);
 		sum[j - from] /= (double)n;
 	}
 	for (int64_t i = 0; i < n; i++)
@@ -144,7 +144,8 @@ static enum tamis_status median_distance(const float *y, int64_t n, int64_t m, u
 		median = dist[(zeros + count) / 2];
 	free(dist);
 	*out = median > 0 ? median : 1;
-	return finite ? TAMIS_OK : tm_fail(err, TAMIS_E_INVALID, "outputs must be finite, but the first chunk's are not");
+	return finite ? TAMIS_OK
+				  : tm_fail(err, TAMIS_E_INVALID, "outputs must be finite, but the first chunk's are not");
 }
 
 static enum tamis_status draw_frequencies(struct feature_map *map, uint64_t seed, struct tamis_error *err)
@@ -186,17 +187,18 @@ static enum tamis_status fit(struct feature_map *map, const float *rows, int64_t
 	return st == TAMIS_OK ? draw_frequencies(map, seed, err) : st;
 }
 
-enum tamis_status feature_map_create(struct feature_map *map, enum head_kind head, const float *rows, int64_t n,
-		int64_t m, int64_t classes, int r, uint64_t seed, struct tamis_error *err)
+enum tamis_status feature_map_create(struct feature_map *map, enum head_kind head, const float *rows,
+		int64_t n, int64_t m, int64_t classes, int r, uint64_t seed, struct tamis_error *err)
 {
 	*map = (struct feature_map){ .head = head, .m = m, .classes = classes ? classes : m, .r = r };
 	int64_t total;
 	bool shape = n >= 1 && m >= 1 && r >= 1 && classes >= 0 && tm_product((int64_t[]){ n, m, 4 }, 3, &total);
 	if (!shape || m % map->classes || m > INT_MAX / 2 || feature_map_bytes(head, m, r) < 0) {
 		*map = (struct feature_map){ 0 };
-		return tm_fail(err, TAMIS_E_USAGE, "output features need rows of 1 to %d values in whole runs of classes, "
-				"but came %lld rows of %lld values in runs of %lld", INT_MAX / 2, (long long)n, (long long)m,
-				(long long)classes);
+		return tm_fail(err, TAMIS_E_USAGE,
+				"output features need rows of 1 to %d values in whole runs of classes, "
+				"but came %lld rows of %lld values in runs of %lld",
+				INT_MAX / 2, (long long)n, (long long)m, (long long)classes);
 	}
 	enum tamis_status st = fit(map, rows, n, seed, err);
 	if (st != TAMIS_OK)
@@ -204,7 +206,7 @@ enum tamis_status feature_map_create(struct feature_map *map, enum head_kind hea
 	return st;
 }
 
-/* psi of at most SLICE rows whose prepared values are y. False when one is not finite; *bad is its row then. */
+/* psi of at most SLICE rows whose prepared values are y. False when one is not finite; *bad is its row. */
 static bool project(const struct feature_map *map, const float *y, int n, float *psi, int *bad)
 {
 	int r = map->r, m = (int)map->m;
@@ -236,7 +238,8 @@ enum tamis_status feature_map_apply(const struct feature_map *map, const float *
 		if (scratch)
 			prepare(map, y, height, scratch);
 		if (!project(map, scratch ? scratch : y, height, psi + i * map->r, &bad))
-			st = tm_fail(err, TAMIS_E_INVALID, "outputs must be finite, but those of row %lld of the chunk are not",
+			st = tm_fail(err, TAMIS_E_INVALID,
+					"outputs must be finite, but those of row %lld of the chunk are not",
 					(long long)(i + bad));
 	}
 	free(scratch);
@@ -255,8 +258,8 @@ void feature_map_free(struct feature_map *map)
 int64_t feature_map_bytes(enum head_kind head, int64_t m, int r)
 {
 	int64_t bytes;
-	if (m < 0 || r < 0 || !tm_mul(m, (int64_t)r + (head == HEAD_GENERAL ? 2 : 0), &bytes) || !tm_add(bytes, r, &bytes)
-			|| !tm_mul(bytes, (int64_t)sizeof(float), &bytes))
+	if (m < 0 || r < 0 || !tm_mul(m, (int64_t)r + (head == HEAD_GENERAL ? 2 : 0), &bytes)
+			|| !tm_add(bytes, r, &bytes) || !tm_mul(bytes, (int64_t)sizeof(float), &bytes))
 		return -1;
 	return bytes;
 }
@@ -283,8 +286,8 @@ static enum tamis_status fit_signals(struct signal_map *map, const float *u, int
 	for (int64_t j = 0; j < map->d; j++) {
 		double mean, sd = signal_deviation(u, stride, rows, j, &mean);
 		if (!isfinite(sd) || !isfinite(mean))
-			return tm_fail(err, TAMIS_E_INVALID, "signals must be finite, but feature %lld is not in the first chunk",
-					(long long)j);
+			return tm_fail(err, TAMIS_E_INVALID,
+					"signals must be finite, but feature %lld is not in the first chunk", (long long)j);
 		map->mean[j] = (float)mean;
 		map->scale[j] = sd > 0 ? (float)fmin(1 / sd, 1e30) : 0;
 		total += sd * sd;
@@ -301,8 +304,8 @@ enum tamis_status signal_map_create(struct signal_map *map, int64_t d, int posit
 {
 	*map = (struct signal_map){ .d = d, .q = q };
 	if (d < 1 || positions < 1 || n < 1 || stride < d || q < 1 || q > SIGNAL_MAX_Q)
-		return tm_fail(err, TAMIS_E_USAGE, "signal features need 1 to %d features of signals, but %d were asked for",
-				SIGNAL_MAX_Q, q);
+		return tm_fail(err, TAMIS_E_USAGE,
+				"signal features need 1 to %d features of signals, but %d were asked for", SIGNAL_MAX_Q, q);
 	map->mean = tm_array((size_t)d, sizeof(float));
 	map->scale = tm_array((size_t)d, sizeof(float));
 	enum tamis_status st = map->mean && map->scale ? fit_signals(map, u, stride, n * positions, err)

@@ -31,7 +31,7 @@ double clopper_pearson_lower(int64_t k, int64_t n, double alpha)
 #define BET_CAP 0.95    /* share of the wealth that one value may cost */
 #define BET_SEED 0x7761756462790001u
 
-/* A copy in seeded random order, so that sets sorted by class look like the independent draws they stand for. */
+/* A copy in seeded random order, so that sets sorted by class look like independent draws. */
 static enum tamis_status shuffled(const double *x, int64_t n, double **out, struct tamis_error *err)
 {
 	double *v = tm_array_uninit((size_t)n, sizeof *v);
@@ -42,15 +42,16 @@ static enum tamis_status shuffled(const double *x, int64_t n, double **out, stru
 	for (int64_t i = 0; i < n; i++) {
 		int64_t at = (int64_t)rng_below(&r, (uint64_t)i + 1);
 		if (!(x[i] >= -1e-6 && x[i] <= 1 + 1e-6))
-			return tm_fail(err, TAMIS_E_INVALID, "a bounded mean needs values in [0, 1], but number %lld is %g",
-					(long long)i, x[i]);
+			return tm_fail(err, TAMIS_E_INVALID,
+					"a bounded mean needs values in [0, 1], but number %lld is %g", (long long)i, x[i]);
 		v[i] = v[at];
 		v[at] = fmin(fmax(x[i], 0), 1);
 	}
 	return TAMIS_OK;
 }
 
-/* Predictable plug-in bets, sqrt(2 ln(1/alpha) / (n variance so far)); the variance of 0 values is taken as 1/4. */
+/* Predictable plug-in bets, sqrt(2 ln(1/alpha) / (n variance so far)); the variance of 0 values is taken as
+ * 1/4. */
 static void plan_bets(const double *x, int64_t n, double alpha, double *bet)
 {
 	double sum = 0.5, square = 0.25, stake = 2 * log(1 / alpha) / (double)n;
@@ -62,8 +63,8 @@ static void plan_bets(const double *x, int64_t n, double alpha, double *bet)
 	}
 }
 
-/* Whether the wealth prod (1 + bet (m - x)) ever reaches 1/alpha: against a true mean of m or more it does so with
- * probability at most alpha (Ville). Bets are capped so that a value of 1 leaves a share 1 - BET_CAP. */
+/* Whether the wealth prod (1 + bet (m - x)) ever reaches 1/alpha: against a true mean of m or more it does so
+ * with probability at most alpha (Ville). Bets are capped so that a value of 1 leaves a share 1 - BET_CAP. */
 static bool refuted(const double *x, const double *bet, int64_t n, double alpha, double m)
 {
 	double wealth = 0, goal = -log(alpha), cap = BET_CAP / (1 - m);
@@ -89,7 +90,8 @@ static double least_refuted(const double *x, const double *bet, int64_t n, doubl
 	return hi;
 }
 
-enum tamis_status betting_upper(const double *x, int64_t n, double alpha, double *upper, struct tamis_error *err)
+enum tamis_status betting_upper(
+		const double *x, int64_t n, double alpha, double *upper, struct tamis_error *err)
 {
 	if (!proper_alpha(alpha) || n < 0)
 		return tm_fail(err, TAMIS_E_USAGE, "alpha must lie in (0, 1), but came %g", alpha);
@@ -123,11 +125,14 @@ enum tamis_status bootstrap_upper(const double *x, int64_t n, double alpha, int6
 		double *upper, struct tamis_error *err)
 {
 	if (n < 1 || replicates < 1 || !proper_alpha(alpha))
-		return tm_fail(err, TAMIS_E_USAGE, "a bootstrap needs values, replicates and alpha in (0, 1), but came %lld, "
-				"%lld and %g", (long long)n, (long long)replicates, alpha);
+		return tm_fail(err, TAMIS_E_USAGE,
+				"a bootstrap needs values, replicates and alpha in (0, 1), but came %lld, "
+				"%lld and %g",
+				(long long)n, (long long)replicates, alpha);
 	for (int64_t i = 0; i < n; i++)
 		if (!isfinite(x[i]))
-			return tm_fail(err, TAMIS_E_INVALID, "a bootstrap needs finite values, but number %lld is not", (long long)i);
+			return tm_fail(err, TAMIS_E_INVALID, "a bootstrap needs finite values, but number %lld is not",
+					(long long)i);
 	double *mean = tm_array_uninit((size_t)replicates, sizeof *mean);
 	if (!mean)
 		return tm_no_memory(err, "bootstrapping a mean");

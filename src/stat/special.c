@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Densities come from Loader's saddle-point form (2000, "Fast and accurate computation of binomial probabilities"):
- * a Stirling remainder and a deviance, neither of which cancels for large arguments. Tails are a series or a
- * continued fraction times a density. Inverses are Newton steps on the logarithm of the smaller tail. */
+/* Densities come from Loader's saddle-point form (2000, "Fast and accurate computation of binomial
+ * probabilities"): a Stirling remainder and a deviance, neither of which cancels for large arguments. Tails
+ * are a series or a continued fraction times a density. Inverses are Newton steps on the logarithm of the
+ * smaller tail. */
 #include "stat/special.h"
 
 #include <float.h>
@@ -17,13 +18,14 @@ double log_gamma(double x)
 	return x > 0 ? lgamma_r(x, &sign) : NAN;
 }
 
-/* ln Gamma(z + 1) - ((z + 1/2) ln z - z + ln(2 pi) / 2): Stirling's series from 12 on, where its eighth term is
- * below 1e-17. */
+/* ln Gamma(z + 1) - ((z + 1/2) ln z - z + ln(2 pi) / 2): Stirling's series from 12 on, where its eighth term
+ * is below 1e-17. */
 static double stirling_remainder(double z)
 {
 	if (z < 12)
 		return log_gamma(z + 1) - (z + 0.5) * log(z) + z - HALF_LOG_2PI;
-	static const double c[] = { 1 / 12.0, -1 / 360.0, 1 / 1260.0, -1 / 1680.0, 1 / 1188.0, -691 / 360360.0, 1 / 156.0 };
+	static const double c[] = { 1 / 12.0, -1 / 360.0, 1 / 1260.0, -1 / 1680.0, 1 / 1188.0, -691 / 360360.0,
+		1 / 156.0 };
 	double s = 0;
 	for (int k = 6; k >= 0; k--)
 		s = s / (z * z) + c[k];
@@ -63,7 +65,8 @@ static double gamma_series(double a, double x)
 	return sum;
 }
 
-/* Q(a, x) over the density x^a e^-x / Gamma(a + 1), by Legendre's continued fraction evaluated with Lentz's method. */
+/* Q(a, x) over the density x^a e^-x / Gamma(a + 1), by Legendre's continued fraction evaluated with Lentz's
+ * method. */
 static double gamma_fraction(double a, double x)
 {
 	double b = x + 1 - a, c = 1 / DBL_MIN, d = 1 / b, h = d;
@@ -93,8 +96,8 @@ static double gamma_q_small(double a, double x)
 	return -expm1(log_t) - exp(log_t) * a * sum;
 }
 
-/* One of P and Q, whichever comes first without cancellation; *upper says which. Long double for its range: the
- * non-central tail needs terms that double cannot hold. x > 0 finite. */
+/* One of P and Q, whichever comes first without cancellation; *upper says which. Long double for its range:
+ * the non-central tail needs terms that double cannot hold. x > 0 finite. */
 static long double gamma_tail(double a, double x, bool *upper)
 {
 	*upper = x >= a + 1 && x >= 1.5;
@@ -156,25 +159,27 @@ static double bracket_middle(double lo, double hi)
 	return hi / lo > 4 ? sqrt(lo) * sqrt(hi) : lo + (hi - lo) / 2;
 }
 
-/* The x whose lower (or upper) tail is `target`, from a first guess: Newton on ln(tail) against ln x, which is smooth
- * over many magnitudes, kept inside a bracket that falls back to bisecting. */
+/* The x whose lower (or upper) tail is `target`, from a first guess: Newton on ln(tail) against ln x, which
+ * is smooth over many magnitudes, kept inside a bracket that falls back to bisecting. Ends when small steps
+ * stop shrinking, that is when they are the rounding of the tail. */
 static double family_invert(const struct family *f, bool upper, double target, double guess)
 {
-	double lo = 0, hi = f->limit, x = fmin(fmax(guess, DBL_MIN), isinf(hi) ? DBL_MAX : hi / 2);
+	double lo = 0, hi = f->limit, x = fmin(fmax(guess, DBL_MIN), isinf(hi) ? DBL_MAX : hi / 2),
+		   last = INFINITY;
 	for (int k = 0; k < 200; k++) {
 		double tail = upper ? f->upper(f, x) : f->lower(f, x);
-		bool too_low = upper ? tail > target : tail < target;
-		if (tail == target)
-			return x;
-		if (too_low)
+		if (upper ? tail > target : tail < target)
 			lo = x;
 		else
 			hi = x;
-		double slope = (upper ? -1 : 1) * f->density(f, x) / tail;
-		double next = x * exp(log(target / tail) / slope);
+		double slope = (upper ? -1 : 1) * f->density(f, x) / tail, step = log(target / tail) / slope;
+		double next = x * exp(step);
+		if (fabs(step) <= 1e-15 || (fabs(step) < 1e-9 && fabs(step) > last / 2))
+			return next;
+		last = fabs(step);
 		if (!(next > lo && next < hi))
 			next = bracket_middle(lo, hi);
-		if (next <= lo || next >= hi || fabs(next - x) <= DBL_EPSILON / 2 * x)
+		if (next < DBL_MIN || next <= lo || next >= hi)
 			return next < DBL_MIN ? 0 : next;
 		x = next;
 	}
@@ -196,8 +201,8 @@ static double gamma_x_density(const struct family *f, double x)
 	return f->a * exp(log_poisson(f->a, x));
 }
 
-/* The smaller of p and q = 1 - p is the one that is met. First guess: the power law of the lower end, or Wilson and
- * Hilferty's cube of a normal. */
+/* The smaller of p and q = 1 - p is the one that is met. First guess: the power law of the lower end, or
+ * Wilson and Hilferty's cube of a normal. */
 static double gamma_invert(double a, double p, double q)
 {
 	struct family f = { a, 0, INFINITY, gamma_lower_tail, gamma_upper_tail, gamma_x_density };
@@ -319,7 +324,8 @@ double beta_p_inverse(double a, double b, double p)
 	return p <= half ? beta_invert_low(a, b, p, 1 - p) : 1 - beta_invert_low(b, a, 1 - p, p);
 }
 
-/* erfc(-z / sqrt 2) / 2, corrected to first order for the rounding of its argument, which the tail magnifies z^2-fold. */
+/* erfc(-z / sqrt 2) / 2, corrected to first order for the rounding of its argument, which the tail magnifies
+ * z^2-fold. */
 double normal_cdf(double z)
 {
 	const double low = -4.8336466567264567e-17; /* 1 / sqrt 2 beyond its double */
@@ -362,8 +368,9 @@ static long double gamma_q_wide(double a, double x)
 	return upper ? v : 1 - v;
 }
 
-/* sum_j Poisson(j; l) Q(a + j, x): upwards from where the weights begin to matter, since Q(a + 1, x) =
- * Q(a, x) + x^a e^-x / Gamma(a + 1) only adds. What lies below the start is less than its Poisson tail times the rest. */
+/* sum_j Poisson(j; l) Q(a + j, x): upwards from where the weights begin to matter, since Q(a + 1, x) = Q(a,
+ * x) + x^a e^-x / Gamma(a + 1) only adds. What lies below the start is less than its Poisson tail times the
+ * rest. */
 double chi_square_survival_noncentral(double x, double dof, double ncp)
 {
 	if (!(dof > 0 && ncp >= 0 && isfinite(dof) && isfinite(ncp)) || isnan(x))

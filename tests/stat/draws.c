@@ -32,8 +32,8 @@ static double signal_of(enum draw_kind kind, double g, double driver)
 }
 
 /* One item: the positions of each feature follow a stationary first-order autoregression. */
-static void draw_item(const struct draws *s, enum draw_kind kind, int64_t planted, double strength, uint64_t seed,
-		int64_t t)
+static void draw_item(const struct draws *s, enum draw_kind kind, int64_t planted, double strength,
+		uint64_t seed, int64_t t)
 {
 	struct rng r = rng_make(seed, (uint64_t)t);
 	for (int k = 0; k < CLASSES; k++)
@@ -48,8 +48,8 @@ static void draw_item(const struct draws *s, enum draw_kind kind, int64_t plante
 	}
 }
 
-struct draws draws_make(enum draw_kind kind, int64_t n, int64_t d, int positions, int64_t planted, double strength,
-		uint64_t seed)
+struct draws draws_make(enum draw_kind kind, int64_t n, int64_t d, int positions, int64_t planted,
+		double strength, uint64_t seed)
 {
 	struct draws s = { n, d, positions, malloc((size_t)(n * d * positions) * sizeof(float)),
 		malloc((size_t)(n * CLASSES) * sizeof(float)) };
@@ -98,8 +98,8 @@ void draws_moments(const struct draws *s, int q, struct comoment *c, struct outp
 	signal_map_free(&rich);
 }
 
-void draws_p_values(enum draw_kind kind, int64_t n, int64_t d, int positions, double strength, int q, uint64_t seed,
-		double *p)
+void draws_p_values(enum draw_kind kind, int64_t n, int64_t d, int positions, double strength, int q,
+		uint64_t seed, double *p)
 {
 	struct draws s = draws_make(kind, n, d, positions, d, strength, seed);
 	struct comoment c;

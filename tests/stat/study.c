@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The figures of src/stat/README.md, printed afresh: stat-study p-values | discoveries | power | coverage | all. */
+/* The figures of src/stat/README.md, printed afresh: stat-study p-values | discoveries | power | coverage |
+ * all. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,19 +64,23 @@ static void p_value_row(enum draw_kind kind, int64_t n, int positions)
 	static double p[FEATURES * SETS], exact[FEATURES * SETS];
 	int m = FEATURES * SETS;
 	for (int k = 0; k < SETS; k++)
-		if (!null_set(kind, n, positions, (uint64_t)(k + 1000 * positions + n), p + k * FEATURES, exact + k * FEATURES))
+		if (!null_set(kind, n, positions, (uint64_t)(k + 1000 * positions + n), p + k * FEATURES,
+					exact + k * FEATURES))
 			exit(1);
 	double five = share_below(p, m, 0.05), one = share_below(p, m, 0.01), tenth = share_below(p, m, 0.001);
-	double exact_one = share_below(exact, m, 0.01), exact_tenth = share_below(exact, m, 0.001), d = distance(p, m);
-	printf("| %s, %d | %lld | %.4f | %.4f | %.4f | %.4f | %.4f | %.3f (%.2f) |\n", kind_names[kind], positions, (long long)n,
-			five, one, tenth, exact_one, exact_tenth, d, distance_p(d, m));
+	double exact_one = share_below(exact, m, 0.01), exact_tenth = share_below(exact, m, 0.001),
+		   d = distance(p, m);
+	printf("| %s, %d | %lld | %.4f | %.4f | %.4f | %.4f | %.4f | %.3f (%.2f) |\n", kind_names[kind],
+			positions, (long long)n, five, one, tenth, exact_one, exact_tenth, d, distance_p(d, m));
 	fflush(stdout);
 }
 
 static void p_values(void)
 {
-	printf("p-values of signals independent of the outputs, %d each; exact = by inversion\n\n", FEATURES * SETS);
-	printf("| signal, positions | n | P(p<.05) | P(p<.01) | P(p<.001) | exact .01 | exact .001 | KS distance (p) |\n");
+	printf("p-values of signals independent of the outputs, %d each; exact = by inversion\n\n",
+			FEATURES * SETS);
+	printf("| signal, positions | n | P(p<.05) | P(p<.01) | P(p<.001) | exact .01 | exact .001 | KS distance "
+		   "(p) |\n");
 	printf("|---|---|---|---|---|---|---|---|\n");
 	for (int64_t n = 200; n <= 5000; n *= 5) {
 		p_value_row(DRAW_NORMAL, n, 1);
@@ -110,8 +115,10 @@ static void mixture(uint64_t seed, double alpha, enum fdr_rule rule, double *sha
 static void discoveries(void)
 {
 	const double alphas[] = { 0.01, 0.05, 0.1, 0.2 };
-	printf("False discoveries in 200 mixtures of 80 null and 20 planted signals (rectified, 4 positions, n = 500)\n\n");
-	printf("| rule | alpha | share of false discoveries (+- standard error) | planted found |\n|---|---|---|---|\n");
+	printf("False discoveries in 200 mixtures of 80 null and 20 planted signals (rectified, 4 positions, n = "
+		   "500)\n\n");
+	printf("| rule | alpha | share of false discoveries (+- standard error) | planted found "
+		   "|\n|---|---|---|---|\n");
 	for (int rule = 0; rule < 2; rule++)
 		for (int a = 0; a < 4; a++) {
 			double sum = 0, square = 0, found = 0, share, part;
@@ -119,7 +126,8 @@ static void discoveries(void)
 				mixture((uint64_t)k, alphas[a], (enum fdr_rule)rule, &share, &part);
 				sum += share / 200, square += share * share / 200, found += part / 200;
 			}
-			printf("| %s | %.2f | %.4f +- %.4f | %.3f |\n", rule ? "Benjamini-Yekutieli" : "Benjamini-Hochberg", alphas[a], sum,
+			printf("| %s | %.2f | %.4f +- %.4f | %.3f |\n",
+					rule ? "Benjamini-Yekutieli" : "Benjamini-Hochberg", alphas[a], sum,
 					sqrt((square - sum * sum) / 200), found);
 			fflush(stdout);
 		}
@@ -128,8 +136,10 @@ static void discoveries(void)
 static void power(void)
 {
 	const double strengths[] = { 0, 0.05, 0.1, 0.2, 0.4, 0.8 };
-	printf("Power at p < .01, 200 signals of 2 positions, n = 1000; rich = 8 Fourier features beside the linear one\n\n");
-	printf("| dependence | features | 0 | 0.05 | 0.1 | 0.2 | 0.4 | 0.8 |\n|---|---|---|---|---|---|---|---|\n");
+	printf("Power at p < .01, 200 signals of 2 positions, n = 1000; rich = 8 Fourier features beside the "
+		   "linear one\n\n");
+	printf("| dependence | features | 0 | 0.05 | 0.1 | 0.2 | 0.4 | 0.8 "
+		   "|\n|---|---|---|---|---|---|---|---|\n");
 	for (int kind = DRAW_NORMAL; kind <= DRAW_SPREAD; kind += DRAW_SPREAD - DRAW_NORMAL)
 		for (int q = 1; q <= 9; q += 8) {
 			printf("| %s | %s |", kind == DRAW_NORMAL ? "mean" : "spread only", q == 1 ? "linear" : "rich");
@@ -148,7 +158,8 @@ static void power(void)
 static double loss(int kind, struct rng *r)
 {
 	double u = rng_uniform(r), v = rng_uniform(r);
-	const double values[] = { u < 0.01 ? v : 0, u < 0.004, u < 0.02 ? 0.1 : 0, u < 0.95 ? 0.002 * v : 0.2 * v };
+	const double values[] = { u < 0.01 ? v : 0, u < 0.004, u < 0.02 ? 0.1 : 0,
+		u < 0.95 ? 0.002 * v : 0.2 * v };
 	return values[kind];
 }
 
@@ -173,9 +184,11 @@ static void coverage_row(int kind, const char *name, double mean, int n)
 
 static void coverage(void)
 {
-	const char *const names[] = { "1 % uniform on [0, 1]", "0.4 % of 1", "2 % of 0.1", "95 % below .002, 5 % below .2" };
+	const char *const names[] = { "1 % uniform on [0, 1]", "0.4 % of 1", "2 % of 0.1",
+		"95 % below .002, 5 % below .2" };
 	const double means[] = { 0.005, 0.004, 0.002, 0.95 * 0.001 + 0.05 * 0.1 };
-	printf("95 %% betting bound over 2000 samples each\n\n| losses | n | mean | mean bound | coverage |\n|---|---|---|---|---|\n");
+	printf("95 %% betting bound over 2000 samples each\n\n| losses | n | mean | mean bound | coverage "
+		   "|\n|---|---|---|---|---|\n");
 	for (int kind = 0; kind < 4; kind++)
 		for (int n = 200; n <= 5000; n *= 5)
 			coverage_row(kind, names[kind], means[kind], n);
@@ -183,8 +196,9 @@ static void coverage(void)
 
 int main(int argc, char **argv)
 {
-	const struct { const char *name; void (*run)(void); } parts[] = {
-		{ "p-values", p_values }, { "discoveries", discoveries }, { "power", power }, { "coverage", coverage } };
+	const struct { const char *name; void (*run)(void);
+	} parts[] = { { "p-values", p_values }, { "discoveries", discoveries }, { "power", power },
+		{ "coverage", coverage } };
 	int ran = 0;
 	for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
 		if (argc == 2 && (strcmp(argv[1], parts[k].name) == 0 || strcmp(argv[1], "all") == 0)) {

@@ -9,8 +9,8 @@
 #include "base/rng.h"
 #include "stat/comoment.h"
 
-/* n items of width x d signals and r outputs. Signals share a factor across positions, have very different scales
- * and means, and follow the outputs a little. */
+/* n items of width x d signals and r outputs. Signals share a factor across positions, have very different
+ * scales and means, and follow the outputs a little. */
 struct set { int64_t n, d; int width, r; float *u, *psi; };
 
 static struct set make_set(uint64_t seed, int64_t n, int64_t d, int width, int r)
@@ -38,7 +38,8 @@ static void free_set(struct set *s)
 
 static void add_range(struct comoment *c, const struct set *s, int64_t from, int64_t to)
 {
-	cr_assert_eq(comoment_add(c, s->u + from * s->width * s->d, s->d, s->psi + from * s->r, to - from, NULL), TAMIS_OK);
+	cr_assert_eq(comoment_add(c, s->u + from * s->width * s->d, s->d, s->psi + from * s->r, to - from, NULL),
+			TAMIS_OK);
 }
 
 static void add_in_chunks(struct comoment *c, const struct set *s, int64_t chunk)
@@ -82,9 +83,11 @@ static void compare_with_two_passes(const struct set *s, const struct comoment *
 		comoment_within_covariance(c, j, within);
 		double scale = sqrt(two_pass(s, 0, j, 0, 0));
 		for (int p = 0; p < s->width; p++) {
-			cr_assert_float_eq(comoment_mean(c, j, p), two_pass_mean(s, p, j), 1e-6 * (scale + fabs(two_pass_mean(s, p, j))));
+			cr_assert_float_eq(comoment_mean(c, j, p), two_pass_mean(s, p, j),
+					1e-6 * (scale + fabs(two_pass_mean(s, p, j))));
 			for (int k = 0; k < s->r; k++)
-				cr_assert_float_eq(cross[p * s->r + k], two_pass(s, p, j, -1, k), 3e-6 * scale, "cross %d %d", p, k);
+				cr_assert_float_eq(
+						cross[p * s->r + k], two_pass(s, p, j, -1, k), 3e-6 * scale, "cross %d %d", p, k);
 			for (int q = 0; q < s->width; q++)
 				cr_assert_float_eq(within[p * s->width + q], two_pass(s, p, j, q, 0), 5e-6 * scale * scale);
 		}
@@ -93,8 +96,11 @@ static void compare_with_two_passes(const struct set *s, const struct comoment *
 
 Test(comoment, equals_two_passes)
 {
-	struct { int64_t n, d, chunk; int width, r; } cases[] = { { 2, 1, 1, 1, 1 }, { 100, 3, 7, 4, 5 }, { 257, 20, 64, 16, 8 },
-		{ 90, 130, 90, 2, 3 }, { 1000, 5, 1000, 3, 8 }, { 333, 9, 128, 1, 2 } };
+	struct {
+		int64_t n, d, chunk;
+		int width, r;
+	} cases[] = { { 2, 1, 1, 1, 1 }, { 100, 3, 7, 4, 5 }, { 257, 20, 64, 16, 8 }, { 90, 130, 90, 2, 3 },
+		{ 1000, 5, 1000, 3, 8 }, { 333, 9, 128, 1, 2 } };
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct set s = make_set(i, cases[i].n, cases[i].d, cases[i].width, cases[i].r);
 		struct comoment c;
@@ -110,8 +116,10 @@ Test(comoment, equals_two_passes)
 static bool same_bits(const struct comoment *a, const struct comoment *b)
 {
 	size_t rows = (size_t)(a->width * a->d), pairs = (size_t)a->width * (size_t)(a->width + 1) / 2;
-	return a->n == b->n && !memcmp(a->sum, b->sum, rows * 8) && !memcmp(a->sum_psi, b->sum_psi, (size_t)a->r * 8)
-		&& !memcmp(a->cross, b->cross, rows * (size_t)a->r * 8) && !memcmp(a->within, b->within, pairs * (size_t)a->d * 8);
+	return a->n == b->n && !memcmp(a->sum, b->sum, rows * 8)
+			&& !memcmp(a->sum_psi, b->sum_psi, (size_t)a->r * 8)
+			&& !memcmp(a->cross, b->cross, rows * (size_t)a->r * 8)
+			&& !memcmp(a->within, b->within, pairs * (size_t)a->d * 8);
 }
 
 Test(comoment, any_order_and_any_shards_give_the_same_bits)
@@ -167,7 +175,8 @@ Test(comoment, blocks_and_strides_give_the_same_bits)
 Test(comoment, refuses_what_does_not_fit)
 {
 	struct comoment a, b;
-	float u[4] = { 1, 2, 3, 4 }, v[4] = { 2, 2, 3, 4 }, psi[2] = { 0.1f, 0.2f }, bad[4] = { 1, INFINITY, 0, 0 };
+	float u[4] = { 1, 2, 3, 4 }, v[4] = { 2, 2, 3, 4 }, psi[2] = { 0.1f, 0.2f },
+		  bad[4] = { 1, INFINITY, 0, 0 };
 	cr_assert_eq(comoment_create(&a, 0, 1, 1, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(comoment_create(&a, 1, COMOMENT_MAX_WIDTH + 1, 1, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(comoment_create(&a, INT64_MAX / 4, 16, 32, NULL), TAMIS_E_USAGE);

@@ -39,7 +39,8 @@ Test(fdr, follows_the_definition)
 			harmonic += 1.0 / (i + 1);
 		}
 		int expect = by_definition(p, m, 0.1 / (rule ? harmonic : 1) * (1 + 1e-12), want);
-		cr_assert_eq(fdr_adjust((enum fdr_rule)rule, p, m, 0.1 * (1 + 1e-12), q, got, &count, NULL), TAMIS_OK);
+		cr_assert_eq(
+				fdr_adjust((enum fdr_rule)rule, p, m, 0.1 * (1 + 1e-12), q, got, &count, NULL), TAMIS_OK);
 		cr_assert_eq(count, expect, "round %d m %d", round, m);
 		for (int i = 0; i < m; i++) {
 			cr_assert_eq(got[i], want[i]);
@@ -56,7 +57,8 @@ Test(fdr, odd_arguments)
 	unsigned char rejected[4];
 	int64_t count = -1;
 	cr_assert_eq(fdr_adjust(FDR_BENJAMINI_HOCHBERG, p, 4, 0.05, q, rejected, &count, NULL), TAMIS_OK);
-	cr_assert(count == 2 && q[0] == 1 && q[3] == 1 && !rejected[0] && rejected[1] && rejected[2] && !rejected[3]);
+	cr_assert(count == 2 && q[0] == 1 && q[3] == 1 && !rejected[0] && rejected[1] && rejected[2]
+			&& !rejected[3]);
 	cr_assert_eq(fdr_adjust(FDR_BENJAMINI_HOCHBERG, p, 4, 0.05, p, NULL, NULL, NULL), TAMIS_OK);
 	cr_assert_float_eq(p[1], 0.002, 1e-15, "in place");
 	cr_assert_eq(fdr_adjust(FDR_BENJAMINI_YEKUTIELI, NULL, 0, 0.05, NULL, NULL, &count, NULL), TAMIS_OK);
@@ -65,7 +67,8 @@ Test(fdr, odd_arguments)
 	cr_assert_eq(fdr_adjust(FDR_BENJAMINI_HOCHBERG, p, 4, 1.1, q, NULL, NULL, NULL), TAMIS_E_USAGE);
 }
 
-/* Mean share of false discoveries over planted mixtures stays at alpha (1 - share planted), within Monte Carlo error. */
+/* Mean share of false discoveries over planted mixtures stays at alpha (1 - share planted), within Monte
+ * Carlo error. */
 Test(fdr, holds_its_rate_on_planted_mixtures)
 {
 	enum { M = 500, ROUNDS = 400 };
@@ -78,7 +81,8 @@ Test(fdr, holds_its_rate_on_planted_mixtures)
 			int64_t count, wrong = 0;
 			for (int i = 0; i < M; i++)
 				p[i] = normal_cdf(-(rng_normal(&r) + (i < planted ? 3 : 0)));
-			cr_assert_eq(fdr_adjust(FDR_BENJAMINI_HOCHBERG, p, M, 0.1, NULL, rejected, &count, NULL), TAMIS_OK);
+			cr_assert_eq(
+					fdr_adjust(FDR_BENJAMINI_HOCHBERG, p, M, 0.1, NULL, rejected, &count, NULL), TAMIS_OK);
 			for (int i = planted; i < M; i++)
 				wrong += rejected[i];
 			double share = count ? (double)wrong / (double)count : 0;
@@ -86,7 +90,8 @@ Test(fdr, holds_its_rate_on_planted_mixtures)
 		}
 		double mean = sum / ROUNDS, error = sqrt((square / ROUNDS - mean * mean) / ROUNDS);
 		double want = 0.1 * (1 - (double)planted / M);
-		fprintf(stderr, "planted %d: false discoveries %.4f (expected %.4f), found %.1f\n", planted, mean, want, found / ROUNDS);
+		fprintf(stderr, "planted %d: false discoveries %.4f (expected %.4f), found %.1f\n", planted, mean,
+				want, found / ROUNDS);
 		cr_assert_lt(fabs(mean - want), 4 * error + 1e-3);
 		cr_assert(planted == 0 || found / ROUNDS > 0.7 * planted);
 	}

@@ -38,7 +38,8 @@ Test(features, inner_products_estimate_the_kernel)
 			pairs += j < i;
 		}
 	cr_assert_lt(worst, 6 * sqrt(1.0 / R), "worst %g", worst);
-	cr_assert_lt(abs(below - pairs / 2), 3, "the bandwidth is the median distance: %d of %d below", below, pairs);
+	cr_assert_lt(
+			abs(below - pairs / 2), 3, "the bandwidth is the median distance: %d of %d below", below, pairs);
 	feature_map_free(&map);
 	free(y), free(psi);
 }
@@ -54,7 +55,8 @@ Test(features, are_a_pure_function_of_chunk_and_seed)
 	cr_assert(memcmp(one.omega, other.omega, 6 * 8 * 4));
 	cr_assert_eq(feature_map_apply(&one, y, 200, a, NULL), TAMIS_OK);
 	for (int i = 0; i < 200; i += 64)
-		cr_assert_eq(feature_map_apply(&two, y + i * 6, 200 - i < 64 ? 200 - i : 64, b + i * 8, NULL), TAMIS_OK);
+		cr_assert_eq(
+				feature_map_apply(&two, y + i * 6, 200 - i < 64 ? 200 - i : 64, b + i * 8, NULL), TAMIS_OK);
 	cr_assert(!memcmp(a, b, sizeof a));
 	for (int i = 0; i < 200 * 8; i++)
 		cr_assert(fabsf(a[i]) <= 0.5f);
@@ -96,14 +98,16 @@ Test(features, odd_outputs)
 	cr_assert(strstr(err.message, "row 1"), "%s", err.message);
 	feature_map_free(&map);
 	for (int head = 0; head < 3; head++) {
-		cr_assert_eq(feature_map_create(&map, (enum head_kind)head, bad, 2, 2, 0, 2, 1, NULL), TAMIS_E_INVALID);
+		cr_assert_eq(
+				feature_map_create(&map, (enum head_kind)head, bad, 2, 2, 0, 2, 1, NULL), TAMIS_E_INVALID);
 		cr_assert_null(map.omega);
 	}
 	cr_assert_eq(feature_map_create(&map, HEAD_LOGITS, masked, 2, 2, 0, 2, 1, NULL), TAMIS_OK);
 	feature_map_free(&map);
 	cr_assert_eq(feature_map_create(&map, HEAD_LOGITS, same, 4, 2, 3, 2, 1, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(feature_map_create(&map, HEAD_LOGITS, same, 0, 2, 0, 2, 1, NULL), TAMIS_E_USAGE);
-	cr_assert_eq(feature_map_create(&map, HEAD_LOGITS, same, 1, 8, 0, 2, 1, NULL), TAMIS_OK, "one item will do");
+	cr_assert_eq(
+			feature_map_create(&map, HEAD_LOGITS, same, 1, 8, 0, 2, 1, NULL), TAMIS_OK, "one item will do");
 	feature_map_free(&map);
 	cr_assert_eq(feature_map_bytes(HEAD_GENERAL, 10, 4), (10 * 6 + 4) * 4);
 }
@@ -134,7 +138,8 @@ Test(features, signals_are_standardised_and_dead_ones_borrow_a_scale)
 			double x = phi[row * Q * D + j];
 			sum += x, square += x * x;
 			for (int k = 1; k < Q; k++)
-				cr_assert_float_eq(phi[(row * Q + k) * D + j], sqrt(0.5) * cos(map.omega[k] * x + map.phase[k]), 1e-5);
+				cr_assert_float_eq(
+						phi[(row * Q + k) * D + j], sqrt(0.5) * cos(map.omega[k] * x + map.phase[k]), 1e-5);
 		}
 		cr_assert_float_eq(sum / (N * P), 0, 1e-5);
 		cr_assert_float_eq(square / (N * P), j == 1 ? 0 : 1, 1e-5);

@@ -65,7 +65,8 @@ Test(interval, betting_is_tight_for_small_losses)
 
 Test(interval, betting_odd_arguments)
 {
-	double one[3] = { 1, 1, 1 }, slack[3] = { -1e-7, 1 + 1e-7, 0.5 }, bad[2] = { 0.5, 1.1 }, nan[1] = { NAN }, upper;
+	double one[3] = { 1, 1, 1 }, slack[3] = { -1e-7, 1 + 1e-7, 0.5 }, bad[2] = { 0.5, 1.1 }, nan[1] = { NAN },
+		   upper;
 	cr_assert_eq(bound(one, 0, 0.05), 1);
 	cr_assert_float_eq(bound(one, 3, 0.05), 1, 1e-9);
 	cr_assert(bound(slack, 3, 0.05) <= 1);
@@ -103,8 +104,10 @@ Test(interval, betting_covers_the_mean)
 			missed += up < mean;
 			width += up / ROUNDS;
 		}
-		fprintf(stderr, "kind %d: mean %.4f, bound %.4f on average, missed %.3f\n", kind, mean, width, missed / (double)ROUNDS);
-		cr_assert_lt(missed, 0.05 * ROUNDS + 3 * sqrt(0.05 * 0.95 * ROUNDS), "kind %d missed %d", kind, missed);
+		fprintf(stderr, "kind %d: mean %.4f, bound %.4f on average, missed %.3f\n", kind, mean, width,
+				missed / (double)ROUNDS);
+		cr_assert_lt(
+				missed, 0.05 * ROUNDS + 3 * sqrt(0.05 * 0.95 * ROUNDS), "kind %d missed %d", kind, missed);
 		cr_assert_lt(width, 3 * mean + 0.02);
 	}
 }
@@ -137,10 +140,12 @@ Test(interval, shares_add_up_to_alpha)
 		endless += alpha_share_unbounded(0.05, k);
 	cr_assert_float_eq(sum, 0.05, 1e-15);
 	cr_assert(endless < 0.05 && endless > 0.04999);
-	cr_assert(alpha_share(0.05, 17, 17) == 0 && alpha_share(0.05, -1, 17) == 0 && alpha_share(0.05, 0, 0) == 0);
+	cr_assert(
+			alpha_share(0.05, 17, 17) == 0 && alpha_share(0.05, -1, 17) == 0 && alpha_share(0.05, 0, 0) == 0);
 }
 
-/* Labels drawn from softmax(z / 2) while the network says softmax(z): T = 2, and calibration is perfect after it. */
+/* Labels drawn from softmax(z / 2) while the network says softmax(z): T = 2, and calibration is perfect after
+ * it. */
 Test(calibration, finds_a_planted_temperature)
 {
 	enum { N = 20000, C = 5 };

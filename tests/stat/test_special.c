@@ -26,8 +26,10 @@ static double spread(struct rng *r, double lo, double hi)
 Test(special, values_outside_the_domain_are_nan)
 {
 	cr_assert(isnan(log_gamma(0)) && isnan(log_gamma(-1.5)) && isnan(log_gamma(NAN)));
-	cr_assert(isnan(gamma_p(0, 1)) && isnan(gamma_p(1, -1)) && isnan(gamma_q(NAN, 1)) && isnan(gamma_q(1, NAN)));
-	cr_assert(isnan(gamma_p_inverse(1, -0.1)) && isnan(gamma_q_inverse(1, 1.1)) && isnan(gamma_p_inverse(-1, 0.5)));
+	cr_assert(isnan(gamma_p(0, 1)) && isnan(gamma_p(1, -1)) && isnan(gamma_q(NAN, 1))
+			&& isnan(gamma_q(1, NAN)));
+	cr_assert(isnan(gamma_p_inverse(1, -0.1)) && isnan(gamma_q_inverse(1, 1.1))
+			&& isnan(gamma_p_inverse(-1, 0.5)));
 	cr_assert(isnan(beta_p(0, 1, 0.5)) && isnan(beta_p(1, 1, 1.5)) && isnan(beta_q(1, 1, -0.5)));
 	cr_assert(isnan(beta_p_inverse(1, 1, 2)) && isnan(beta_p_inverse(1, 0, 0.5)) && isnan(beta_q(1, 1, NAN)));
 	cr_assert(isnan(normal_quantile(-0.1)) && isnan(normal_quantile(NAN)) && isnan(normal_cdf(NAN)));
@@ -36,7 +38,8 @@ Test(special, values_outside_the_domain_are_nan)
 
 Test(special, ends_are_exact)
 {
-	cr_assert(gamma_p(3, 0) == 0 && gamma_q(3, 0) == 1 && gamma_p(3, INFINITY) == 1 && gamma_q(3, INFINITY) == 0);
+	cr_assert(gamma_p(3, 0) == 0 && gamma_q(3, 0) == 1 && gamma_p(3, INFINITY) == 1
+			&& gamma_q(3, INFINITY) == 0);
 	cr_assert(gamma_p_inverse(2, 0) == 0 && isinf(gamma_p_inverse(2, 1)) && gamma_q_inverse(2, 1) == 0);
 	cr_assert(beta_p(2, 3, 0) == 0 && beta_p(2, 3, 1) == 1 && beta_p_inverse(2, 3, 0) == 0);
 	cr_assert(beta_p_inverse(2, 3, 1) == 1 && beta_q(2, 3, 0) == 1 && beta_q(2, 3, 1) == 0);
@@ -52,7 +55,8 @@ Test(special, closed_forms)
 		cr_assert_lt(relative(gamma_q(1, x), exp(-x)), 1e-12, "Q(1, %.17g)", x);
 		cr_assert_lt(relative(gamma_p(0.5, x), erf(sqrt(x))), 1e-12, "P(1/2, %.17g)", x);
 		cr_assert_lt(relative(beta_p(a, 1, u), pow(u, a)), 1e-12, "I_%.17g(%.17g, 1)", u, a);
-		cr_assert_lt(relative(beta_p_inverse(1, a, u), -expm1(log1p(-u) / a)), 1e-11, "inverse %.17g %.17g", u, a);
+		cr_assert_lt(
+				relative(beta_p_inverse(1, a, u), -expm1(log1p(-u) / a)), 1e-11, "inverse %.17g %.17g", u, a);
 	}
 }
 
@@ -83,7 +87,8 @@ Test(special, tails_complement_each_other)
 		double a = spread(&r, 1e-3, 1e6), x = k % 2 ? a * spread(&r, 0.5, 2) : spread(&r, 1e-10, 1e4);
 		double b = spread(&r, 1e-2, 1e5), u = rng_uniform(&r);
 		cr_assert_lt(fabs(gamma_p(a, x) + gamma_q(a, x) - 1), 1e-12, "a %.17g x %.17g", a, x);
-		cr_assert_lt(fabs(beta_p(a, b, u) + beta_p(b, a, 1 - u) - 1), 1e-10, "a %.17g b %.17g u %.17g", a, b, u);
+		cr_assert_lt(
+				fabs(beta_p(a, b, u) + beta_p(b, a, 1 - u) - 1), 1e-10, "a %.17g b %.17g u %.17g", a, b, u);
 	}
 }
 
@@ -95,8 +100,8 @@ static double midpoint(const arb_t v)
 	return arf_get_d(arb_midref(v), ARF_RND_NEAR);
 }
 
-/* P = x^a e^-x / Gamma(a + 1) sum_k x^k / ((a+1)...(a+k)), positive terms with the rest bounded by a geometric
- * series, in enough bits that 1 - P keeps its digits down to the smallest double. */
+/* P = x^a e^-x / Gamma(a + 1) sum_k x^k / ((a+1)...(a+k)), positive terms with the rest bounded by a
+ * geometric series, in enough bits that 1 - P keeps its digits down to the smallest double. */
 static double oracle_gamma(double a, double x, bool upper)
 {
 	const slong bits = 1300;
@@ -175,14 +180,16 @@ Test(special, inverses_against_the_oracle)
 	struct rng r = rng_make(6, 1);
 	double g = 0, b = 0;
 	for (int k = 0; k < 1000; k++) {
-		double a = spread(&r, 1e-2, 1e3), c = spread(&r, 0.1, 300), p = k % 2 ? rng_uniform(&r) : spread(&r, 1e-30, 0.5);
+		double a = spread(&r, 1e-2, 1e3), c = spread(&r, 0.1, 300),
+			   p = k % 2 ? rng_uniform(&r) : spread(&r, 1e-30, 0.5);
 		double x = gamma_p_inverse(a, p), y = beta_p_inverse(a, c, p);
 		if (x > 1e-290)
 			note(&g, oracle_gamma(a, x, false), p);
 		if (y > 1e-290 && y < 0.5)
 			note(&b, oracle_beta(a, c, y), p);
 	}
-	fprintf(stderr, "largest relative error of the probability at the inverse: gamma %.2g, beta %.2g\n", g, b);
+	fprintf(stderr, "largest relative error of the probability at the inverse: gamma %.2g, beta %.2g\n", g,
+			b);
 	cr_assert(g < 1e-11 && b < 1e-10, "gamma %g beta %g", g, b);
 }
 
@@ -206,8 +213,10 @@ Test(special, normal_against_the_oracle)
 		double z = 74 * rng_uniform(&r) - 37, p = k % 2 ? rng_uniform(&r) : spread(&r, 1e-300, 0.5);
 		note(&cdf, normal_cdf(z), oracle_normal(z));
 		double at = normal_quantile(p);
-		if (p < 0.4) /* the quantile's own error from that of the probability it gives: d ln z = d ln p Phi / (phi |z|) */
-			quantile = fmax(quantile, relative(oracle_normal(at), p) * p / fabs(at) / exp(-at * at / 2) * sqrt(2 * M_PI));
+		/* The quantile's own error follows from that of its probability: d ln z = d ln p Phi / (phi |z|). */
+		if (p < 0.4)
+			quantile = fmax(quantile,
+					relative(oracle_normal(at), p) * p / fabs(at) / exp(-at * at / 2) * sqrt(2 * M_PI));
 	}
 	fprintf(stderr, "largest relative error: cdf %.2g, quantile %.2g\n", cdf, quantile);
 	cr_assert(cdf < 1e-14 && quantile < 1e-13, "cdf %g quantile %g", cdf, quantile);
@@ -237,7 +246,8 @@ Test(special, noncentral_chi_square_against_the_oracle)
 	double worst = 0;
 	for (int k = 0; k < 30; k++) {
 		double dof = spread(&r, 0.1, 300), ncp = spread(&r, 1e-3, k % 10 ? 60 : 500);
-		double mean = dof + ncp, sd = sqrt(2 * (dof + 2 * ncp)), x = fmax(mean + sd * (30 * rng_uniform(&r) - 3), 0.01);
+		double mean = dof + ncp, sd = sqrt(2 * (dof + 2 * ncp)),
+			   x = fmax(mean + sd * (30 * rng_uniform(&r) - 3), 0.01);
 		double want = oracle_noncentral(x, dof, ncp);
 		if (want > 1e-290)
 			note(&worst, chi_square_survival_noncentral(x, dof, ncp), want);
