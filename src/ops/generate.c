@@ -213,7 +213,7 @@ static enum tamis_status range_of_reals(const struct op_call *c, int64_t *n)
 static enum tamis_status range_shape(struct op_call *c)
 {
 	enum dtype type = c->in[0]->type;
-	bool real = type == DT_FLOAT || type == DT_DOUBLE;
+	bool real = dtype_is_float((int)type);
 	int64_t n = 0;
 	enum tamis_status status = TAMIS_OK;
 
