@@ -1,0 +1,1 @@
+tamis run "$MODELS/tiny.onnx" -c "$MODELS/tiny.onnx" -o out.npz

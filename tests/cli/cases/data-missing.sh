@@ -1,0 +1,1 @@
+tamis run "$MODELS/tiny.onnx" -c nowhere.npz -o out.npz

@@ -1,0 +1,4 @@
+tamis slim "$MODELS/tiny.onnx" out.onnx -c "$MODELS/wrong-shape.npz"
+code=$?
+[[ -e out.onnx ]] && echo 'out.onnx was written'
+exit "$code"

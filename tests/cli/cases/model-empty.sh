@@ -1,0 +1,2 @@
+: >empty.onnx
+tamis slim empty.onnx out.onnx -c "$MODELS/tiny.npz"

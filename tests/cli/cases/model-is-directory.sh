@@ -1,0 +1,2 @@
+mkdir model.onnx
+tamis info model.onnx

@@ -1,0 +1,2 @@
+echo 'This is not a model.' >text.onnx
+tamis info text.onnx

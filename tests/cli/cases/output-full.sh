@@ -1,0 +1,1 @@
+tamis slim "$MODELS/tiny.onnx" /dev/full -c "$MODELS/tiny.npz" --tolerance 0.1

@@ -1,0 +1,2 @@
+mkdir out
+tamis slim "$MODELS/tiny.onnx" out -c "$MODELS/tiny.npz"

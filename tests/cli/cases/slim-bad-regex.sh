@@ -1,0 +1,1 @@
+tamis slim "$MODELS/tiny.onnx" out.onnx -c "$MODELS/tiny.npz" --only "("

@@ -1,0 +1,1 @@
+tamis slim model.onnx out.onnx -c data.npz --random 10

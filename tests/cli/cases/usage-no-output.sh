@@ -1,0 +1,1 @@
+tamis run model.onnx -c data.npz

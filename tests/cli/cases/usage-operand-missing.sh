@@ -1,0 +1,1 @@
+tamis slim model.onnx -c data.npz

@@ -1,0 +1,1 @@
+tamis check one.onnx two.onnx

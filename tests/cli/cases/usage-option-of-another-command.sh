@@ -1,0 +1,1 @@
+tamis run model.onnx -c data.npz -o out.npz --alpha 0.1

@@ -1,0 +1,1 @@
+tamis check model.onnx --source other.onnx

@@ -1,0 +1,1 @@
+tamis slm model.onnx out.onnx
