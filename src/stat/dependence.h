@@ -18,7 +18,7 @@ enum tamis_status dependence_test(const struct comoment *c, const struct output_
 		double *statistic, double *p, struct tamis_error *err);
 
 /* The p-value of one feature by exact inversion of the same weighted sum: for features whose approximate
- * p-value lies near a threshold. TAMIS_E_USAGE, TAMIS_E_MEMORY. O(width^3 + r^3 + some hundreds of width r). */
+ * p-value lies near a threshold. TAMIS_E_USAGE, TAMIS_E_MEMORY. O(width^3 + r^3 + hundreds of width r). */
 enum tamis_status dependence_exact_p(const struct comoment *c, const struct output_moment *psi, int positions,
 		int64_t feature, double *p, struct tamis_error *err);
 
