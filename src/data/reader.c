@@ -99,7 +99,7 @@ static enum tamis_status inspect(struct data_source *s, struct piece *p, bool fi
 	return TAMIS_OK;
 }
 
-static enum tamis_status inspect_all(struct data_source *s, struct tamis_error *err)
+static enum tamis_status inspect_all(struct data_source *s, const char *name, struct tamis_error *err)
 {
 	for (size_t i = 0; i < s->n_pieces; i++) {
 		struct piece *p = &s->pieces[i];
@@ -113,8 +113,7 @@ static enum tamis_status inspect_all(struct data_source *s, struct tamis_error *
 	if (s->count > 0)
 		return TAMIS_OK;
 	tm_fail(err, TAMIS_E_INVALID, "the calibration data holds no items");
-	if (s->n_pieces)
-		tm_in_file(err, s->pieces[0].path);
+	tm_in_file(err, name);
 	return TAMIS_E_INVALID;
 }
 
@@ -136,7 +135,7 @@ enum tamis_status data_open(const char *const *specs, size_t n_specs, const stru
 	if (status == TAMIS_OK)
 		status = gather(s, specs, n_specs, err);
 	if (status == TAMIS_OK)
-		status = inspect_all(s, err);
+		status = inspect_all(s, n_specs ? specs[0] : NULL, err);
 	if (status != TAMIS_OK) {
 		data_close(s);
 		return status;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every allocation of the base and data rooms fails in turn: each call must report it and release what it took (a leak
+ * shows under AddressSanitizer). The linker routes the allocators through here. */
+#include "base/parallel.h"
+#include "make.h"
+
+void *__real_malloc(size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__real_aligned_alloc(size_t align, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
+
+static long allowed = -1; /* successes left; negative: no limit */
+
+static bool refuse(void)
+{
+	return allowed >= 0 && allowed-- <= 0 && (allowed = 0, true);
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return refuse() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return refuse() ? NULL : __real_realloc(p, size);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+	return refuse() ? NULL : __real_aligned_alloc(align, size);
+}
+
+TestSuite(exhaustion, .init = enter_scratch, .fini = leave_scratch);
+
+static const struct data_input one = {.name = "x", .type = DT_FLOAT, .rank = 2, .dims = {-1, 3}};
+
+static enum tamis_status read_all(const char *spec, struct tamis_error *e)
+{
+	struct data_source *s;
+	enum tamis_status status = data_open(&spec, 1, &one, 1, NULL, &s, e);
+	struct batch b = {.items = 1};
+	uint8_t digest[32];
+
+	if (status != TAMIS_OK)
+		return status;
+	struct feed_reader r = data_reader(s);
+	while (status == TAMIS_OK && b.items > 0)
+		status = r.next(r.self, 2, &b, e);
+	if (status == TAMIS_OK)
+		status = data_sha256(s, digest, e);
+	data_close(s);
+	return status;
+}
+
+static enum tamis_status write_npz(const char *path, struct tamis_error *e)
+{
+	struct npz_writer *w;
+	float data[6] = {0};
+	struct tensor t = {.type = DT_FLOAT, .rank = 2, .dims = {2, 3}, .count = 6, .data = data};
+	struct tensor small = {.type = DT_INT4, .rank = 1, .dims = {4}, .count = 4, .data = data};
+	enum tamis_status status = npz_open(path, true, &w, e);
+
+	if (status != TAMIS_OK)
+		return status;
+	status = npz_put(w, "x", &t, e);
+	if (status == TAMIS_OK)
+		status = npz_put(w, "small", &small, e);
+	for (int i = 0; i < 3 && status == TAMIS_OK; i++)
+		status = npz_append(w, "rows", &t, e);
+	if (status == TAMIS_OK)
+		return npz_close(w, e);
+	npz_abort(w);
+	return status;
+}
+
+static enum tamis_status read_labels(const char *path, struct tamis_error *e)
+{
+	int64_t *labels, n;
+	enum tamis_status status = data_labels(path, &labels, &n, e);
+
+	free(labels);
+	return status;
+}
+
+static enum tamis_status make_pool(const char *path, struct tamis_error *e)
+{
+	struct pool *p;
+	enum tamis_status status = pool_create(2, &p, e);
+
+	(void)path;
+	pool_destroy(p);
+	return status;
+}
+
+/* With 0, 1, 2, ... allocations until the call succeeds; at least `least` of them. */
+static void sweep(enum tamis_status (*call)(const char *, struct tamis_error *), const char *path, long least)
+{
+	for (long k = 0; k < 10000; k++) {
+		struct tamis_error e = {0};
+		enum tamis_status status;
+
+		allowed = k;
+		status = call(path, &e);
+		allowed = -1;
+		if (status == TAMIS_OK) {
+			cr_assert_geq(k, least, "%s: %ld allocations", path, k);
+			return;
+		}
+		cr_assert(status == TAMIS_E_MEMORY || status == TAMIS_E_OUTPUT, "%s after %ld: %d %s", path, k, status, e.message);
+		cr_assert_eq(e.status, status);
+	}
+	cr_assert_fail("%s never succeeds", path);
+}
+
+Test(exhaustion, every_allocation_may_fail)
+{
+	static const int32_t labels[3] = {1, 2, 3};
+	/* a .npy of float[1,3] holding 0, 1, 2 */
+	static const char feed[] = "k05VTVBZAQA9AHsnZGVzY3InOiAnPGY0JywgJ2ZvcnRyYW5fb3JkZXInOiBG"
+		"YWxzZSwgJ3NoYXBlJzogKDEsMyl9ICAgIAoAAAAAAACAPwAAAEA=";
+	char text[256];
+	struct tensor a = ramp(0, 2, 5, 3);
+
+	put_npy("a.npy", "<f4", "False", "(5, 3)", a.data, 60);
+	put_npy("f.npy", "<f4", "True", "(5, 3)", a.data, 60);
+	put_npy("l.npy", "<i4", "False", "(3,)", labels, 12);
+	put_npz("a.npz", true, "x", &a, NULL);
+	snprintf(text, sizeof text, "[{\"x\": {\"array\": \"%s\"}}]", feed);
+	put_bytes("j.json", text, strlen(text));
+	cr_assert_eq(mkdir("d", 0700), 0);
+	put_npy("d/1.npy", "<f4", "False", "(5, 3)", a.data, 60);
+	put_npy("d/2.npy", "<f4", "False", "(5, 3)", a.data, 60);
+	sweep(read_all, "a.npy", 5);
+	sweep(read_all, "f.npy", 7);
+	sweep(read_all, "a.npz", 5);
+	sweep(read_all, "d", 8);
+	sweep(read_all, "j.json", 8);
+	sweep(read_labels, "l.npy", 3);
+	sweep(write_npz, "out.npz", 10);
+	sweep(make_pool, "", 1);
+	tensor_free(&a);
+}
