@@ -175,7 +175,7 @@ static enum tamis_status wave(struct pump *p, struct pool *pool, bool *more, str
 	enum tamis_status s = TAMIS_OK;
 	int n = 0;
 
-	while (s == TAMIS_OK && n < p->n_slots) {
+	while (s == TAMIS_OK && n < p->n_slots && (!p->job->max_chunks || p->chunks < p->job->max_chunks)) {
 		s = fill(p, &p->slots[n], err);
 		if (s != TAMIS_OK || !p->slots[n].chunk.items)
 			break;

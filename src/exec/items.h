@@ -23,6 +23,7 @@ struct items_job {
 	enum tamis_status (*work)(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err);
 	/* In the calling thread, in chunk order. May be NULL. */
 	enum tamis_status (*merge)(void *ctx, const struct chunk *c, int slot, struct tamis_error *err);
+	int64_t max_chunks; /* stop after so many; 0 = all */
 };
 
 /* How a model takes several items at once. */

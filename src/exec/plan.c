@@ -61,7 +61,7 @@ static enum tamis_status compute(struct builder *b, const struct step *s)
 		if (b->out[i])
 			status = tensor_alloc(b->out[i], b->err);
 	if (status == TAMIS_OK)
-		status = node_run(s->node, b->in, b->out, &b->scratch, b->err);
+		status = node_run(s->node, b->in, b->out, &b->scratch, NULL, b->err);
 	for (int i = 0; i < s->n_out; i++)
 		if (b->out[i]) {
 			struct planned *v = &b->plan->value[s->out[i]];

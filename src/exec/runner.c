@@ -36,7 +36,8 @@ enum tamis_status runner_create(const struct program *p, struct runner **out, st
 	r->gin = tm_array(ports, sizeof *r->gin);
 	r->gradient = tm_array((size_t)p->n_values + 1, sizeof *r->gradient);
 	r->wants = tm_array((size_t)p->n_values + 1, sizeof *r->wants);
-	if (!r->value || !r->in || !r->out || !r->gout || !r->gin || !r->gradient || !r->wants) {
+	r->state = tm_array((size_t)p->n_steps + 1, sizeof *r->state);
+	if (!r->state || !r->value || !r->in || !r->out || !r->gout || !r->gin || !r->gradient || !r->wants) {
 		runner_free(r);
 		return no_memory(err);
 	}
@@ -62,7 +63,10 @@ void runner_free(struct runner *r)
 		plan_free(r->plans[i]);
 	for (int v = 0; r->gradient && v < r->program->n_values; v++)
 		tensor_free(&r->gradient[v]);
+	for (int i = 0; r->state && i < r->program->n_steps; i++)
+		node_free_state(r->program->steps[i].node, r->state[i]);
 	scratch_free(&r->scratch);
+	free(r->state);
 	free(r->block);
 	free(r->value);
 	free(r->in);
@@ -275,7 +279,7 @@ static enum tamis_status run_step(struct runner *r, int index, const struct run_
 	if (r->plan->dynamic && is_dynamic(r, s))
 		status = prepare_dynamic(r, s, err);
 	if (status == TAMIS_OK)
-		status = node_run(s->node, r->in, r->out, &r->scratch, err);
+		status = node_run(s->node, r->in, r->out, &r->scratch, &r->state[index], err);
 	if (status == TAMIS_OK)
 		status = watch(r, s, hooks, err);
 	scratch_reset(&r->scratch);

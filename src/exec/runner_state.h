@@ -15,6 +15,7 @@ struct runner {
 	void *block;
 	size_t block_bytes;
 	struct scratch scratch;
+	void **state;                   /* by step: what its operator keeps between runs */
 	const struct tensor **in;       /* ports of the step in hand */
 	struct tensor **out;
 	const struct tensor **gout;

@@ -108,10 +108,10 @@ static enum tamis_status run_view(const struct tensor *from, struct tensor *to)
 }
 
 static enum tamis_status call_run(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
-                                  struct scratch *scratch, struct tamis_error *err)
+                                  struct scratch *scratch, void **state, struct tamis_error *err)
 {
 	struct op_call c = { .node = n, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out, .scratch = scratch,
-		.err = err };
+		.state = state, .err = err };
 	enum tamis_status s;
 
 	if ((n->op->flags & OP_VIEW) && out[0])
@@ -123,7 +123,7 @@ static enum tamis_status call_run(const struct node *n, const struct tensor *con
 }
 
 static enum tamis_status run_half(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
-                                  struct scratch *scratch, struct tamis_error *err)
+                                  struct scratch *scratch, void **state, struct tamis_error *err)
 {
 	struct ports p, q;
 	enum tamis_status s;
@@ -134,7 +134,7 @@ static enum tamis_status run_half(const struct node *n, const struct tensor *con
 	if (s == TAMIS_OK)
 		s = widen(&q, (const struct tensor *const *)out, n->n_out, true, scratch, err);
 	if (s == TAMIS_OK)
-		s = call_run(n, p.list, (struct tensor *const *)q.list, scratch, err);
+		s = call_run(n, p.list, (struct tensor *const *)q.list, scratch, state, err);
 	for (int i = 0; s == TAMIS_OK && i < n->n_out; i++)
 		if (out[i] && is_half(out[i]->type))
 			s = tensor_convert(q.list[i], out[i], err);
@@ -142,11 +142,17 @@ static enum tamis_status run_half(const struct node *n, const struct tensor *con
 }
 
 enum tamis_status node_run(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
-                           struct scratch *scratch, struct tamis_error *err)
+                           struct scratch *scratch, void **state, struct tamis_error *err)
 {
 	if (half_of(n, in) != DT_UNDEFINED)
-		return run_half(n, in, out, scratch, err);
-	return call_run(n, in, out, scratch, err);
+		return run_half(n, in, out, scratch, state, err);
+	return call_run(n, in, out, scratch, state, err);
+}
+
+void node_free_state(const struct node *n, void *state)
+{
+	if (state && n->op->free_state)
+		n->op->free_state(state);
 }
 
 static void reverse_view(const struct tensor *gout, struct tensor *gin)
@@ -212,7 +218,7 @@ static enum tamis_status eval(const struct node *n, const struct tensor *const *
 	if (s == TAMIS_OK)
 		s = alloc_outputs(out, n->n_out, err);
 	if (s == TAMIS_OK)
-		s = node_run(n, in, list, scratch, err);
+		s = node_run(n, in, list, scratch, NULL, err);
 	if (s != TAMIS_OK)
 		drop_outputs(out, n->n_out);
 	return s;

@@ -82,9 +82,11 @@ enum tamis_status graph_verify(const struct graph *g, struct tamis_error *err);
 enum tamis_status node_shape(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
                              struct scratch *scratch, bool *unknown, struct tamis_error *err);
 
-/* Runs a node whose outputs have their shapes and memory. Views are copied when the memory differs. */
+/* Runs a node whose outputs have their shapes and memory. Views are copied when the memory differs. state: the slot of
+ * struct op_call, NULL when nothing may be kept; node_free_state releases what it holds. */
 enum tamis_status node_run(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
-                           struct scratch *scratch, struct tamis_error *err);
+                           struct scratch *scratch, void **state, struct tamis_error *err);
+void node_free_state(const struct node *n, void *state); /* NULL state is fine */
 
 /* Adds gradients: gout[i] NULL = zero, gin[i] NULL = not wanted. For half values, in/out/gradients are FLOAT copies
  * made by the caller. TAMIS_E_UNSUPPORTED when the operator has no reverse. */

@@ -31,6 +31,8 @@ struct op_call {
 	const struct tensor *const *in;
 	struct tensor *const *out;
 	struct scratch *scratch; /* run and reverse only */
+	void **state;            /* run only: a slot of this node and worker, NULL at first, for what the row's run keeps
+	                          * between runs (compiled kernels, never data); NULL: nothing can be kept */
 	bool unknown;            /* set by op_needs when a shape depends on data that is not there yet */
 	struct tamis_error *err;
 };
@@ -94,6 +96,7 @@ struct op {
 	enum tamis_status (*run)(struct op_call *c);                 /* fills every wanted output */
 	enum tamis_status (*reverse)(struct op_grad *g);             /* NULL: no gradient passes */
 	const struct linear_op *linear;         /* weights that make connections; NULL for all others */
+	void (*free_state)(void *state);        /* frees what run left in its slot; NULL where it leaves nothing */
 };
 #define OP_LATEST INT16_MAX
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How connections are ranked: one row a criterion. pii is tamis' own; the others ship because papers compare with them. */
+#ifndef SLIM_CRITERIA_H
+#define SLIM_CRITERIA_H
+
+#include "slim/score.h"
+
+struct criterion {
+	const char *name;
+	bool tested;        /* connections of features that are not significant are cut first */
+	bool needs_fisher;  /* layer_score.fisher */
+	const char *formula;
+	/* Score of every entry of a layer's weight, >= 0, higher is more important. w: entries, as float. */
+	void (*score)(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed, float *out);
+};
+
+/* The row of that name, NULL when there is none. */
+const struct criterion *criterion_find(const char *name);
+/* All rows; *n of them. */
+const struct criterion *criterion_list(size_t *n);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/gate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stat/interval.h"
+
+#define BOOTSTRAP 2000 /* resamples behind the bound of a relative squared error */
+
+struct gate_chunk {
+	float *reference; /* NULL where the original runs along */
+	int64_t floats, items;
+	int64_t *item;
+};
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "judging the cut");
+}
+
+static bool is_classes(const struct gate *g)
+{
+	return g->job.head->kind != HEAD_GENERAL;
+}
+
+static bool has_labels(const struct gate *g)
+{
+	return g->job.labels && is_classes(g);
+}
+
+const char *gate_kind(const struct gate *g)
+{
+	return has_labels(g) ? "accuracy loss (labels)" : is_classes(g) ? "expected accuracy loss"
+	                                                                : "relative squared error";
+}
+
+/* ---- the original ------------------------------------------------------------------------------------------- */
+
+struct opening { struct gate *gate; struct gate_chunk *slots; };
+
+static enum tamis_status reference_work(void *ctx, struct runner *r, const struct chunk *c, int slot,
+                                        struct tamis_error *err)
+{
+	struct opening *o = ctx;
+	struct gate_chunk *k = &o->slots[slot];
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	*k = (struct gate_chunk){ .items = c->items };
+	k->floats = head_reference_size(o->gate->job.head, r, c->items);
+	k->reference = tm_array_uninit((size_t)k->floats + 1, sizeof *k->reference);
+	k->item = tm_array_uninit((size_t)c->items, sizeof *k->item);
+	if (!k->reference || !k->item)
+		return no_memory(err);
+	memcpy(k->item, c->item, (size_t)c->items * sizeof *k->item);
+	head_reference(o->gate->job.head, r, k->reference);
+	return TAMIS_OK;
+}
+
+/* The mean of every output value, for the energy that a squared error is relative to. */
+static enum tamis_status add_to_mean(struct gate *g, const struct gate_chunk *k, struct tamis_error *err)
+{
+	int64_t each = k->floats / k->items;
+
+	if (is_classes(g))
+		return TAMIS_OK;
+	if (!g->mean) {
+		g->mean = tm_array((size_t)each + 1, sizeof *g->mean);
+		g->n_mean = each;
+		if (!g->mean)
+			return no_memory(err);
+	}
+	if (each != g->n_mean)
+		return TAMIS_OK; /* ragged outputs: the energy is taken about zero, see finish_mean */
+	for (int64_t i = 0; i < k->floats; i++)
+		g->mean[i % each] += k->reference[i];
+	return TAMIS_OK;
+}
+
+static enum tamis_status reference_merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct opening *o = ctx;
+	struct gate *g = o->gate;
+	struct gate_chunk *k = &o->slots[slot];
+	enum tamis_status s = add_to_mean(g, k, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	if (!tm_grow((void **)&g->chunks, &g->cap_chunks, (size_t)g->n_chunks + 1, sizeof *g->chunks))
+		return no_memory(err);
+	g->floats += k->floats;
+	g->items += c->items;
+	if (g->floats > GATE_MAX_REFERENCE) {
+		free(k->reference);
+		k->reference = NULL;
+		g->along = true;
+	}
+	g->chunks[g->n_chunks++] = *k;
+	*k = (struct gate_chunk){ 0 };
+	return g->job.progress ? g->job.progress(g->job.progress_ctx, g->items, err) : TAMIS_OK;
+}
+
+static bool select_item(void *ctx, int64_t item)
+{
+	const struct gate_job *j = &((struct opening *)ctx)->gate->job;
+
+	return !j->select || j->select(j->select_ctx, item);
+}
+
+static enum tamis_status run_original(struct gate *g, struct tamis_error *err)
+{
+	int n = pool_size(g->job.pool);
+	struct opening o = { g, tm_array((size_t)n, sizeof *o.slots) };
+	struct items_job job = { .ctx = &o, .select = select_item, .work = reference_work, .merge = reference_merge };
+	enum tamis_status s;
+
+	if (!o.slots)
+		return no_memory(err);
+	s = items_run(g->program, g->job.reader, g->job.batching, g->job.chunk, g->job.pool, &job, err);
+	for (int i = 0; i < n; i++) {
+		free(o.slots[i].reference);
+		free(o.slots[i].item);
+	}
+	free(o.slots);
+	return s;
+}
+
+static void finish_mean(struct gate *g)
+{
+	bool ragged = false;
+
+	for (int64_t i = 0; g->mean && i < g->n_chunks; i++)
+		ragged |= g->chunks[i].floats / g->chunks[i].items != g->n_mean;
+	if (ragged) {
+		free(g->mean);
+		g->mean = NULL;
+	}
+	for (int64_t i = 0; g->mean && i < g->n_mean; i++)
+		g->mean[i] /= (double)g->items;
+}
+
+enum tamis_status gate_open(const struct gate_job *job, struct gate *out, struct tamis_error *err)
+{
+	struct program_options options = { .merge_norms = true };
+	enum tamis_status s;
+
+	*out = (struct gate){ .job = *job };
+	s = program_create(job->graph, &options, &out->program, err);
+	if (s == TAMIS_OK)
+		s = run_original(out, err);
+	if (s == TAMIS_OK && !out->items)
+		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is held out to judge the cut on");
+	if (s == TAMIS_OK)
+		finish_mean(out);
+	else
+		gate_close(out);
+	return s;
+}
+
+void gate_close(struct gate *g)
+{
+	for (int64_t i = 0; i < g->n_chunks; i++) {
+		free(g->chunks[i].reference);
+		free(g->chunks[i].item);
+	}
+	free(g->chunks);
+	free(g->mean);
+	program_free(g->program);
+	*g = (struct gate){ 0 };
+}
+
+/* ---- judging ------------------------------------------------------------------------------------------------ */
+
+struct judging {
+	struct gate *gate;
+	struct head_loss **slots; /* by worker: losses of its chunk */
+	struct runner **along;    /* by worker: the original, where it runs along */
+	float **reference;
+	double *loss;             /* by item judged */
+	double energy, disagree, worst;
+	int64_t disagreeing, done;
+	int64_t worse, better, right, labelled;
+};
+
+static enum tamis_status run_along(struct judging *j, int slot, const struct chunk *c, const float **reference,
+                                   struct tamis_error *err)
+{
+	const struct head *h = j->gate->job.head;
+	enum tamis_status s = TAMIS_OK;
+
+	if (!j->along[slot])
+		s = runner_create(j->gate->program, &j->along[slot], err);
+	if (s == TAMIS_OK)
+		s = runner_run(j->along[slot], c->in, NULL, err);
+	if (s != TAMIS_OK)
+		return s;
+	free(j->reference[slot]);
+	j->reference[slot] = tm_array_uninit((size_t)head_reference_size(h, j->along[slot], c->items) + 1, sizeof(float));
+	if (!j->reference[slot])
+		return no_memory(err);
+	head_reference(h, j->along[slot], j->reference[slot]);
+	*reference = j->reference[slot];
+	return TAMIS_OK;
+}
+
+static enum tamis_status judge_work(void *ctx, struct runner *r, const struct chunk *c, int slot,
+                                    struct tamis_error *err)
+{
+	struct judging *j = ctx;
+	const struct gate *g = j->gate;
+	const struct gate_chunk *k = c->index < g->n_chunks ? &g->chunks[c->index] : NULL;
+	const float *reference = k ? k->reference : NULL;
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	if (s == TAMIS_OK && (!k || k->items != c->items))
+		return tm_fail(err, TAMIS_E_INVALID, "the calibration data changed while they were read");
+	if (s == TAMIS_OK && !reference)
+		s = run_along(j, slot, c, &reference, err);
+	if (s == TAMIS_OK && head_reference_size(g->job.head, r, c->items) != k->floats)
+		s = tm_fail(err, TAMIS_E_INTERNAL, "the cut changed the shape of an output");
+	if (s == TAMIS_OK)
+		s = head_compare(g->job.head, reference, r, c->items, g->mean, j->slots[slot], err);
+	return s;
+}
+
+static void count_label(struct judging *j, int64_t item, const struct head_loss *l, double *loss)
+{
+	const struct gate_job *job = &j->gate->job;
+	bool before, after;
+
+	if (item >= job->n_labels || l->before < 0)
+		return;
+	before = l->before == job->labels[item];
+	after = l->after == job->labels[item];
+	j->worse += before && !after;
+	j->better += after && !before;
+	j->right += before;
+	j->labelled++;
+	*loss = before - after;
+}
+
+static enum tamis_status judge_merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct judging *j = ctx;
+	const struct gate_job *job = &j->gate->job;
+
+	for (int64_t i = 0; i < c->items; i++) {
+		const struct head_loss *l = &j->slots[slot][i];
+		double loss = l->loss;
+
+		if (has_labels(j->gate))
+			count_label(j, c->item[i], l, &loss);
+		j->loss[j->done++] = loss;
+		j->energy += l->energy;
+		j->disagree += isnan(l->disagree) ? 0 : l->disagree;
+		j->disagreeing += l->disagree > 0;
+		j->worst = loss > j->worst ? loss : j->worst;
+	}
+	return job->progress ? job->progress(job->progress_ctx, j->done, err) : TAMIS_OK;
+}
+
+static enum tamis_status make_slots(struct judging *j, int workers, struct tamis_error *err)
+{
+	int64_t most = 1;
+
+	for (int64_t i = 0; i < j->gate->n_chunks; i++)
+		most = j->gate->chunks[i].items > most ? j->gate->chunks[i].items : most;
+	j->slots = tm_array((size_t)workers, sizeof *j->slots);
+	j->along = tm_array((size_t)workers, sizeof *j->along);
+	j->reference = tm_array((size_t)workers, sizeof *j->reference);
+	j->loss = tm_array((size_t)j->gate->items, sizeof *j->loss);
+	if (!j->slots || !j->along || !j->reference || !j->loss)
+		return no_memory(err);
+	for (int i = 0; i < workers; i++) {
+		j->slots[i] = tm_array((size_t)most, sizeof **j->slots);
+		if (!j->slots[i])
+			return no_memory(err);
+	}
+	return TAMIS_OK;
+}
+
+static void free_slots(struct judging *j, int workers)
+{
+	for (int i = 0; i < workers; i++) {
+		if (j->slots)
+			free(j->slots[i]);
+		if (j->along)
+			runner_free(j->along[i]);
+		if (j->reference)
+			free(j->reference[i]);
+	}
+	free(j->slots);
+	free(j->along);
+	free(j->reference);
+	free(j->loss);
+}
+
+/* Losses with sign (labels) are mapped to [0, 1] for the bound. */
+static enum tamis_status bound_of_labels(const struct judging *j, double alpha, double *bound, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	for (int64_t i = 0; i < j->done; i++)
+		j->loss[i] = (1 + j->loss[i]) / 2;
+	s = betting_upper(j->loss, j->done, alpha, bound, err);
+	*bound = 2 * *bound - 1;
+	return s;
+}
+
+static enum tamis_status bound_of_errors(struct judging *j, double alpha, struct gate_result *out,
+                                         struct tamis_error *err)
+{
+	double each = j->energy / (double)j->done;
+
+	for (int64_t i = 0; i < j->done; i++)
+		j->loss[i] = j->loss[i] == 0 ? 0 : each > 0 ? j->loss[i] / each : INFINITY;
+	out->worst = each > 0 ? j->worst / each : j->worst;
+	out->value = 0;
+	for (int64_t i = 0; i < j->done; i++)
+		out->value += j->loss[i] / (double)j->done;
+	out->bound = INFINITY;
+	if (!isfinite(out->value))
+		return TAMIS_OK;
+	return bootstrap_upper(j->loss, j->done, alpha, BOOTSTRAP, j->gate->job.seed, &out->bound, err);
+}
+
+static enum tamis_status sum_up(struct judging *j, double alpha, struct gate_result *out, struct tamis_error *err)
+{
+	const struct gate_job *job = &j->gate->job;
+	double n = (double)j->done;
+	enum tamis_status s;
+
+	*out = (struct gate_result){ .disagree = NAN, .disagree_upper = NAN, .label_p = NAN, .accuracy_before = NAN,
+		.accuracy_after = NAN, .worst = j->worst, .worse = j->worse, .better = j->better };
+	for (int64_t i = 0; i < j->done; i++)
+		out->value += j->loss[i] / n;
+	if (!is_classes(j->gate)) {
+		s = bound_of_errors(j, alpha, out, err);
+	} else {
+		out->disagree = j->disagree / n;
+		out->disagree_upper = clopper_pearson_upper(j->disagreeing, j->done, alpha);
+		s = has_labels(j->gate) ? bound_of_labels(j, alpha, &out->bound, err)
+		                        : betting_upper(j->loss, j->done, alpha, &out->bound, err);
+	}
+	if (has_labels(j->gate) && j->labelled) {
+		out->label_p = mcnemar_p(j->worse, j->better);
+		out->accuracy_before = (double)j->right / (double)j->labelled;
+		out->accuracy_after = (double)(j->right - j->worse + j->better) / (double)j->labelled;
+	}
+	out->passed = out->bound <= job->tolerance
+		&& !(job->max_disagree >= 0 && out->disagree_upper > job->max_disagree);
+	return s;
+}
+
+static bool select_judged(void *ctx, int64_t item)
+{
+	const struct gate_job *j = &((struct judging *)ctx)->gate->job;
+
+	return !j->select || j->select(j->select_ctx, item);
+}
+
+enum tamis_status gate_judge(struct gate *g, const struct graph *other, double alpha, struct gate_result *out,
+                             struct tamis_error *err)
+{
+	struct program_options options = { .merge_norms = true };
+	struct judging j = { .gate = g };
+	struct items_job job = { .ctx = &j, .select = select_judged, .work = judge_work, .merge = judge_merge };
+	struct program *p = NULL;
+	int workers = pool_size(g->job.pool);
+	enum tamis_status s = program_create(other, &options, &p, err);
+
+	if (s == TAMIS_OK)
+		s = make_slots(&j, workers, err);
+	if (s == TAMIS_OK)
+		s = items_run(p, g->job.reader, g->job.batching, g->job.chunk, g->job.pool, &job, err);
+	if (s == TAMIS_OK)
+		s = sum_up(&j, alpha, out, err);
+	free_slots(&j, workers);
+	program_free(p);
+	return s;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options, workers, progress: what the passes stand on. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ops/table.h"
+#include "slim/state.h"
+
+#define TELL_EVERY 0.2 /* seconds between two calls of the observer */
+
+static enum tamis_status usage(struct tamis_error *err, const char *option, const char *want, double got)
+{
+	return tm_fail(err, TAMIS_E_USAGE, "%s wants %s, not %g", option, want, got);
+}
+
+static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	s->criterion = criterion_find(o->criterion ? o->criterion : "pii");
+	if (!s->criterion)
+		return tm_fail(err, TAMIS_E_USAGE, "there is no criterion '%.40s'", o->criterion);
+	if (!(o->alpha >= 0 && o->alpha <= 1))
+		return usage(err, "alpha", "a number from 0 to 1", o->alpha);
+	if (!(o->tolerance >= 0 && o->tolerance <= 1))
+		return usage(err, "tolerance", "a number from 0 to 1", o->tolerance);
+	if (!(o->confidence > 0 && o->confidence < 1))
+		return usage(err, "confidence", "a number between 0 and 1", o->confidence);
+	if (o->keep > 1 || (o->keep <= 0 && o->keep != -1))
+		return usage(err, "keep", "a share above 0, at most 1", o->keep);
+	if (!(o->holdout_share > 0 && o->holdout_share < 1))
+		return usage(err, "the share held out", "a number between 0 and 1", o->holdout_share);
+	if (o->dump && !slim_has_pass(o->dump))
+		return tm_fail(err, TAMIS_E_USAGE, "there is no pass '%.40s' to dump", o->dump);
+	return TAMIS_OK;
+}
+
+static enum tamis_status compile(const char *text, regex_t *re, bool *has, struct tamis_error *err)
+{
+	char why[128];
+	int code;
+
+	if (!text)
+		return TAMIS_OK;
+	code = regcomp(re, text, REG_EXTENDED | REG_NOSUB);
+	if (code) {
+		regerror(code, re, why, sizeof why);
+		return tm_fail(err, TAMIS_E_USAGE, "the pattern '%.80s' is no regular expression: %s", text, why);
+	}
+	*has = true;
+	return TAMIS_OK;
+}
+
+enum tamis_status slim_open(struct slim *s, struct tamis_error *err)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	enum tamis_status status = check_options(s, err);
+
+	if (status == TAMIS_OK)
+		status = compile(o->only, &s->only, &s->has_only, err);
+	if (status == TAMIS_OK)
+		status = compile(o->skip, &s->skip, &s->has_skip, err);
+	if (status == TAMIS_OK)
+		status = pool_create(o->threads, &s->pool, err);
+	s->figures->model = arena_strdup(s->arena, s->in->doc->path);
+	s->figures->criterion = s->criterion ? s->criterion->name : "";
+	s->figures->alpha = o->alpha;
+	s->figures->seed = o->seed;
+	s->figures->random_items = s->in->random_items;
+	s->figures->dry_run = o->dry_run;
+	s->figures->seconds_score = s->figures->seconds_search = 0;
+	return status;
+}
+
+static void drop_index(struct slim *s)
+{
+	layers_free(&s->layers);
+	plan_free(s->plan);
+	program_free(s->program);
+	graph_free(s->graph);
+	s->plan = NULL;
+	s->program = NULL;
+	s->graph = NULL;
+}
+
+void slim_close(struct slim *s)
+{
+	if (s->gate_open)
+		gate_close(&s->gate);
+	if (s->guess_open)
+		gate_close(&s->guess_gate);
+	cut_free(&s->cut);
+	significance_free(&s->significance);
+	scores_free(&s->scores);
+	drop_index(s);
+	graph_free(s->original);
+	doc_free(s->doc);
+	pool_destroy(s->pool);
+	if (s->has_only)
+		regfree(&s->only);
+	if (s->has_skip)
+		regfree(&s->skip);
+}
+
+void slim_note_time(struct slim *s, double seconds)
+{
+	if (!strcmp(s->pass, "score"))
+		s->figures->seconds_score += seconds;
+	else if (!strcmp(s->pass, "search") || !strcmp(s->pass, "gate"))
+		s->figures->seconds_search += seconds;
+}
+
+bool item_selected(void *source, int64_t item)
+{
+	const struct item_source *s = source;
+	double u = (double)(rng_hash(s->seed, (uint64_t)item) >> 11) * 0x1p-53;
+
+	return u >= s->from && u < s->to;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err)
+{
+	const struct tamis_observer *o = &s->in->options->observer;
+	struct tamis_progress p = { .phase = s->pass, .remaining = -1 };
+	double t = now();
+
+	s->work_done += items;
+	if (!o->progress || t - s->told < TELL_EVERY)
+		return TAMIS_OK;
+	s->told = t;
+	p.fraction = s->work_done < s->work_total ? s->work_done / s->work_total : 1;
+	if (p.fraction > 0.02)
+		p.remaining = (t - s->started) * (1 - p.fraction) / p.fraction;
+	if (o->progress(o->ctx, &p))
+		return tm_fail(err, TAMIS_E_CANCELLED, "stopped by the caller during '%s'", s->pass);
+	return TAMIS_OK;
+}
+
+/* ---- the graph and what hangs on it ------------------------------------------------------------------------- */
+
+/* Shapes of one item, from the first of the source. */
+static enum tamis_status first_shapes(struct slim *s, struct tensor **in, struct tamis_error *err)
+{
+	struct feed_reader *r = s->in->items;
+	struct batch b = { 0 };
+	enum tamis_status status = r->rewind(r->self, err);
+
+	if (status == TAMIS_OK)
+		status = r->next(r->self, 1, &b, err);
+	if (status == TAMIS_OK && !b.items)
+		status = tm_fail(err, TAMIS_E_INVALID, "the calibration data hold no item");
+	if (status != TAMIS_OK)
+		return status;
+	*in = tm_array((size_t)b.n + 1, sizeof **in);
+	if (!*in)
+		return tm_no_memory(err, "reading items");
+	memcpy(*in, b.in, (size_t)b.n * sizeof **in);
+	return r->rewind(r->self, err);
+}
+
+static enum tamis_status make_plan(struct slim *s, struct tamis_error *err)
+{
+	struct program_options options = { .training = true };
+	struct tensor *in = NULL;
+	enum tamis_status status = program_create(s->graph, &options, &s->program, err);
+
+	if (status == TAMIS_OK)
+		status = first_shapes(s, &in, err);
+	if (status == TAMIS_OK)
+		status = plan_create(s->program, in, &s->plan, err);
+	free(in);
+	return status;
+}
+
+enum tamis_status slim_index(struct slim *s, struct tamis_error *err)
+{
+	struct layer_filter filter = { .only = s->has_only ? &s->only : NULL, .skip = s->has_skip ? &s->skip : NULL,
+		.mutable_initializers = s->in->options->mutable_initializers };
+	enum tamis_status status;
+
+	drop_index(s);
+	status = graph_build(s->doc, &op_table, &s->graph, err);
+	if (status == TAMIS_OK)
+		status = make_plan(s, err);
+	if (status == TAMIS_OK)
+		status = layers_find(s->graph, s->plan, &filter, &s->layers, err);
+	return status;
+}

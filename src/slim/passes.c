@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The passes of slim.c: each hands the shared state to the file that does the work. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/table.h"
+#include "slim/biases.h"
+#include "slim/channels.h"
+#include "slim/provenance.h"
+#include "slim/state.h"
+#include "slim/storage.h"
+
+#define CHUNK_MAX 64
+#define CHUNK_BYTES ((size_t)256 << 20) /* what the values of one chunk may take in one worker */
+#define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
+#define SEARCH_LOOKS 12                 /* expected, for the estimate of the time */
+
+/* ---- copy ---------------------------------------------------------------------------------------------------- */
+
+enum tamis_status pass_copy(struct slim *s, struct tamis_error *err)
+{
+	struct document *from = s->in->doc;
+	struct doc_limits limits = { .max_memory = from->max_memory };
+	uint8_t *bytes = NULL;
+	size_t size = 0;
+	enum tamis_status status = doc_pack(from, &bytes, &size, err);
+
+	if (status == TAMIS_OK)
+		status = doc_load_memory(bytes, size, from->dir, &limits, &s->doc, err);
+	free(bytes);
+	if (status == TAMIS_OK)
+		status = graph_build(from, &op_table, &s->original, err);
+	return status;
+}
+
+/* ---- layers --------------------------------------------------------------------------------------------------- */
+
+static int slimmable(const struct layers *l)
+{
+	int n = 0;
+
+	for (int i = 0; i < l->n; i++)
+		n += l->list[i].note == NULL;
+	return n;
+}
+
+/* A power of two from the model alone (and the caller's limit), so that results do not depend on the machine. */
+static enum tamis_status choose_chunk(const struct slim *s, int64_t *chunk, struct tamis_error *err)
+{
+	uint64_t limit = s->in->options->max_memory / (uint64_t)pool_size(s->pool);
+	size_t each = s->plan->block_bytes + 1;
+
+	*chunk = CHUNK_MAX;
+	while (*chunk > 1 && ((size_t)*chunk * each > CHUNK_BYTES || (limit && (uint64_t)*chunk * each > limit)))
+		*chunk /= 2;
+	if (s->in->options->chunk > 0)
+		*chunk = s->in->options->chunk;
+	if (limit && (uint64_t)*chunk * each > limit)
+		return tm_fail(err, TAMIS_E_MEMORY, "one item needs %zu bytes in each of %d workers; the limit is %llu in all",
+		               each, pool_size(s->pool), (unsigned long long)s->in->options->max_memory);
+	return TAMIS_OK;
+}
+
+static enum tamis_status open_source(struct slim *s, struct feed_reader *reader, struct item_source *out,
+                                     struct tamis_error *err)
+{
+	struct program_options options = { .merge_norms = true };
+	struct program *p = NULL;
+	enum tamis_status status = program_create(s->original, &options, &p, err);
+
+	*out = (struct item_source){ .reader = reader, .seed = s->in->options->seed, .from = 0, .to = 1 };
+	if (status == TAMIS_OK)
+		status = items_batching(p, reader, &out->batching, err);
+	if (status == TAMIS_OK)
+		status = choose_chunk(s, &out->chunk, err);
+	program_free(p);
+	return status;
+}
+
+/* Fitting items at the bottom of the hash, held-out ones at the top; guesses are made on as many of the fitting items. */
+static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
+{
+	double share = s->in->options->holdout_share;
+	enum tamis_status status = open_source(s, s->in->items, &s->fit, err);
+
+	if (status != TAMIS_OK)
+		return status;
+	s->guess = s->fit;
+	if (s->in->holdout) {
+		s->guess.to = share;
+		return open_source(s, s->in->holdout, &s->held, err);
+	}
+	s->held = s->fit;
+	s->fit.to = 1 - share;
+	s->held.from = 1 - share;
+	s->guess.to = fmin(share, 1 - share);
+	return TAMIS_OK;
+}
+
+static void estimate_work(struct slim *s)
+{
+	int64_t items = s->in->items->count(s->in->items->self);
+	int64_t held = s->in->holdout ? s->in->holdout->count(s->in->holdout->self) : items;
+	double n = items < 0 ? 1000 : (double)items, h = held < 0 ? 1000 : (double)held;
+
+	s->work_total = n * (s->fit.to - s->fit.from) * SCORE_COST + n * s->guess.to * 8
+		+ h * (s->held.to - s->held.from) * (2 + SEARCH_LOOKS);
+}
+
+enum tamis_status pass_layers(struct slim *s, struct tamis_error *err)
+{
+	int added = 0;
+	enum tamis_status status = slim_index(s, err);
+
+	if (status == TAMIS_OK)
+		status = figures_before(s, err);
+	if (status == TAMIS_OK && s->in->options->keep < 1)
+		status = biases_add(s->doc, s->graph, &s->layers, &added, err);
+	if (status == TAMIS_OK && added)
+		status = slim_index(s, err);
+	if (status == TAMIS_OK && !slimmable(&s->layers))
+		status = tm_fail(err, TAMIS_E_UNSUPPORTED, "no node has weights that can be slimmed");
+	if (status == TAMIS_OK)
+		status = split_items(s, err);
+	if (status == TAMIS_OK)
+		estimate_work(s);
+	return status;
+}
+
+/* ---- score, significance, rank -------------------------------------------------------------------------------- */
+
+struct told { struct slim *slim; int64_t before; double cost; };
+
+static enum tamis_status tell(void *ctx, int64_t done, struct tamis_error *err)
+{
+	struct told *t = ctx;
+	double items = (double)(done - t->before) * t->cost;
+
+	if (done < t->before)
+		items = (double)done * t->cost;
+	t->before = done;
+	return slim_progress(t->slim, items, err);
+}
+
+static void warn_blind(const struct slim *s)
+{
+	const struct tamis_observer *o = &s->in->options->observer;
+	char text[256];
+
+	for (int i = 0; o->warn && i < s->layers.n; i++)
+		if (!s->layers.list[i].note && s->scores.layer[i].blind) {
+			snprintf(text, sizeof text, "no gradient reaches node '%.120s': its path gain is taken as 1",
+			         s->graph->nodes[s->layers.list[i].node].name);
+			o->warn(o->ctx, text);
+		}
+}
+
+enum tamis_status pass_score(struct slim *s, struct tamis_error *err)
+{
+	struct told told = { s, 0, SCORE_COST };
+	struct score_job job = { .graph = s->graph, .layers = &s->layers, .reader = s->fit.reader,
+		.select = item_selected, .select_ctx = &s->fit, .batching = s->fit.batching, .chunk = s->fit.chunk,
+		.pool = s->pool, .seed = s->in->options->seed, .head = s->in->options->head,
+		.fisher = s->criterion->needs_fisher, .progress = tell, .progress_ctx = &told };
+	enum tamis_status status = score_run(&job, &s->head, &s->scores, err);
+
+	s->head.graph = s->original;
+	s->n_fit = s->scores.items;
+	if (status == TAMIS_OK)
+		warn_blind(s);
+	return status;
+}
+
+enum tamis_status pass_significance(struct slim *s, struct tamis_error *err)
+{
+	enum tamis_status status = significance_find(&s->layers, &s->scores, s->in->options->alpha, &s->significance, err);
+
+	s->figures->tests = s->significance.tests;
+	s->figures->significant = s->significance.significant;
+	return status;
+}
+
+enum tamis_status pass_rank(struct slim *s, struct tamis_error *err)
+{
+	return cut_create(s->graph, &s->layers, &s->scores, s->criterion, &s->significance, s->in->options->seed, &s->cut,
+	                  err);
+}
+
+/* ---- gate, search --------------------------------------------------------------------------------------------- */
+
+static enum tamis_status open_gate(struct slim *s, struct item_source *source, bool labelled, struct gate *gate,
+                                   bool *open, struct tamis_error *err)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	struct told told = { s, 0, 1 };
+	struct gate_job job = { .graph = s->original, .head = &s->head, .reader = source->reader,
+		.select = item_selected, .select_ctx = source, .batching = source->batching, .chunk = source->chunk,
+		.pool = s->pool, .labels = labelled ? s->in->labels : NULL, .n_labels = s->in->n_labels,
+		.tolerance = o->tolerance, .max_disagree = o->max_disagree, .seed = o->seed, .progress = tell,
+		.progress_ctx = &told };
+	enum tamis_status status = gate_open(&job, gate, err);
+
+	*open = status == TAMIS_OK;
+	return status;
+}
+
+enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
+{
+	struct gate_figures *f = &s->figures->gate;
+	bool same = s->in->holdout == NULL;
+	enum tamis_status status = open_gate(s, &s->held, true, &s->gate, &s->gate_open, err);
+
+	if (status == TAMIS_OK && s->in->options->keep < 0)
+		status = open_gate(s, &s->guess, same, &s->guess_gate, &s->guess_open, err);
+	if (status != TAMIS_OK)
+		return status;
+	f->kind = gate_kind(&s->gate);
+	f->fit_items = s->n_fit;
+	f->held_out_items = s->gate.items;
+	f->tolerance = s->in->options->tolerance;
+	f->confidence = s->in->options->confidence;
+	f->spending = "fixed sequence";
+	return TAMIS_OK;
+}
+
+static enum tamis_status nothing_passed(const struct slim *s, struct tamis_error *err)
+{
+	const struct look_line *l = &s->search.looks[s->search.n_looks - 1];
+
+	return tm_fail(err, TAMIS_E_GATE, "no cut passed the gate: keeping %.3g of the connections, the %s is at most %.4g "
+	               "with %.4g confidence (%lld held-out items), but %.4g is tolerated", l->keep, gate_kind(&s->gate),
+	               l->bound, s->in->options->confidence, (long long)s->gate.items, s->in->options->tolerance);
+}
+
+enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
+{
+	struct told told = { s, 0, 1 };
+	struct search_job job = { .cut = &s->cut, .guess = &s->guess_gate, .gate = &s->gate,
+		.confidence = s->in->options->confidence, .keep = s->in->options->keep, .arena = s->arena };
+	enum tamis_status status;
+
+	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &told;
+	status = search_depth(&job, &s->search, err);
+	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = NULL;
+	s->gate.job.progress = s->guess_gate.job.progress = NULL;
+	s->figures->looks = s->search.looks;
+	s->figures->n_looks = s->search.n_looks;
+	s->figures->gate.looks = (int)s->search.n_looks;
+	s->figures->gate.passed = s->search.passed;
+	s->figures->keep = s->search.keep;
+	if (status == TAMIS_OK && !s->search.passed)
+		return nothing_passed(s, err);
+	return status;
+}
+
+/* ---- cut, channels, storage ----------------------------------------------------------------------------------- */
+
+enum tamis_status pass_cut(struct slim *s, struct tamis_error *err)
+{
+	enum tamis_status status = figures_layers(s, err);
+
+	if (status == TAMIS_OK)
+		status = cut_write(&s->cut, s->doc, err);
+	cut_free(&s->cut);
+	if (status == TAMIS_OK)
+		status = biases_drop(s->doc, err);
+	return status == TAMIS_OK ? slim_index(s, err) : status;
+}
+
+enum tamis_status pass_channels(struct slim *s, struct tamis_error *err)
+{
+	enum tamis_status status = TAMIS_OK;
+	int64_t removed = s->in->options->granularity == TAMIS_WEIGHT ? 0 : 1;
+
+	s->figures->channels_removed = 0;
+	while (status == TAMIS_OK && removed) {
+		status = channels_remove(s->doc, s->graph, s->plan, &s->layers, &removed, err);
+		s->figures->channels_removed += status == TAMIS_OK ? removed : 0;
+		if (status == TAMIS_OK && removed)
+			status = slim_index(s, err);
+	}
+	return status;
+}
+
+enum tamis_status pass_storage(struct slim *s, struct tamis_error *err)
+{
+	static const enum storage_rule rules[] = { STORAGE_AUTO, STORAGE_DENSE, STORAGE_SPARSE };
+	const char **names = tm_array((size_t)s->layers.n + 1, sizeof *names);
+	size_t n = 0;
+	enum tamis_status status;
+
+	if (!names)
+		return tm_no_memory(err, "choosing the storage");
+	for (int i = 0; i < s->layers.n; i++)
+		if (!s->layers.list[i].note)
+			names[n++] = s->graph->values[s->layers.list[i].weight].name;
+	status = storage_choose(s->doc, names, n, rules[s->in->options->storage], &s->figures->ir_raised, NULL, err);
+	free(names);
+	return status == TAMIS_OK ? slim_index(s, err) : status;
+}
+
+/* ---- verify, provenance --------------------------------------------------------------------------------------- */
+
+static void note_verdict(struct slim *s)
+{
+	struct gate_figures *f = &s->figures->gate;
+	const struct gate_result *r = &s->verdict;
+
+	f->value = r->value;
+	f->bound = r->bound;
+	f->disagreement = r->disagree;
+	f->disagreement_upper = r->disagree_upper;
+	f->worst = r->worst;
+	f->label_p = r->label_p;
+	f->accuracy_before = r->accuracy_before;
+	f->accuracy_after = r->accuracy_after;
+	f->label_loss = r->accuracy_before - r->accuracy_after;
+}
+
+/* What will be written computes what was judged, up to rounding; if it does not, a rewrite was wrong. */
+enum tamis_status pass_verify(struct slim *s, struct tamis_error *err)
+{
+	enum tamis_status status;
+
+	if (s->in->options->keep >= 1) {
+		s->figures->gate.passed = true;
+		s->figures->gate.value = s->figures->gate.bound = 0;
+		return TAMIS_OK;
+	}
+	status = gate_judge(&s->gate, s->graph, 1 - s->in->options->confidence, &s->verdict, err);
+	if (status != TAMIS_OK)
+		return status;
+	note_verdict(s);
+	if (!s->verdict.passed)
+		return tm_fail(err, TAMIS_E_INTERNAL, "removing channels moved the held-out loss bound to %.5g",
+		               s->verdict.bound);
+	return TAMIS_OK;
+}
+
+static const char *describe_gate(struct slim *s)
+{
+	const struct gate_figures *f = &s->figures->gate;
+
+	if (s->in->options->keep >= 1)
+		return "nothing cut";
+	return arena_printf(s->arena, "%s %.5f, at most %.5f with confidence %g on %lld items; tolerance %g", f->kind,
+	                    f->value, f->bound, f->confidence, (long long)f->held_out_items, f->tolerance);
+}
+
+static const char *describe_options(struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	return arena_printf(s->arena, "criterion=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g seed=%llu "
+	                    "granularity=%s", s->criterion->name, o->alpha, o->tolerance, o->confidence, o->keep,
+	                    o->holdout_share, (unsigned long long)o->seed, o->granularity == TAMIS_WEIGHT ? "weight" : "both");
+}
+
+enum tamis_status pass_provenance(struct slim *s, struct tamis_error *err)
+{
+	struct provenance p = { .version = TAMIS_VERSION, .source_sha256 = s->in->doc->sha256_hex,
+		.calibration_sha256 = s->in->calibration_sha256 };
+
+	if (!s->in->options->provenance)
+		return TAMIS_OK;
+	p.gate = describe_gate(s);
+	p.options = describe_options(s);
+	if (!p.gate || !p.options)
+		return tm_no_memory(err, "recording the provenance");
+	return provenance_write(s->doc, &p, err);
+}
+
+enum tamis_status pass_figures(struct slim *s, struct tamis_error *err)
+{
+	return figures_after(s, err);
+}

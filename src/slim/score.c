@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/score.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "stat/dependence.h"
+
+#define GATHER_FLOATS (1 << 20) /* signals gathered at a time */
+
+/* Sums of one chunk, merged in chunk order. */
+struct partial {
+	double *mean, *second, *gain; /* as layer_score, sums */
+	float *gradient;              /* entries; NULL unless fisher */
+	int64_t signals;              /* items * positions behind mean and second */
+	bool reached;
+};
+
+/* What one worker owns. */
+struct worker {
+	struct partial *layer;
+	struct comoment *moment;
+	struct output_moment psi_moment;
+	struct tensor *parameter; /* gradients of one chunk, by parameter */
+	struct scratch scratch;
+	float *u, *y, *psi;
+	size_t u_floats, y_floats, psi_floats;
+};
+
+struct pass {
+	const struct score_job *job;
+	struct scores *scores;
+	struct head *head;
+	struct feature_map map;
+	struct program *program;
+	struct worker *workers;
+	int n_workers;
+	bool *watch;          /* by value: gradients wanted */
+	int *layer_of;        /* by value: layer whose output it is, else -1 */
+	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
+	int *parameter_of;    /* by value, else -1 */
+	bool pilot;           /* the first chunk: fixes features and pivots, adds nothing */
+	int64_t done;
+};
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "scoring");
+}
+
+static enum tamis_status reserve(float **p, size_t *have, size_t want, struct tamis_error *err)
+{
+	if (want <= *have)
+		return TAMIS_OK;
+	free(*p);
+	*have = 0;
+	*p = tm_array_uninit(want, sizeof **p);
+	if (!*p)
+		return no_memory(err);
+	*have = want;
+	return TAMIS_OK;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------ */
+
+struct layer_call {
+	struct op_call call;
+	const struct tensor *in[4];
+	struct tensor *out[1];
+	const struct layer *layer;
+	const struct linear_op *op;
+	int64_t items, positions;
+};
+
+static bool bind_call(struct pass *p, const struct layer *l, const struct runner *r, struct scratch *scratch,
+                      int64_t items, struct layer_call *c)
+{
+	const struct node *n = &p->job->graph->nodes[l->node];
+
+	*c = (struct layer_call){ .layer = l, .op = n->op->linear, .items = items };
+	for (int i = 0; i < n->n_in && i < 4; i++)
+		c->in[i] = n->in[i] == GRAPH_NONE ? NULL : runner_value(r, n->in[i]);
+	c->out[0] = (struct tensor *)runner_value(r, n->out[0]);
+	c->call = (struct op_call){ .node = n, .n_in = n->n_in < 4 ? n->n_in : 4, .n_out = 1, .in = c->in,
+		.out = c->out, .scratch = scratch };
+	if (!c->in[l->view.data] || !c->out[0])
+		return false;
+	c->positions = c->op->positions(&c->call, &l->view, items);
+	return c->positions > 0;
+}
+
+static int grid_positions(const struct layer *l)
+{
+	return l->positions < SCORE_POSITIONS ? (int)l->positions : SCORE_POSITIONS;
+}
+
+static void grid(int n, int64_t extent, int64_t *pos)
+{
+	for (int k = 0; k < n; k++)
+		pos[k] = extent == n ? k : (int64_t)(((double)k + 0.5) * (double)extent / n);
+}
+
+static enum tamis_status gather(struct worker *w, struct layer_call *c, const int64_t *pos, int64_t n_pos,
+                                struct tamis_error *err)
+{
+	enum tamis_status s = reserve(&w->u, &w->u_floats, (size_t)(c->items * n_pos * c->layer->features), err);
+
+	c->call.err = err;
+	if (s == TAMIS_OK)
+		s = c->op->gather(&c->call, &c->layer->view, c->items, pos, n_pos, w->u);
+	scratch_reset(&w->scratch);
+	return s;
+}
+
+static void add_rows(struct partial *a, const float *u, int64_t rows, int64_t d)
+{
+	for (int64_t i = 0; i < rows; i++, u += d)
+		for (int64_t f = 0; f < d; f++) {
+			double v = u[f];
+
+			a->mean[f] += v;
+			a->second[f] += v * v;
+		}
+	a->signals += rows;
+}
+
+/* Means are taken over every position, not the grid: what a cut loses is the mean of what is really summed. */
+static enum tamis_status add_means(struct worker *w, struct layer_call *c, struct partial *a, struct tamis_error *err)
+{
+	int64_t block = GATHER_FLOATS / (c->items * c->layer->features);
+	int64_t pos[256];
+	enum tamis_status s = TAMIS_OK;
+
+	block = block < 1 ? 1 : block > 256 ? 256 : block;
+	for (int64_t p = 0; s == TAMIS_OK && p < c->positions; p += block) {
+		int64_t n = c->positions - p < block ? c->positions - p : block;
+
+		for (int64_t k = 0; k < n; k++)
+			pos[k] = p + k;
+		s = gather(w, c, pos, n, err);
+		if (s == TAMIS_OK)
+			add_rows(a, w->u, c->items * n, c->layer->features);
+	}
+	return s;
+}
+
+static enum tamis_status add_signals(struct pass *p, struct worker *w, int index, const struct runner *r,
+                                     int64_t items, struct tamis_error *err)
+{
+	const struct layer *l = &p->job->layers->list[index];
+	int64_t pos[SCORE_POSITIONS];
+	struct layer_call c;
+	int n = grid_positions(l);
+	enum tamis_status s;
+
+	if (l->note || !bind_call(p, l, r, &w->scratch, items, &c))
+		return TAMIS_OK;
+	grid(n, c.positions, pos);
+	s = gather(w, &c, pos, n, err);
+	if (s != TAMIS_OK)
+		return s;
+	if (p->pilot)
+		return comoment_pivot(&w->moment[index], w->u, l->features, w->psi, items, err);
+	s = comoment_add(&w->moment[index], w->u, l->features, w->psi, items, err);
+	if (s == TAMIS_OK && c.positions == n)
+		add_rows(&w->layer[index], w->u, items * n, l->features);
+	else if (s == TAMIS_OK)
+		s = add_means(w, &c, &w->layer[index], err);
+	return s;
+}
+
+/* ---- gradients ---------------------------------------------------------------------------------------------- */
+
+struct gradient_ctx { struct pass *pass; struct worker *worker; };
+
+/* sum over items and positions of delta^2, per channel of the axis. */
+static void add_gain(const struct layer *l, const struct tensor *g, double *gain)
+{
+	int axis = l->view.out_axis < 0 ? l->view.out_axis + g->rank : l->view.out_axis;
+	int64_t outer = tensor_extent(g, 0, axis), inner = tensor_extent(g, axis + 1, g->rank);
+	int64_t outs = g->dims[axis];
+
+	for (int64_t a = 0; a < outer; a++)
+		for (int64_t o = 0; o < outs; o++)
+			for (int64_t i = 0; i < inner; i++) {
+				double d = tensor_get(g, (a * outs + o) * inner + i);
+
+				gain[o] += d * d;
+			}
+}
+
+static enum tamis_status keep_parameter(struct worker *w, int k, const struct tensor *g, struct tamis_error *err)
+{
+	if (!w->parameter[k].data) {
+		w->parameter[k] = *g;
+		w->parameter[k].data = NULL;
+		if (tensor_alloc(&w->parameter[k], err) != TAMIS_OK)
+			return err->status;
+	}
+	return tensor_convert(g, &w->parameter[k], err);
+}
+
+static enum tamis_status on_gradient(void *ctx, int value, const struct tensor *g, struct tamis_error *err)
+{
+	struct gradient_ctx *c = ctx;
+	struct pass *p = c->pass;
+	int l = p->layer_of[value];
+
+	if (l >= 0) {
+		add_gain(&p->job->layers->list[l], g, c->worker->layer[l].gain);
+		c->worker->layer[l].reached = true;
+	}
+	if (p->weight_of[value] >= 0)
+		for (int64_t i = 0; i < g->count; i++)
+			c->worker->layer[p->weight_of[value]].gradient[i] = (float)tensor_get(g, i);
+	if (p->parameter_of[value] >= 0)
+		return keep_parameter(c->worker, p->parameter_of[value], g, err);
+	return TAMIS_OK;
+}
+
+static void ignore_no_reverse(void *ctx, int node)
+{
+	(void)ctx;
+	(void)node;
+}
+
+static enum tamis_status add_gradients(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
+                                       struct tamis_error *err)
+{
+	struct gradient_ctx ctx = { p, w };
+	struct run_hooks hooks = { .ctx = &ctx, .watch_grad = p->watch, .grad = on_gradient,
+		.no_reverse = ignore_no_reverse };
+	int n = p->job->graph->n_outputs;
+	struct tensor *seed = tm_array((size_t)n + 1, sizeof *seed);
+	enum tamis_status s;
+
+	if (!seed)
+		return no_memory(err);
+	s = head_seed(p->head, r, &p->map, c->item, c->items, p->job->seed, seed, err);
+	if (s == TAMIS_OK)
+		s = runner_reverse(r, seed, &hooks, err);
+	for (int i = 0; i < n; i++)
+		tensor_free(&seed[i]);
+	free(seed);
+	return s;
+}
+
+/* ---- chunks ------------------------------------------------------------------------------------------------- */
+
+static void clear_partials(struct pass *p, struct worker *w)
+{
+	for (int i = 0; i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+		struct partial *a = &w->layer[i];
+
+		if (l->note)
+			continue;
+		memset(a->mean, 0, (size_t)l->features * sizeof *a->mean);
+		memset(a->second, 0, (size_t)l->features * sizeof *a->second);
+		memset(a->gain, 0, (size_t)l->view.outs * sizeof *a->gain);
+		a->signals = 0;
+		a->reached = false;
+	}
+	for (int i = 0; i < p->scores->n_parameters; i++)
+		tensor_free(&w->parameter[i]);
+}
+
+static enum tamis_status make_psi(struct pass *p, struct worker *w, const struct runner *r, int64_t items,
+                                  struct tamis_error *err)
+{
+	enum tamis_status s = reserve(&w->y, &w->y_floats, (size_t)(items * p->head->width), err);
+
+	if (s == TAMIS_OK)
+		s = reserve(&w->psi, &w->psi_floats, (size_t)(items * FEATURES_DEFAULT), err);
+	if (s == TAMIS_OK)
+		s = head_values(p->head, r, items, w->y, err);
+	if (s == TAMIS_OK && p->pilot)
+		s = feature_map_create(&p->map, p->head->kind, w->y, items, p->head->width, p->head->classes,
+		                       FEATURES_DEFAULT, p->job->seed, err);
+	if (s == TAMIS_OK)
+		s = feature_map_apply(&p->map, w->y, items, w->psi, err);
+	return s;
+}
+
+static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct pass *p = ctx;
+	struct worker *w = &p->workers[slot];
+	enum tamis_status s;
+
+	clear_partials(p, w);
+	s = runner_run(r, c->in, NULL, err);
+	if (s == TAMIS_OK && p->pilot)
+		s = head_detect(p->job->graph, r, c->items, p->job->head, p->head, err);
+	if (s == TAMIS_OK)
+		s = make_psi(p, w, r, c->items, err);
+	if (s == TAMIS_OK)
+		s = p->pilot ? output_moment_pivot(&w->psi_moment, w->psi, c->items, err)
+		             : output_moment_add(&w->psi_moment, w->psi, c->items, err);
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+		s = add_signals(p, w, i, r, c->items, err);
+	if (s == TAMIS_OK && !p->pilot)
+		s = add_gradients(p, w, r, c, err);
+	return s;
+}
+
+static void merge_layer(const struct layer *l, const struct partial *a, struct layer_score *to, double *signals)
+{
+	for (int64_t f = 0; f < l->features; f++) {
+		to->mean[f] += a->mean[f];
+		to->second[f] += a->second[f];
+	}
+	for (int64_t o = 0; o < l->view.outs; o++)
+		to->gain[o] += a->gain[o];
+	/* The gradient of a chunk is the sum over its items. Labels are drawn independently and a score has mean zero, so
+	 * the expected square of the sum is the sum of the items' squares. */
+	for (int64_t i = 0; to->fisher && i < l->entries; i++)
+		to->fisher[i] += (double)a->gradient[i] * a->gradient[i];
+	*signals += (double)a->signals;
+	to->blind &= !a->reached;
+}
+
+static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct pass *p = ctx;
+	struct worker *w = &p->workers[slot];
+
+	if (p->pilot)
+		return TAMIS_OK;
+	for (int i = 0; i < p->job->layers->n; i++)
+		if (!p->job->layers->list[i].note)
+			merge_layer(&p->job->layers->list[i], &w->layer[i], &p->scores->layer[i],
+			            &p->scores->layer[i].gain[p->job->layers->list[i].view.outs]);
+	for (int k = 0; k < p->scores->n_parameters; k++)
+		for (int64_t i = 0; i < w->parameter[k].count; i++) {
+			double g = tensor_get(&w->parameter[k], i);
+
+			p->scores->parameter[k].gradient2[i] += g * g;
+		}
+	p->done += c->items;
+	return p->job->progress ? p->job->progress(p->job->progress_ctx, p->done, err) : TAMIS_OK;
+}
+
+/* ---- setting up --------------------------------------------------------------------------------------------- */
+
+static enum tamis_status make_layer(struct pass *p, int i, struct tamis_error *err)
+{
+	const struct layer *l = &p->job->layers->list[i];
+	struct layer_score *s = &p->scores->layer[i];
+	struct arena *a = &p->scores->arena;
+
+	if (l->note)
+		return TAMIS_OK;
+	s->mean = arena_array(a, (size_t)l->features, sizeof *s->mean);
+	s->second = arena_array(a, (size_t)l->features, sizeof *s->second);
+	s->gain = arena_array(a, (size_t)l->view.outs + 1, sizeof *s->gain); /* and the count of signals */
+	s->relevance = arena_array(a, (size_t)l->features, sizeof *s->relevance);
+	s->p = arena_array(a, (size_t)l->features, sizeof *s->p);
+	s->fisher = p->job->fisher ? arena_array(a, (size_t)l->entries, sizeof *s->fisher) : NULL;
+	s->blind = true;
+	return s->mean && s->second && s->gain && s->relevance && s->p && (s->fisher || !p->job->fisher)
+		? TAMIS_OK : no_memory(err);
+}
+
+static bool is_parameter(const struct pass *p, int v)
+{
+	const struct value *x = &p->job->graph->values[v];
+
+	return x->kind == VALUE_CONSTANT && dtype_is_float((int)x->constant.type) && x->n_uses
+		&& x->producer == GRAPH_NONE && p->weight_of[v] < 0 && p->layer_of[v] < 0;
+}
+
+static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
+{
+	const struct graph *g = p->job->graph;
+	struct scores *s = p->scores;
+	size_t n = (size_t)g->n_values + 1;
+	bool *weights = arena_array(&s->arena, n, sizeof *weights);
+
+	p->watch = arena_array(&s->arena, n, sizeof *p->watch);
+	p->layer_of = arena_array(&s->arena, n, sizeof *p->layer_of);
+	p->weight_of = arena_array(&s->arena, n, sizeof *p->weight_of);
+	p->parameter_of = arena_array(&s->arena, n, sizeof *p->parameter_of);
+	s->parameter = arena_array(&s->arena, n, sizeof *s->parameter);
+	if (!weights || !p->watch || !p->layer_of || !p->weight_of || !p->parameter_of || !s->parameter)
+		return no_memory(err);
+	for (int v = 0; v < g->n_values; v++)
+		p->layer_of[v] = p->weight_of[v] = p->parameter_of[v] = -1;
+	for (int i = 0; i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+
+		weights[l->weight] = !l->note;
+		if (l->note)
+			continue;
+		p->layer_of[g->nodes[l->node].out[0]] = i;
+		p->watch[g->nodes[l->node].out[0]] = true;
+		p->weight_of[l->weight] = p->job->fisher ? i : -1;
+		p->watch[l->weight] = p->job->fisher;
+	}
+	for (int v = 0; v < g->n_values; v++)
+		if (!weights[v] && is_parameter(p, v)) {
+			struct parameter_score *q = &s->parameter[s->n_parameters];
+
+			q->value = v;
+			q->gradient2 = arena_array(&s->arena, (size_t)g->values[v].constant.count + 1, sizeof(double));
+			if (!q->gradient2)
+				return no_memory(err);
+			p->watch[v] = true;
+			p->parameter_of[v] = s->n_parameters++;
+		}
+	return TAMIS_OK;
+}
+
+static enum tamis_status make_worker(struct pass *p, struct worker *w, struct tamis_error *err)
+{
+	int n = p->job->layers->n;
+	struct arena *a = &p->scores->arena;
+
+	w->layer = arena_array(a, (size_t)n + 1, sizeof *w->layer);
+	w->moment = arena_array(a, (size_t)n + 1, sizeof *w->moment);
+	w->parameter = arena_array(a, (size_t)p->scores->n_parameters + 1, sizeof *w->parameter);
+	if (!w->layer || !w->moment || !w->parameter)
+		return no_memory(err);
+	for (int i = 0; i < n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+		struct partial *q = &w->layer[i];
+
+		if (l->note)
+			continue;
+		q->mean = arena_array(a, (size_t)l->features, sizeof *q->mean);
+		q->second = arena_array(a, (size_t)l->features, sizeof *q->second);
+		q->gain = arena_array(a, (size_t)l->view.outs, sizeof *q->gain);
+		q->gradient = p->job->fisher ? arena_array(a, (size_t)l->entries, sizeof *q->gradient) : NULL;
+		if (!q->mean || !q->second || !q->gain || (p->job->fisher && !q->gradient))
+			return no_memory(err);
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status first_moments(struct pass *p, struct tamis_error *err)
+{
+	struct worker *w = &p->workers[0];
+	enum tamis_status s = output_moment_create(&w->psi_moment, FEATURES_DEFAULT, err);
+
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+
+		if (!l->note)
+			s = comoment_create(&w->moment[i], l->features, grid_positions(l), FEATURES_DEFAULT, err);
+	}
+	return s;
+}
+
+/* After the pilot: the other workers share the first one's pivots. */
+static enum tamis_status other_moments(struct pass *p, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int k = 1; s == TAMIS_OK && k < p->n_workers; k++) {
+		struct worker *w = &p->workers[k];
+
+		s = output_moment_create_like(&w->psi_moment, &p->workers[0].psi_moment, err);
+		for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+			if (!p->job->layers->list[i].note)
+				s = comoment_create_like(&w->moment[i], &p->workers[0].moment[i], err);
+	}
+	return s;
+}
+
+static void free_workers(struct pass *p)
+{
+	for (int k = 0; p->workers && k < p->n_workers; k++) {
+		struct worker *w = &p->workers[k];
+
+		for (int i = 0; w->moment && i < p->job->layers->n; i++)
+			comoment_free(&w->moment[i]);
+		for (int i = 0; w->parameter && i < p->scores->n_parameters; i++)
+			tensor_free(&w->parameter[i]);
+		output_moment_free(&w->psi_moment);
+		scratch_free(&w->scratch);
+		free(w->u);
+		free(w->y);
+		free(w->psi);
+	}
+}
+
+static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
+{
+	struct program_options options = { .training = true };
+	struct scores *s = p->scores;
+	enum tamis_status status = program_create(p->job->graph, &options, &p->program, err);
+
+	s->n_layers = p->job->layers->n;
+	s->layer = arena_array(&s->arena, (size_t)s->n_layers + 1, sizeof *s->layer);
+	p->workers = arena_array(&s->arena, (size_t)p->n_workers, sizeof *p->workers);
+	if (status == TAMIS_OK && (!s->layer || !p->workers))
+		status = no_memory(err);
+	for (int i = 0; status == TAMIS_OK && i < s->n_layers; i++)
+		status = make_layer(p, i, err);
+	if (status == TAMIS_OK)
+		status = make_watch(p, err);
+	for (int k = 0; status == TAMIS_OK && k < p->n_workers; k++)
+		status = make_worker(p, &p->workers[k], err);
+	return status == TAMIS_OK ? first_moments(p, err) : status;
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------ */
+
+static enum tamis_status merge_moments(struct pass *p, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int k = 1; s == TAMIS_OK && k < p->n_workers; k++) {
+		s = output_moment_merge(&p->workers[0].psi_moment, &p->workers[k].psi_moment, err);
+		for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+			if (!p->job->layers->list[i].note)
+				s = comoment_merge(&p->workers[0].moment[i], &p->workers[k].moment[i], err);
+	}
+	return s;
+}
+
+static enum tamis_status finish_layer(struct pass *p, int i, struct tamis_error *err)
+{
+	const struct layer *l = &p->job->layers->list[i];
+	struct layer_score *s = &p->scores->layer[i];
+	double signals = s->gain ? s->gain[l->view.outs] : 0;
+
+	if (l->note || !(signals > 0))
+		return TAMIS_OK;
+	for (int64_t f = 0; f < l->features; f++) {
+		s->mean[f] /= signals;
+		s->second[f] /= signals;
+	}
+	for (int64_t o = 0; o < l->view.outs; o++)
+		s->gain[o] = s->blind ? 1 : s->gain[o] / (double)p->done;
+	for (int64_t k = 0; s->fisher && k < l->entries; k++)
+		s->fisher[k] /= (double)p->done;
+	return dependence_test(&p->workers[0].moment[i], &p->workers[0].psi_moment, grid_positions(l), s->relevance,
+	                       s->p, err);
+}
+
+static enum tamis_status finish(struct pass *p, struct tamis_error *err)
+{
+	enum tamis_status s = merge_moments(p, err);
+
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+		s = finish_layer(p, i, err);
+	for (int k = 0; k < p->scores->n_parameters; k++)
+		for (int64_t i = 0; i < p->job->graph->values[p->scores->parameter[k].value].constant.count; i++)
+			p->scores->parameter[k].gradient2[i] /= (double)p->done;
+	p->scores->items = p->done;
+	return s;
+}
+
+static bool select_item(void *ctx, int64_t item)
+{
+	const struct score_job *j = ((struct pass *)ctx)->job;
+
+	return !j->select || j->select(j->select_ctx, item);
+}
+
+static enum tamis_status run(struct pass *p, struct tamis_error *err)
+{
+	const struct score_job *j = p->job;
+	struct items_job job = { .ctx = p, .select = select_item, .work = work, .merge = merge, .max_chunks = 1 };
+	enum tamis_status s = set_up(p, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	p->pilot = true;
+	s = items_run(p->program, j->reader, j->batching, j->chunk, NULL, &job, err);
+	p->pilot = false;
+	if (s == TAMIS_OK && !p->map.omega)
+		s = tm_fail(err, TAMIS_E_INVALID, "the calibration data hold no item");
+	if (s == TAMIS_OK)
+		s = other_moments(p, err);
+	job.max_chunks = 0;
+	if (s == TAMIS_OK)
+		s = items_run(p->program, j->reader, j->batching, j->chunk, j->pool, &job, err);
+	if (s == TAMIS_OK && p->done == 0)
+		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is left to fit on");
+	return s == TAMIS_OK ? finish(p, err) : s;
+}
+
+enum tamis_status score_run(const struct score_job *job, struct head *head, struct scores *out,
+                            struct tamis_error *err)
+{
+	struct pass p = { .job = job, .scores = out, .head = head, .n_workers = pool_size(job->pool) };
+	enum tamis_status s = run(&p, err);
+
+	free_workers(&p);
+	feature_map_free(&p.map);
+	program_free(p.program);
+	return s;
+}
+
+void scores_free(struct scores *s)
+{
+	arena_free(&s->arena);
+	*s = (struct scores){ 0 };
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One pass over the fitting items: how much each signal depends on the outputs, and how much each output channel moves
+ * them. Everything a criterion needs, per layer. */
+#ifndef SLIM_SCORE_H
+#define SLIM_SCORE_H
+
+#include "exec/items.h"
+#include "slim/head.h"
+#include "slim/layers.h"
+#include "stat/comoment.h"
+
+#define SCORE_POSITIONS 16 /* of a channel, on a fixed grid, that the test looks at */
+
+/* Statistics of one layer. f: feature over all groups, o: output channel, both as in struct linear_view. */
+struct layer_score {
+	double *mean;      /* features: E u_f over items and all positions */
+	double *second;    /* features: E u_f^2 */
+	double *gain;      /* outs: E_t sum_p delta_o(t,p)^2 */
+	double *relevance; /* features: R_f */
+	double *p;         /* features: p-value of the test, 1 for constant signals */
+	double *fisher;    /* entries: E (dL/dw)^2; NULL unless asked for */
+	bool blind;        /* an operator without a reverse hides the outputs: gain is 1 */
+};
+
+/* (dL/dw)^2 averaged over items of a float constant that is no layer's weight. */
+struct parameter_score { int value; double *gradient2; };
+
+struct scores {
+	struct layer_score *layer; /* one per layer */
+	int n_layers;
+	struct parameter_score *parameter;
+	int n_parameters;
+	int64_t items;
+	struct arena arena;
+};
+
+struct score_job {
+	const struct graph *graph;
+	const struct layers *layers;
+	struct feed_reader *reader;
+	bool (*select)(void *ctx, int64_t item); /* the fitting items */
+	void *select_ctx;
+	enum batching batching;
+	int64_t chunk;
+	struct pool *pool;
+	uint64_t seed;
+	const char *head;      /* see head_detect */
+	bool fisher;           /* fill layer_score.fisher */
+	/* Told after each chunk; a status other than TAMIS_OK ends the pass. May be NULL. */
+	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err);
+	void *progress_ctx;
+};
+
+/* Fills scores (zeroed by the caller; scores_free even after a failure) and the head. The same bits for any pool.
+ * Time: one forward, one reverse, and about items * positions * features * (1 + 16 r / positions) flops a layer. */
+enum tamis_status score_run(const struct score_job *job, struct head *head, struct scores *out, struct tamis_error *err);
+void scores_free(struct scores *s);
+
+#endif

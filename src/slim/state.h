@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the passes of slim.c hand to each other. */
+#ifndef SLIM_STATE_H
+#define SLIM_STATE_H
+
+#include <regex.h>
+
+#include "slim/cut.h"
+#include "slim/gate.h"
+#include "slim/search.h"
+#include "slim/slim.h"
+
+/* A source of items as the passes read it. */
+struct item_source {
+	struct feed_reader *reader;
+	enum batching batching;
+	int64_t chunk;
+	uint64_t seed;
+	double from, to; /* items whose hash, as a fraction, lies in [from, to) */
+};
+
+struct slim {
+	const struct slim_inputs *in;
+	struct slim_figures *figures;
+	struct arena *arena;
+	const struct criterion *criterion;
+	const char *pass;          /* in hand */
+	struct pool *pool;
+	regex_t only, skip;
+	bool has_only, has_skip;
+
+	struct document *doc;      /* being slimmed */
+	struct graph *graph;       /* of doc; constants are edited by the search */
+	struct graph *original;    /* of in->doc, never edited */
+	struct plan *plan;         /* of graph, one item: shapes */
+	struct program *program;   /* behind plan */
+	struct layers layers;
+
+	struct item_source fit, guess, held;
+	int64_t n_fit, n_guess, n_held;
+	struct head head;
+	struct scores scores;
+	struct significance significance;
+	struct cut cut;
+	struct gate gate, guess_gate;
+	bool gate_open, guess_open;
+	struct search_result search;
+	struct gate_result verdict;
+
+	double started;            /* clock at the start, seconds */
+	double work_done, work_total; /* units: forward runs of one item */
+	double told;               /* clock at the last call of the observer */
+};
+
+enum tamis_status slim_open(struct slim *s, struct tamis_error *err);  /* checks the options, starts workers */
+void slim_close(struct slim *s);
+void slim_note_time(struct slim *s, double seconds);                   /* of the pass in hand */
+enum tamis_status slim_dump(const struct slim *s, struct tamis_error *err); /* state after the pass in hand, as text */
+bool slim_has_pass(const char *name);
+bool item_selected(void *source, int64_t item);                        /* ctx: struct item_source */
+/* Builds graph, plan and layers of s->doc anew. */
+enum tamis_status slim_index(struct slim *s, struct tamis_error *err);
+/* Tells the observer that `items` further item runs are done; may cancel. */
+enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err);
+
+/* Figures of the model as it is now, of each layer before the cut, and of what is left of them. */
+enum tamis_status figures_before(struct slim *s, struct tamis_error *err);
+enum tamis_status figures_layers(struct slim *s, struct tamis_error *err);
+enum tamis_status figures_after(struct slim *s, struct tamis_error *err);
+
+enum tamis_status pass_copy(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_layers(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_score(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_significance(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_rank(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_gate(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_search(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_cut(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_channels(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_storage(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_verify(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_provenance(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_figures(struct slim *s, struct tamis_error *err);
+
+#endif
