@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "ops/blas.h"
+#include "ops/onednn.h"
 
 static enum tamis_status parse(struct op_parse *p, bool transposed, void **attr)
 {
@@ -127,11 +128,18 @@ static enum tamis_status run(struct op_call *call)
 	struct tensor *y = call->out[0];
 	struct correlation c;
 	enum tamis_status s;
+	bool done;
 
 	if (!y || y->count == 0)
 		return TAMIS_OK;
 	if ((s = resolve_call(call, &c)))
 		return s;
+	if (!a->transposed) {
+		s = onednn_conv(call->state, &c, call->in[0]->data, call->in[1]->data, bias ? bias->data : NULL, y->data,
+		                &done);
+		if (s || done)
+			return s;
+	}
 	blas_fill_rows(c.type, y->dims[0] * y->dims[1], a->transposed ? c.win.in_size : c.win.out_size,
 	               bias ? bias->data : NULL, y->dims[1], y->data);
 	if (a->transposed)
@@ -175,7 +183,7 @@ static enum tamis_status reverse(struct op_grad *g)
 const struct op ops_conv[] = {
 	{.name = "Conv", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
 	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_conv, .shape = shape, .run = run, .reverse = reverse,
-	 .linear = &conv_linear},
+	 .linear = &conv_linear, .free_state = onednn_conv_free},
 	{.name = "ConvTranspose", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
 	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_transpose, .shape = shape, .run = run,
 	 .reverse = reverse, .linear = &conv_transpose_linear},
