@@ -10,7 +10,7 @@
 ZIP_FLOAT_ROWS(add, x + y)
 ZIP_SIGNED_ROWS(add, (uint64_t)x + (uint64_t)y)
 ZIP_UNSIGNED_ROWS(add, (uint64_t)x + (uint64_t)y)
-static const struct zip add_zip = {.row = {ZIP_NUMBERS(add)}};
+const struct zip add_zip = {.row = {ZIP_NUMBERS(add)}};
 ZIP_STEPS(add)
 
 static enum tamis_status add_reverse(struct op_grad *g)
@@ -39,7 +39,7 @@ ZIP_FLOAT_ROWS(mul, x * y)
 ZIP_SIGNED_ROWS(mul, (uint64_t)x * (uint64_t)y)
 ZIP_UNSIGNED_ROWS(mul, (uint64_t)x * (uint64_t)y)
 ZIP_FLOAT_SLOPES(mul, y, x)
-static const struct zip mul_zip = {.row = {ZIP_NUMBERS(mul)}, .left = {ZIP_LEFT(mul)}, .right = {ZIP_RIGHT(mul)}};
+const struct zip mul_zip = {.row = {ZIP_NUMBERS(mul)}, .left = {ZIP_LEFT(mul)}, .right = {ZIP_RIGHT(mul)}};
 ZIP_STEPS_REVERSE(mul)
 
 /* -x wraps for y = -1, which x / y may not; the mask makes 0 of it for y = 0. */

@@ -29,6 +29,8 @@ enum tamis_status zip_reverse(struct op_grad *g, const struct zip *z);
 /* The same for any two tensors: `out` has the broadcast shape. out->data may be a->data when a has out's count. */
 void zip_apply(const struct zip *z, const struct tensor *a, const struct tensor *b, struct tensor *out);
 
+extern const struct zip add_zip, mul_zip; /* those of Add and Mul */
+
 /* TAMIS_E_UNSUPPORTED when z has no row for the type (half types count as float), TAMIS_E_INVALID when the inputs
  * from 0 to n - 1 have different types. */
 enum tamis_status zip_check_types(struct op_call *c, const struct zip *z, int n);
