@@ -76,9 +76,10 @@ enum tamis_status archive_bytes(zip_t *zip, int64_t i, struct bytes *out, struct
 		return tm_fail(err, TAMIS_E_INVALID, "the zip member cannot be read: %s", zip_strerror(zip));
 	if ((st.valid & ZIP_STAT_ENCRYPTION_METHOD) && st.encryption_method != ZIP_EM_NONE)
 		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the zip member is encrypted, which is not supported");
-	if ((st.valid & ZIP_STAT_COMP_METHOD) && st.comp_method != ZIP_CM_STORE && st.comp_method != ZIP_CM_DEFLATE)
-		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the zip member is compressed by method %d; stored and deflated members "
-		               "are supported", st.comp_method);
+	if ((st.valid & ZIP_STAT_COMP_METHOD) && st.comp_method != ZIP_CM_STORE &&
+	    st.comp_method != ZIP_CM_DEFLATE)
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the zip member is compressed by method %d; stored and "
+		               "deflated members are supported", st.comp_method);
 	bytes_from_member(out, zip, (uint64_t)i, st.size);
 	return TAMIS_OK;
 }

@@ -63,7 +63,8 @@ static enum tamis_status verify_member_end(struct bytes *b, struct tamis_error *
 
 	if (n < 0)
 		return member_failed(b, err);
-	return n == 0 ? TAMIS_OK : tm_fail(err, TAMIS_E_INVALID, "the zip member is longer than its directory entry says");
+	return n == 0 ? TAMIS_OK : tm_fail(err, TAMIS_E_INVALID,
+	                                   "the zip member is longer than its directory entry says");
 }
 
 static enum tamis_status read_member(struct bytes *b, char *buf, size_t n, struct tamis_error *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run of bytes of known length, read forwards and from the start again: a file, memory, or a member of a zip. */
+/* A run of bytes of known length, read forwards and from the start again: a file, memory, or a member of a
+ * zip. */
 #ifndef DATA_BYTES_H
 #define DATA_BYTES_H
 
@@ -22,10 +23,13 @@ struct bytes {
 
 /* A regular file. TAMIS_E_INVALID where there is none. bytes_close after success. */
 enum tamis_status bytes_from_file(struct bytes *b, const char *path, struct tamis_error *err);
-void bytes_from_memory(struct bytes *b, uint8_t *memory, uint64_t size); /* takes ownership of malloc'ed memory */
-void bytes_from_member(struct bytes *b, zip_t *zip, uint64_t index, uint64_t size); /* of a zip that outlives it */
+/* Takes ownership of malloc'ed memory. */
+void bytes_from_memory(struct bytes *b, uint8_t *memory, uint64_t size);
+/* The zip must outlive the bytes. */
+void bytes_from_member(struct bytes *b, zip_t *zip, uint64_t index, uint64_t size);
 
-/* The next n bytes exactly; fewer is TAMIS_E_INVALID. With the last byte of a zip member its checksum is verified. */
+/* The next n bytes exactly; fewer is TAMIS_E_INVALID. With the last byte of a zip member its checksum is
+ * verified. */
 enum tamis_status bytes_read(struct bytes *b, void *buf, size_t n, struct tamis_error *err);
 
 /* Makes `offset` the next byte: O(1), for a zip member O(offset) when it lies behind. */

@@ -40,8 +40,8 @@ static enum tamis_status mismatch(const struct column *c, struct tamis_error *er
 {
 	char want[160], came[160];
 
-	return tm_fail(err, TAMIS_E_INVALID, "the input expects %s (or items of that shape on a further first axis), and "
-	               "the array is %s", describe_input(c->input, want, sizeof want),
+	return tm_fail(err, TAMIS_E_INVALID, "the input expects %s (or items of that shape on a further first "
+	               "axis), and the array is %s", describe_input(c->input, want, sizeof want),
 	               npy_describe(&c->npy, came, sizeof came));
 }
 
@@ -52,11 +52,13 @@ static bool type_agrees(struct column *c)
 
 	c->narrowed = want == DT_FLOAT && came == DT_DOUBLE;
 	if (came == DT_UNDEFINED)
-		return want != DT_UNDEFINED && dtype_descr((int)want)[0] == '\0' && dtype_bits((int)want) == 8 * c->npy.item_bytes;
+		return want != DT_UNDEFINED && dtype_descr((int)want)[0] == '\0' &&
+		       dtype_bits((int)want) == 8 * c->npy.item_bytes;
 	return want == DT_UNDEFINED || want == came || c->narrowed;
 }
 
-/* Which axes of the array number the items: sets items, whole and the shape of an item. False where it does not fit. */
+/* Which axes of the array number the items: sets items, whole and the shape of an item. False where
+ * it does not fit. */
 static bool settle_shape(struct column *c)
 {
 	const struct data_input *in = c->input;
@@ -119,7 +121,8 @@ static enum tamis_status check_length(const struct column *c, struct tamis_error
 	if (need == have)
 		return TAMIS_OK;
 	return tm_fail(err, TAMIS_E_INVALID, "an array of %s needs %llu bytes after its header, and %llu came",
-	               npy_describe(&c->npy, came, sizeof came), (unsigned long long)need, (unsigned long long)have);
+	               npy_describe(&c->npy, came, sizeof came), (unsigned long long)need,
+	               (unsigned long long)have);
 }
 
 enum tamis_status column_open(struct column *c, struct bytes *bytes, const struct data_input *input,
@@ -147,8 +150,8 @@ void column_close(struct column *c)
 
 /* ---- Fortran order ---- */
 
-/* Writes element (i0, i1, ...) of the first-axis-fastest array where the last axis is fastest. One pass over the
- * output with an odometer of source offsets: O(count), no division. */
+/* Writes element (i0, i1, ...) of the first-axis-fastest array where the last axis is fastest. One pass over
+ * the output with an odometer of source offsets: O(count), no division. */
 static void transpose(const struct npy *h, const uint8_t *from, uint8_t *to)
 {
 	const struct tensor *t = &h->shape;
@@ -180,11 +183,13 @@ static enum tamis_status load_fortran(struct column *c, struct tamis_error *err)
 	if (c->npy.shape.rank < 2 || c->npy.shape.count == 0)
 		return TAMIS_OK;
 	if (size > c->max_memory / 2)
-		return tm_fail(err, TAMIS_E_MEMORY, "an array in Fortran order must be read whole, and its %llu bytes twice are "
-		               "more than the %llu allowed", (unsigned long long)size, (unsigned long long)c->max_memory);
+		return tm_fail(err, TAMIS_E_MEMORY, "an array in Fortran order must be read whole, and its %llu bytes "
+		               "twice are more than the %llu allowed", (unsigned long long)size,
+		               (unsigned long long)c->max_memory);
 	raw = tm_array_uninit((size_t)size, 1);
 	ordered = tm_array_uninit((size_t)size, 1);
-	status = raw && ordered ? bytes_read(&c->bytes, raw, (size_t)size, err) : tm_no_memory(err, "reading an array");
+	status = raw && ordered ? bytes_read(&c->bytes, raw, (size_t)size, err)
+	                        : tm_no_memory(err, "reading an array");
 	if (status == TAMIS_OK) {
 		transpose(&c->npy, raw, ordered);
 		bytes_close(&c->bytes);

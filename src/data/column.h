@@ -15,20 +15,20 @@ struct column {
 	struct bytes bytes;   /* owned */
 	struct npy npy;
 	int64_t items;
-	bool whole;           /* an item is a feed of the declared shape; otherwise items stack along the first axis */
+	bool whole;           /* an item is a feed of the declared shape; otherwise items stack */
 	struct tensor item;   /* type and shape of one item (without the item axis); no data */
 	bool narrowed;        /* float64 taken as float */
 	uint64_t max_memory;
 };
 
-/* Reads the header from `bytes` (taken over, also on failure), and settles how the array fits the input. An input
- * of type DT_UNDEFINED takes any. TAMIS_E_INVALID says what was expected and what came. Nothing but the header is
- * read or allocated for. */
+/* Reads the header from `bytes` (taken over, also on failure), and settles how the array fits the input. An
+ * input of type DT_UNDEFINED takes any. TAMIS_E_INVALID says what was expected and what came. Nothing but the
+ * header is read or allocated for. */
 enum tamis_status column_open(struct column *c, struct bytes *bytes, const struct data_input *input,
                               uint64_t max_memory, struct tamis_error *err);
 
-/* The next n items, converted, into out (n * tensor_bytes(&c->item) bytes). The first read of a Fortran-order array
- * loads it whole: TAMIS_E_MEMORY beyond max_memory. */
+/* The next n items, converted, into out (n * tensor_bytes(&c->item) bytes). The first read of a Fortran-order
+ * array loads it whole: TAMIS_E_MEMORY beyond max_memory. */
 enum tamis_status column_read(struct column *c, int64_t n, void *out, struct tamis_error *err);
 
 void column_close(struct column *c); /* zeroed and closed ones are fine */

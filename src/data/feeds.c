@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Feeds as Polygraphy's save_json writes them: a list of objects, input name -> {"array": base64 of a .npy file,
- * "polygraphy_class": "ndarray"} (older files mark the class otherwise; the mark is not needed). */
+/* Feeds as Polygraphy's save_json writes them: a list of objects, input name -> {"array": base64 of a .npy
+ * file, "polygraphy_class": "ndarray"} (older files mark the class otherwise; the mark is not needed). */
 #include <nettle/base64.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +63,7 @@ enum tamis_status feed_bytes(json_t *feed, const char *name, struct bytes *out, 
 	if (!value)
 		return tm_fail(err, TAMIS_E_INVALID, "the feed has no array for this input");
 	if (!json_is_string(array))
-		return tm_fail(err, TAMIS_E_INVALID, "the input must be an object with an \"array\" in base64, as Polygraphy "
-		               "writes numpy arrays");
+		return tm_fail(err, TAMIS_E_INVALID, "the input must be an object with an \"array\" in base64, as "
+		               "Polygraphy writes numpy arrays");
 	return decode(json_string_value(array), json_string_length(array), out, err);
 }

@@ -17,7 +17,8 @@ static void add_word(struct sha256_ctx *ctx, uint64_t word)
 	sha256_update(ctx, sizeof bytes, bytes);
 }
 
-static enum tamis_status add_bytes(struct sha256_ctx *ctx, struct bytes *b, uint8_t *block, struct tamis_error *err)
+static enum tamis_status add_bytes(struct sha256_ctx *ctx, struct bytes *b, uint8_t *block,
+                                   struct tamis_error *err)
 {
 	while (b->at < b->size) {
 		size_t n = b->size - b->at < BLOCK ? (size_t)(b->size - b->at) : BLOCK;
@@ -31,7 +32,8 @@ static enum tamis_status add_bytes(struct sha256_ctx *ctx, struct bytes *b, uint
 }
 
 /* One file: what it feeds (an input's number, or -1 for all), its length, its bytes. */
-static enum tamis_status add_file(struct sha256_ctx *ctx, const char *path, int64_t feeds, struct tamis_error *err)
+static enum tamis_status add_file(struct sha256_ctx *ctx, const char *path, int64_t feeds,
+                                  struct tamis_error *err)
 {
 	uint8_t *block = malloc(BLOCK);
 	struct bytes b = {0};

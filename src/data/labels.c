@@ -18,7 +18,8 @@ static enum tamis_status single_member(zip_t *zip, struct bytes *out, struct tam
 	               (long long)archive_entries(zip));
 }
 
-static enum tamis_status label_bytes(const char *path, zip_t **zip, struct bytes *out, struct tamis_error *err)
+static enum tamis_status label_bytes(const char *path, zip_t **zip, struct bytes *out,
+                                     struct tamis_error *err)
 {
 	char start[4] = "";
 	enum tamis_status status = bytes_from_file(out, path, err);
@@ -39,8 +40,8 @@ static enum tamis_status check_labels(const struct column *c, struct tamis_error
 {
 	char came[160];
 
-	if ((dtype_is_integer((int)c->item.type) || c->item.type == DT_BOOL) && c->npy.shape.rank > 0 && c->item.count == 1 &&
-	    c->item.rank <= 1 && npy_payload_bytes(&c->npy) <= MAX_LABEL_BYTES)
+	if ((dtype_is_integer((int)c->item.type) || c->item.type == DT_BOOL) && c->npy.shape.rank > 0 &&
+	    c->item.count == 1 && c->item.rank <= 1 && npy_payload_bytes(&c->npy) <= MAX_LABEL_BYTES)
 		return TAMIS_OK;
 	return tm_fail(err, TAMIS_E_INVALID, "labels must be integers of shape [items] or [items,1], and %s came",
 	               npy_describe(&c->npy, came, sizeof came));

@@ -14,10 +14,11 @@ enum tamis_status npy_header_bytes(const uint8_t *data, size_t size, size_t *byt
 	size_t fixed;
 
 	if (size < 10 || memcmp(data, magic, sizeof magic) != 0)
-		return tm_fail(err, TAMIS_E_INVALID, "an array in .npy format was expected, and its magic number is missing");
+		return tm_fail(err, TAMIS_E_INVALID, "an array in .npy format was expected, and its magic number is "
+		               "missing");
 	if (data[6] < 1 || data[6] > 3 || data[7] != 0)
-		return tm_fail(err, TAMIS_E_INVALID, "the .npy format is version %d.%d; 1.0, 2.0 and 3.0 are known", data[6],
-		               data[7]);
+		return tm_fail(err, TAMIS_E_INVALID, "the .npy format is version %d.%d; 1.0, 2.0 and 3.0 are known",
+		               data[6], data[7]);
 	fixed = data[6] == 1 ? 10 : 12;
 	if (size < fixed)
 		return tm_fail(err, TAMIS_E_INVALID, "the .npy header ends before its length");
@@ -25,8 +26,8 @@ enum tamis_status npy_header_bytes(const uint8_t *data, size_t size, size_t *byt
 	if (fixed == 12)
 		length |= (uint32_t)data[10] << 16 | (uint32_t)data[11] << 24;
 	if (length > NPY_MAX_HEADER - fixed)
-		return tm_fail(err, TAMIS_E_INVALID, "the .npy header claims %u bytes; at most %d are accepted", length,
-		               NPY_MAX_HEADER);
+		return tm_fail(err, TAMIS_E_INVALID, "the .npy header claims %u bytes; at most %d are accepted",
+		               length, NPY_MAX_HEADER);
 	*bytes = fixed + length;
 	return TAMIS_OK;
 }
@@ -184,10 +185,12 @@ static enum dtype type_of_code(const char *code, size_t len)
 static enum tamis_status unknown_descr(const char *descr, size_t len, struct tamis_error *err)
 {
 	int shown = len > 40 ? 40 : (int)len;
+	char kind = len > 0 ? descr[0] : '\0';
 
-	if (len > 0 && strchr("OUSaV", descr[0]) && descr[0])
-		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the array holds %s ('%.*s'); only numbers and booleans can be read",
-		               descr[0] == 'O' ? "Python objects" : descr[0] == 'V' ? "raw bytes" : "strings", shown, descr);
+	if (kind && strchr("OUSaV", kind))
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the array holds %s ('%.*s'); only numbers and booleans can "
+		               "be read", kind == 'O' ? "Python objects" : kind == 'V' ? "raw bytes" : "strings",
+		               shown, descr);
 	return tm_fail(err, TAMIS_E_UNSUPPORTED, "the element type '%.*s' is not supported", shown, descr);
 }
 
@@ -197,7 +200,8 @@ static bool is_void(const char *code, size_t len)
 	return len == 2 && code[0] == 'V' && (code[1] == '1' || code[1] == '2');
 }
 
-static enum tamis_status parse_descr(const struct fields *f, struct npy *out, enum dtype *type, struct tamis_error *err)
+static enum tamis_status parse_descr(const struct fields *f, struct npy *out, enum dtype *type,
+                                     struct tamis_error *err)
 {
 	const char *code = f->descr;
 	size_t len = f->descr_len;
@@ -230,9 +234,11 @@ enum tamis_status npy_parse(const uint8_t *data, size_t size, struct npy *out, s
 		return tm_fail(err, TAMIS_E_INVALID, "the .npy header claims %zu bytes, and %zu came", bytes, size);
 	c = (struct cursor){(const char *)data + (data[6] == 1 ? 10 : 12), (const char *)data + size};
 	if (!parse_dictionary(&c, &f))
-		return tm_fail(err, TAMIS_E_INVALID, "the .npy header is not a dictionary of descr, fortran_order and shape");
+		return tm_fail(err, TAMIS_E_INVALID, "the .npy header is not a dictionary of descr, fortran_order and "
+		               "shape");
 	if (!f.descr)
-		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the array is structured; only plain numbers and booleans can be read");
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the array is structured; only plain numbers and booleans "
+		               "can be read");
 	*out = (struct npy){.fortran = f.fortran, .header_bytes = bytes};
 	status = parse_descr(&f, out, &type, err);
 	if (status == TAMIS_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The zip format as far as arrays need it (PKWARE APPNOTE 6.3.10): stored or deflated members, ZIP64 where a size or
- * an offset needs it, sizes before data. Each member is read twice, once for its checksum and size, once to write it. */
+/* The zip format as far as arrays need it (PKWARE APPNOTE 6.3.10): stored or deflated members, ZIP64 where a
+ * size or an offset needs it, sizes before data. Each member is read twice, once for its checksum and size,
+ * once to write it. */
 #include "data/npz.h"
 
 #include <fcntl.h>
@@ -92,7 +93,8 @@ static enum tamis_status add_member(struct npz_writer *w, const char *name, stru
 	char *copy;
 
 	if (strlen(name) > 60000)
-		return tm_fail(err, TAMIS_E_INVALID, "a name of %zu bytes is too long for a zip member", strlen(name));
+		return tm_fail(err, TAMIS_E_INVALID, "a name of %zu bytes is too long for a zip member",
+		               strlen(name));
 	if (!tm_grow(&grown, &w->cap, w->n + 1, sizeof *w->members))
 		return tm_no_memory(err, "writing an array");
 	w->members = grown;
@@ -118,7 +120,8 @@ static enum dtype written_type(enum dtype type)
 }
 
 /* *out shares the data of t, or owns a converted copy (then *owned). */
-static enum tamis_status widen(const struct tensor *t, struct tensor *out, bool *owned, struct tamis_error *err)
+static enum tamis_status widen(const struct tensor *t, struct tensor *out, bool *owned,
+                               struct tamis_error *err)
 {
 	enum tamis_status status;
 
@@ -243,7 +246,8 @@ static enum tamis_status next_block(struct npz_writer *w, struct content *c, con
 	return status;
 }
 
-static enum tamis_status checksum(struct npz_writer *w, struct content c, struct member *m, struct tamis_error *err)
+static enum tamis_status checksum(struct npz_writer *w, struct content c, struct member *m,
+                                  struct tamis_error *err)
 {
 	uLong crc = crc32(0, NULL, 0);
 	const uint8_t *p;
@@ -308,7 +312,8 @@ static enum tamis_status deflate_content(struct npz_writer *w, struct content c,
 /* ---- the zip's own records ---- */
 
 /* What both headers share, from "version needed" to the length of the name. */
-static void put_common(uint8_t **p, const struct npz_writer *w, const struct member *m, bool wide, size_t name)
+static void put_common(uint8_t **p, const struct npz_writer *w, const struct member *m, bool wide,
+                       size_t name)
 {
 	bool ascii = true;
 
@@ -337,7 +342,8 @@ static enum tamis_status emit_name(struct npz_writer *w, const struct member *m,
 	return status == TAMIS_OK ? emit(w, ".npy", 4, err) : status;
 }
 
-static enum tamis_status emit_local_header(struct npz_writer *w, const struct member *m, struct tamis_error *err)
+static enum tamis_status emit_local_header(struct npz_writer *w, const struct member *m,
+                                           struct tamis_error *err)
 {
 	uint8_t buf[64], *p = buf, *extra;
 	bool wide = is_wide(m);
@@ -359,7 +365,8 @@ static enum tamis_status emit_local_header(struct npz_writer *w, const struct me
 	return status == TAMIS_OK ? emit(w, extra, (size_t)(p - extra), err) : status;
 }
 
-static enum tamis_status emit_central_header(struct npz_writer *w, const struct member *m, struct tamis_error *err)
+static enum tamis_status emit_central_header(struct npz_writer *w, const struct member *m,
+                                             struct tamis_error *err)
 {
 	uint8_t buf[96], *p = buf, *extra;
 	bool wide = is_wide(m), far = m->offset >= FIELD_MAX;
@@ -459,7 +466,8 @@ static enum tamis_status emit_deflated(struct npz_writer *w, struct content c, s
 	return status;
 }
 
-static enum tamis_status emit_member(struct npz_writer *w, struct member *m, const void *data, struct tamis_error *err)
+static enum tamis_status emit_member(struct npz_writer *w, struct member *m, const void *data,
+                                     struct tamis_error *err)
 {
 	struct content c = {.m = m, .data = data};
 	enum tamis_status status;
@@ -479,7 +487,8 @@ static enum tamis_status emit_member(struct npz_writer *w, struct member *m, con
 	return status == TAMIS_OK ? emit_content(w, c, err) : status;
 }
 
-enum tamis_status npz_put(struct npz_writer *w, const char *name, const struct tensor *t, struct tamis_error *err)
+enum tamis_status npz_put(struct npz_writer *w, const char *name, const struct tensor *t,
+                          struct tamis_error *err)
 {
 	struct tensor out;
 	struct member *m;
@@ -535,8 +544,9 @@ static enum tamis_status grow_member(struct npz_writer *w, struct member *m, con
 	dims[0] = m->shape.dims[0];
 	grown.dims[0] = rows->dims[0];
 	if (rows->type != m->shape.type || !tensor_same_shape(&grown, rows))
-		return tm_fail(err, TAMIS_E_INVALID, "the output has %s for some items and %s for others, which cannot be stacked",
-		               tensor_describe(&grown, was, sizeof was), tensor_describe(rows, came, sizeof came));
+		return tm_fail(err, TAMIS_E_INVALID, "the output has %s for some items and %s for others, which "
+		               "cannot be stacked", tensor_describe(&grown, was, sizeof was),
+		               tensor_describe(rows, came, sizeof came));
 	if (!tm_add(dims[0], rows->dims[0], &dims[0]))
 		return tm_fail(err, TAMIS_E_INVALID, "the number of rows of the output overflows");
 	status = tensor_shape(&m->shape, rows->type, rows->rank, dims, err);

@@ -29,8 +29,8 @@ static enum tamis_status add_arrays(struct data_source *s, const char *path, str
 	const char **paths;
 
 	if (s->n_inputs != 1)
-		return tm_fail(err, TAMIS_E_INVALID, "a .npy file alone serves a model of one input, and this one has %d: name "
-		               "each as NAME:FILE.npy or use a .npz", s->n_inputs);
+		return tm_fail(err, TAMIS_E_INVALID, "a .npy file alone serves a model of one input, and this one has "
+		               "%d: name each as NAME:FILE.npy or use a .npz", s->n_inputs);
 	paths = arena_array(&s->arena, 1, sizeof *paths);
 	if (!paths)
 		return no_memory(err);
@@ -53,8 +53,8 @@ static enum tamis_status add_feeds(struct data_source *s, const char *path, stru
 	s->lists = grown;
 	s->lists[s->n_lists++] = list;
 	for (size_t i = 0; i < json_array_size(list) && status == TAMIS_OK; i++)
-		status = add_piece(s, (struct piece){.kind = PIECE_FEED, .path = path, .feed = json_array_get(list, i),
-		                                     .feed_number = i}, err);
+		status = add_piece(s, (struct piece){.kind = PIECE_FEED, .path = path,
+		                                     .feed = json_array_get(list, i), .feed_number = i}, err);
 	return status;
 }
 
@@ -78,8 +78,10 @@ static enum tamis_status add_file(struct data_source *s, const char *path, struc
 	p += strspn(p, " \t\r\n");
 	if (*p == '[' || *p == '{')
 		return add_feeds(s, path, err);
-	return tm_fail(err, TAMIS_E_INVALID, start[0] ? "the file is neither .npz nor .npy nor a JSON list of feeds"
-	               : "the file is empty; a .npz, a .npy or a JSON list of feeds was expected");
+	if (start[0] == '\0')
+		return tm_fail(err, TAMIS_E_INVALID, "the file is empty; a .npz, a .npy or a JSON list of feeds was "
+		               "expected");
+	return tm_fail(err, TAMIS_E_INVALID, "the file is neither .npz nor .npy nor a JSON list of feeds");
 }
 
 /* ---- directories ---- */
@@ -163,7 +165,8 @@ static bool is_set(const char *name)
 	static const char stem[] = "test_data_set_";
 	const char *number = name + sizeof stem - 1;
 
-	return strncmp(name, stem, sizeof stem - 1) == 0 && *number && number[strspn(number, "0123456789")] == '\0';
+	return strncmp(name, stem, sizeof stem - 1) == 0 && *number &&
+	       number[strspn(number, "0123456789")] == '\0';
 }
 
 static bool is_set_file(const char *name)
@@ -186,8 +189,8 @@ static bool is_array_file(const char *name)
 	return ends_with(name, ".npz") || ends_with(name, ".npy");
 }
 
-static enum tamis_status add_entries(struct data_source *s, const char *dir, const struct listing *l, bool sets,
-                                     struct tamis_error *err)
+static enum tamis_status add_entries(struct data_source *s, const char *dir, const struct listing *l,
+                                     bool sets, struct tamis_error *err)
 {
 	enum tamis_status status = TAMIS_OK;
 
@@ -221,14 +224,16 @@ static enum tamis_status add_directory(struct data_source *s, const char *dir, s
 	else if (status == TAMIS_OK && any(&l, is_array_file))
 		status = add_entries(s, dir, &l, false, err);
 	else if (status == TAMIS_OK)
-		status = tm_fail(err, TAMIS_E_INVALID, "the directory holds no .npz or .npy files and no test_data_set_N");
+		status = tm_fail(err, TAMIS_E_INVALID, "the directory holds no .npz or .npy files and no "
+		                 "test_data_set_N");
 	free(l.names);
 	return status;
 }
 
 /* ---- specs ---- */
 
-/* "NAME:FILE" for an input of that name; names may hold colons themselves ("image:0"), so the longest wins. */
+/* "NAME:FILE" for an input of that name; names may hold colons themselves ("image:0"), so the longest
+ * wins. */
 static int paired_input(const struct data_source *s, const char *spec)
 {
 	int best = -1;
@@ -282,8 +287,8 @@ static enum tamis_status add_path(struct data_source *s, const char *path, struc
 	if (stat(path, &st) == 0)
 		return S_ISDIR(st.st_mode) ? add_directory(s, path, err) : add_file(s, path, err);
 	if (colon && errno == ENOENT)
-		return tm_fail(err, TAMIS_E_INVALID, "there is no such file, and no input of the model is named '%.*s'",
-		               (int)(colon - path), path);
+		return tm_fail(err, TAMIS_E_INVALID, "there is no such file, and no input of the model is named "
+		               "'%.*s'", (int)(colon - path), path);
 	return tm_fail(err, TAMIS_E_INVALID, "the calibration data cannot be opened: %m");
 }
 
@@ -310,10 +315,11 @@ enum tamis_status pieces_add_random(struct data_source *s, struct tamis_error *e
 		for (int k = 1; k < in->rank; k++)
 			open = open || in->dims[k] < 0;
 		if (open)
-			tm_fail(err, TAMIS_E_INVALID, "random items need every dimension after the first to be known: give the "
-			        "shape of this input with --shape");
+			tm_fail(err, TAMIS_E_INVALID, "random items need every dimension after the first to be known: "
+			        "give the shape of this input with --shape");
 		else if (in->type == DT_STRING || !dtype_known((int)in->type))
-			tm_fail(err, TAMIS_E_UNSUPPORTED, "random items cannot be made of type %s", dtype_name((int)in->type));
+			tm_fail(err, TAMIS_E_UNSUPPORTED, "random items cannot be made of type %s",
+			        dtype_name((int)in->type));
 		else
 			continue;
 		tm_in_tensor(err, in->name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Made-up items: standard normal floats, and 0 or 1 for integers and booleans, which are in range wherever an integer
- * is an index or a token. */
+/* Made-up items: standard normal floats, and 0 or 1 for integers and booleans, which are in range wherever an
+ * integer is an index or a token. */
 #include "base/rng.h"
 #include "data/source.h"
 

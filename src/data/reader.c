@@ -44,12 +44,14 @@ static enum tamis_status take_inputs(struct data_source *s, const struct data_in
 	return TAMIS_OK;
 }
 
-static enum tamis_status gather(struct data_source *s, const char *const *specs, size_t n, struct tamis_error *err)
+static enum tamis_status gather(struct data_source *s, const char *const *specs, size_t n,
+                                struct tamis_error *err)
 {
 	enum tamis_status status = TAMIS_OK;
 
 	if (s->options.random > 0 && n > 0)
-		return tm_fail(err, TAMIS_E_USAGE, "random items were asked for, and calibration data was named as well");
+		return tm_fail(err, TAMIS_E_USAGE, "random items were asked for, and calibration data was named as "
+		               "well");
 	if (s->options.random > 0)
 		return pieces_add_random(s, err);
 	if (n == 0)
@@ -117,8 +119,9 @@ static enum tamis_status inspect_all(struct data_source *s, const char *name, st
 	return TAMIS_E_INVALID;
 }
 
-enum tamis_status data_open(const char *const *specs, size_t n_specs, const struct data_input *inputs, int n_inputs,
-                            const struct data_options *options, struct data_source **out, struct tamis_error *err)
+enum tamis_status data_open(const char *const *specs, size_t n_specs, const struct data_input *inputs,
+                            int n_inputs, const struct data_options *options, struct data_source **out,
+                            struct tamis_error *err)
 {
 	struct data_source *s = tm_array(1, sizeof *s);
 	enum tamis_status status;
@@ -237,8 +240,10 @@ static bool same_items(const struct data_source *s)
 	return true;
 }
 
-/* How many items one batch may hold: as many as max_memory allows, at least 1, unless one alone is too large. */
-static enum tamis_status fit_memory(const struct data_source *s, int64_t want, int64_t *fits, struct tamis_error *err)
+/* How many items one batch may hold: as many as max_memory allows, at least 1, unless one alone is too
+ * large. */
+static enum tamis_status fit_memory(const struct data_source *s, int64_t want, int64_t *fits,
+                                    struct tamis_error *err)
 {
 	uint64_t each = 0;
 	int64_t most;
@@ -374,8 +379,8 @@ static enum tamis_status next_stacked(struct data_source *s, int64_t want, int64
 }
 
 /* One piece's share of a batch; *done when the batch is to be handed out. */
-static enum tamis_status advance(struct data_source *s, int64_t want, int64_t *room, struct batch *b, bool *done,
-                                 struct tamis_error *err)
+static enum tamis_status advance(struct data_source *s, int64_t want, int64_t *room, struct batch *b,
+                                 bool *done, struct tamis_error *err)
 {
 	enum tamis_status status;
 
@@ -394,7 +399,8 @@ static enum tamis_status advance(struct data_source *s, int64_t want, int64_t *r
 	return status;
 }
 
-static enum tamis_status read_batch(struct data_source *s, int64_t want, struct batch *b, struct tamis_error *err)
+static enum tamis_status read_batch(struct data_source *s, int64_t want, struct batch *b,
+                                    struct tamis_error *err)
 {
 	int64_t room = 0;
 	bool done = false;

@@ -33,24 +33,26 @@ struct data_source; /* opaque */
  *   - a .npz whose members are named as the inputs (extra members: a warning);
  *   - a .npy, where the model has one input;
  *   - NAME:FILE.npy, one for each input, together one piece of data;
- *   - a directory of .npz (or .npy: one input) files in natural order of their names (a2 before a10), other files
- *     and names that start with a dot ignored;
+ *   - a directory of .npz (or .npy: one input) files in natural order of their names (a2 before a10),
+ *     other files and names that start with a dot ignored;
  *   - a directory with test_data_set_N/input_M.pb, in order of N, or a single such set;
  *   - a JSON list of feeds as Polygraphy's save_json writes it.
  * Several specs follow one another. Files are told by content, not by name.
- * An array is taken as items on its first axis, [items, rest of the declared shape]; with the rank of the declared
- * shape less one as a single item; with one axis more as items each of the whole declared shape. What cannot be
- * stacked (a first axis that is neither symbolic nor 1, scalars) is fed whole, one feed an item.
- * The type must be exactly the input's, but that float64 arrays are narrowed to float with a warning, bfloat16 and
- * 8-bit floats are taken from void arrays of their size (numpy has no names for them).
- * Every header is read here, so that a wrong name, type or shape is said at once (TAMIS_E_INVALID, naming file and
- * tensor); elements are read while iterating. options NULL = defaults. *out is the caller's, for data_close. */
-enum tamis_status data_open(const char *const *specs, size_t n_specs, const struct data_input *inputs, int n_inputs,
-                            const struct data_options *options, struct data_source **out, struct tamis_error *err);
+ * An array is taken as items on its first axis, [items, rest of the declared shape]; with the rank of the
+ * declared shape less one as a single item; with one axis more as items each of the whole declared shape. What
+ * cannot be stacked (a first axis that is neither symbolic nor 1, scalars) is fed whole, one feed an item.
+ * The type must be exactly the input's, but that float64 arrays are narrowed to float with a warning, and that
+ * bfloat16 and 8-bit floats are taken from void arrays of their size (numpy has no names for them).
+ * Every header is read here, so that a wrong name, type or shape is said at once (TAMIS_E_INVALID, naming file
+ * and tensor); elements are read while iterating. options NULL = defaults. *out is the caller's, for
+ * data_close. */
+enum tamis_status data_open(const char *const *specs, size_t n_specs, const struct data_input *inputs,
+                            int n_inputs, const struct data_options *options, struct data_source **out,
+                            struct tamis_error *err);
 void data_close(struct data_source *s); /* NULL is fine */
 
-/* The iterator over a source, which must outlive it (its destroy is NULL). One iterator at a time. A batch holds fewer
- * items than asked for where max_memory or a change of shape demands it. */
+/* The iterator over a source, which must outlive it (its destroy is NULL). One iterator at a time. A batch
+ * holds fewer items than asked for where max_memory or a change of shape demands it. */
 struct feed_reader data_reader(struct data_source *s);
 
 /* Items in all; never -1, never 0. */
@@ -59,16 +61,16 @@ int64_t data_count(const struct data_source *s);
 /* Were the items made up by --random? */
 bool data_is_random(const struct data_source *s);
 
-/* SHA-256 over the bytes of the files in the order they are read, each with its length and the input it feeds, but
- * not their names: the same data elsewhere has the same hash. Random items: over their number, seed and shapes.
- * Reads every file once. */
+/* SHA-256 over the bytes of the files in the order they are read, each with its length and the input it
+ * feeds, but not their names: the same data elsewhere has the same hash. Random items: over their number,
+ * seed and shapes. Reads every file once. */
 enum tamis_status data_sha256(struct data_source *s, uint8_t digest[32], struct tamis_error *err);
 
 /* The same over one file alone (labels). */
 enum tamis_status data_file_sha256(const char *path, uint8_t digest[32], struct tamis_error *err);
 
-/* Class labels from a .npy of integers (or bool), or an .npz with a single such member; shape [items] or [items, 1].
- * *labels is malloc'ed, the caller's. */
+/* Class labels from a .npy of integers (or bool), or an .npz with a single such member; shape [items] or
+ * [items, 1]. *labels is malloc'ed, the caller's. */
 enum tamis_status data_labels(const char *path, int64_t **labels, int64_t *n, struct tamis_error *err);
 
 #endif

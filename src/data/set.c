@@ -24,7 +24,8 @@ static enum tamis_status load(struct data_source *s, const struct data_input *in
 		status = payload_read(NULL, out->files[i]->proto, t, err);
 	if (status != TAMIS_OK)
 		return status;
-	if ((in->type == DT_UNDEFINED || in->type == t->type) && (in->rank < 0 || shape_agrees(in, 0, t->dims, t->rank)))
+	if ((in->type == DT_UNDEFINED || in->type == t->type) &&
+	    (in->rank < 0 || shape_agrees(in, 0, t->dims, t->rank)))
 		return TAMIS_OK;
 	return tm_fail(err, TAMIS_E_INVALID, "the input expects %s, and the file has %s",
 	               describe_input(in, want, sizeof want), tensor_describe(t, came, sizeof came));
@@ -50,7 +51,8 @@ static void warn_of_extra(struct data_source *s, const char *dir)
 	}
 }
 
-enum tamis_status set_open(struct data_source *s, const struct piece *p, struct table *out, struct tamis_error *err)
+enum tamis_status set_open(struct data_source *s, const struct piece *p, struct table *out,
+                           struct tamis_error *err)
 {
 	*out = (struct table){.n = s->n_inputs, .items = 1, .whole = true};
 	out->files = tm_array((size_t)s->n_inputs, sizeof *out->files);

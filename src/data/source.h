@@ -58,7 +58,7 @@ struct data_source {
 	bool is_open;
 	size_t next;
 	int64_t position;            /* items delivered */
-	struct tensor *batch;        /* by input: what `next` hands out; data owned unless the open piece is a set */
+	struct tensor *batch;        /* by input: what `next` hands out; data owned unless lent */
 	size_t *room;                /* bytes allocated for each */
 	bool lent;                   /* batch holds tensors of a set, which are not ours to free */
 };
@@ -70,11 +70,13 @@ enum tamis_status pieces_add_paired(struct data_source *s, struct tamis_error *e
 enum tamis_status pieces_add_random(struct data_source *s, struct tamis_error *err);
 
 /* table.c: opens a piece as far as its headers (a set: whole). Errors name file and tensor. */
-enum tamis_status table_open(struct data_source *s, const struct piece *p, struct table *out, struct tamis_error *err);
+enum tamis_status table_open(struct data_source *s, const struct piece *p, struct table *out,
+                             struct tamis_error *err);
 void table_close(struct table *t);
 
 /* set.c: input_M.pb files of a directory, M = position. */
-enum tamis_status set_open(struct data_source *s, const struct piece *p, struct table *out, struct tamis_error *err);
+enum tamis_status set_open(struct data_source *s, const struct piece *p, struct table *out,
+                           struct tamis_error *err);
 char *set_path(struct arena *a, const char *dir, const struct data_input *in); /* NULL: out of memory */
 
 /* feeds.c: a JSON file as a list of feeds; an array of a feed as the bytes of its .npy. */

@@ -23,7 +23,8 @@ static char *member_names(zip_t *zip, char *buf, size_t size)
 	return at ? buf : "nothing";
 }
 
-static enum tamis_status member_bytes(zip_t *zip, const char *name, struct bytes *out, struct tamis_error *err)
+static enum tamis_status member_bytes(zip_t *zip, const char *name, struct bytes *out,
+                                      struct tamis_error *err)
 {
 	int64_t index;
 	char names[400];
@@ -48,7 +49,8 @@ static void warn_of_extra(struct data_source *s, const struct piece *p, zip_t *z
 			known = known || archive_is(zip, i, s->inputs[k].name);
 		if (known)
 			continue;
-		source_warn(s, "%s: the member '%s' is no input of the model and is ignored", p->path, archive_name(zip, i));
+		source_warn(s, "%s: the member '%s' is no input of the model and is ignored", p->path,
+		            archive_name(zip, i));
 		s->warned_extra = true;
 		return;
 	}
@@ -99,8 +101,8 @@ static enum tamis_status open_column(struct data_source *s, const struct piece *
 		return status;
 	}
 	if (t->columns[i].narrowed && !s->warned_narrowed[i]) {
-		source_warn(s, "%s: the array for '%s' is float64 and is narrowed to the float the input expects", p->path,
-		            in->name);
+		source_warn(s, "%s: the array for '%s' is float64 and is narrowed to the float the input expects",
+		            p->path, in->name);
 		s->warned_narrowed[i] = true;
 	}
 	t->whole = t->whole || t->columns[i].whole;
@@ -144,7 +146,8 @@ static enum tamis_status open_columns(struct data_source *s, const struct piece 
 	return check_items(s, p, t, err);
 }
 
-enum tamis_status table_open(struct data_source *s, const struct piece *p, struct table *out, struct tamis_error *err)
+enum tamis_status table_open(struct data_source *s, const struct piece *p, struct table *out,
+                             struct tamis_error *err)
 {
 	enum tamis_status status = TAMIS_OK;
 
