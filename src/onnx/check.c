@@ -77,12 +77,12 @@ void check_found(struct checker *c, enum rule rule, const char *node, const char
 		                                          place_text(c, tensor), check_text(c, "%s", text) };
 }
 
-bool check_add(struct checker *c, struct names *t, const char *name, int64_t value, int64_t *old)
+bool check_add(struct checker *c, struct name_table *t, const char *name, int64_t value, int64_t *old)
 {
-	enum names_result r = names_add(t, name, value, old);
-	if (r == NAMES_NO_MEMORY)
+	enum name_table_result r = name_table_add(t, name, value, old);
+	if (r == NAME_NO_MEMORY)
 		c->no_memory = true;
-	return r != NAMES_OLD;
+	return r != NAME_OLD;
 }
 
 const char *check_or_empty(const char *s)
@@ -110,14 +110,14 @@ void check_imports(struct checker *c, Onnx__OperatorSetIdProto **imports, size_t
 
 void check_metadata(struct checker *c, Onnx__StringStringEntryProto **entries, size_t n)
 {
-	struct names keys = { 0 };
+	struct name_table keys = { 0 };
 	for (size_t i = 0; i < n; i++) {
 		const char *key = check_or_empty(entries[i]->key);
 		if (!check_add(c, &keys, key, 0, NULL))
 			check_found(c, RULE_METADATA_DUPLICATE, NULL, NULL, "key '%.100s' of metadata_props is given more than once",
 			            key);
 	}
-	names_free(&keys);
+	name_table_free(&keys);
 }
 
 static void check_version(struct checker *c)
@@ -161,9 +161,9 @@ enum tamis_status check_document(const struct document *doc, const struct check_
 		c.options.max_findings = DEFAULT_FINDINGS;
 	c.ir = doc->model->has_ir_version ? doc->model->ir_version : CHECK_IR_MAX;
 	check_model(&c);
-	names_free(&c.imports);
-	names_free(&c.functions);
-	names_free(&c.function_domains);
+	name_table_free(&c.imports);
+	name_table_free(&c.functions);
+	name_table_free(&c.function_domains);
 	if (!c.no_memory)
 		return TAMIS_OK;
 	check_free(out);

@@ -40,7 +40,7 @@ static void declare(struct checker *c, size_t i)
 
 static void check_declared_attributes(struct checker *c, const Onnx__FunctionProto *f)
 {
-	struct names seen = { 0 };
+	struct name_table seen = { 0 };
 	for (size_t i = 0; i < f->n_attribute + f->n_attribute_proto; i++) {
 		const char *name = i < f->n_attribute ? f->attribute[i] : f->attribute_proto[i - f->n_attribute]->name;
 		if (!check_add(c, &seen, check_or_empty(name), 0, NULL))
@@ -49,15 +49,15 @@ static void check_declared_attributes(struct checker *c, const Onnx__FunctionPro
 	}
 	for (size_t i = 0; i < f->n_attribute_proto; i++)
 		check_attribute(c, f->attribute_proto[i], NULL);
-	names_free(&seen);
+	name_table_free(&seen);
 }
 
 /* Walks one body; *calls takes the functions that it calls. */
-static void check_function(struct checker *c, size_t i, struct names *calls)
+static void check_function(struct checker *c, size_t i, struct name_table *calls)
 {
 	Onnx__FunctionProto *f = c->doc->model->functions[i];
-	struct names outside = c->imports;
-	c->imports = (struct names){ 0 };
+	struct name_table outside = c->imports;
+	c->imports = (struct name_table){ 0 };
 	c->graph = label_of(c, f);
 	c->function = (int64_t)i;
 	c->calls = calls;
@@ -65,7 +65,7 @@ static void check_function(struct checker *c, size_t i, struct names *calls)
 	check_metadata(c, f->metadata_props, f->n_metadata_props);
 	check_declared_attributes(c, f);
 	check_body(c, f);
-	names_free(&c->imports);
+	name_table_free(&c->imports);
 	c->imports = outside;
 	c->function = -1;
 	c->calls = NULL;
@@ -96,15 +96,15 @@ static int by_index(const void *a, const void *b)
 /* The functions called by i, each once, in ascending order: the table's own order changes from run to run. */
 static bool collect(struct checker *c, struct calls *k, size_t i)
 {
-	struct names called = { 0 };
+	struct name_table called = { 0 };
 	bool ok = true;
 	check_function(c, i, &called);
 	for (size_t slot = 0; ok && slot < called.cap; slot++) {
 		int64_t callee;
-		if (names_at(&called, slot, &callee))
+		if (name_table_at(&called, slot, &callee))
 			ok = append_call(k, (size_t)callee);
 	}
-	names_free(&called);
+	name_table_free(&called);
 	if (k->n_to > k->start[i])
 		qsort(k->to + k->start[i], k->n_to - k->start[i], sizeof *k->to, by_index);
 	k->start[i + 1] = k->n_to;

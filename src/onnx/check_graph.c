@@ -21,8 +21,8 @@ struct frame {
 	size_t attribute, item;  /* where the search for the current node's graphs stands */
 	bool entered;            /* the current node itself is done */
 	const char *label;
-	struct names values;     /* name -> producer */
-	struct names node_names;
+	struct name_table values;     /* name -> producer */
+	struct name_table node_names;
 };
 
 struct stack {
@@ -96,7 +96,7 @@ static void check_default(struct checker *c, const Onnx__ValueInfoProto *v, cons
 }
 
 /* `seen`: initializers so far; `inputs`: position of each graph input by name. */
-static void declare_initializer(struct checker *c, struct frame *f, struct names *seen, struct names *inputs,
+static void declare_initializer(struct checker *c, struct frame *f, struct name_table *seen, struct name_table *inputs,
                                 const char *name, int32_t type, const int64_t *dims, size_t rank)
 {
 	int64_t at;
@@ -107,7 +107,7 @@ static void declare_initializer(struct checker *c, struct frame *f, struct names
 	check_name(c, name);
 	if (!check_add(c, seen, name, 0, NULL))
 		check_found(c, RULE_INITIALIZER_DUPLICATE, NULL, name, "initializer '%.200s' is given twice", name);
-	if (names_get(inputs, name, &at))
+	if (name_table_get(inputs, name, &at))
 		check_default(c, f->graph->input[at], name, type, dims, rank);
 	else if (c->ir < 4)
 		check_found(c, RULE_INITIALIZER_INPUT, NULL, name, "initializer '%.200s' is not a graph input, which IR %lld "
@@ -118,7 +118,7 @@ static void declare_initializer(struct checker *c, struct frame *f, struct names
 static void declare_initializers(struct checker *c, struct frame *f)
 {
 	const Onnx__GraphProto *g = f->graph;
-	struct names seen = { 0 }, inputs = { 0 };
+	struct name_table seen = { 0 }, inputs = { 0 };
 	for (size_t i = 0; i < g->n_input; i++)
 		check_add(c, &inputs, check_or_empty(g->input[i]->name), (int64_t)i, NULL);
 	for (size_t i = 0; i < g->n_initializer; i++) {
@@ -132,13 +132,13 @@ static void declare_initializers(struct checker *c, struct frame *f)
 		                    s->values ? s->values->data_type : 0, s->dims, s->n_dims);
 		check_sparse(c, s, NULL);
 	}
-	names_free(&seen);
-	names_free(&inputs);
+	name_table_free(&seen);
+	name_table_free(&inputs);
 }
 
 static void check_value_info(struct checker *c, const Onnx__GraphProto *g)
 {
-	struct names seen = { 0 };
+	struct name_table seen = { 0 };
 	for (size_t i = 0; i < g->n_value_info; i++) {
 		const char *name = check_or_empty(g->value_info[i]->name);
 		if (!check_add(c, &seen, name, 0, NULL))
@@ -146,7 +146,7 @@ static void check_value_info(struct checker *c, const Onnx__GraphProto *g)
 		if (g->value_info[i]->type)
 			check_type(c, g->value_info[i]->type, name);
 	}
-	names_free(&seen);
+	name_table_free(&seen);
 }
 
 /* --- scopes -------------------------------------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ static bool known_around(const struct stack *s, const char *name)
 {
 	int64_t producer;
 	for (int i = 0; i < s->depth - 1; i++)
-		if (names_get(&s->frames[i].values, name, &producer))
+		if (name_table_get(&s->frames[i].values, name, &producer))
 			return true;
 	return false;
 }
@@ -192,7 +192,7 @@ static enum sight look_up(const struct stack *s, const char *name)
 	enum sight best = UNKNOWN;
 	for (int i = s->depth - 1; i >= 0; i--) {
 		const struct frame *f = &s->frames[i];
-		if (!names_get(&f->values, name, &producer))
+		if (!name_table_get(&f->values, name, &producer))
 			continue;
 		if (producer < (int64_t)f->node)
 			return VISIBLE;
@@ -224,20 +224,20 @@ static void check_operator(struct checker *c, const Onnx__NodeProto *n, const ch
 	const char *domain = check_domain(n->domain);
 	if (!n->op_type || !*n->op_type)
 		check_found(c, RULE_OP_TYPE, label, NULL, "the node names no operator");
-	if (!names_get(&c->imports, domain, &ignored) && !names_get(&c->function_domains, domain, &ignored))
+	if (!name_table_get(&c->imports, domain, &ignored) && !name_table_get(&c->function_domains, domain, &ignored))
 		check_found(c, RULE_OPSET_UNIMPORTED, label, NULL, "domain '%.100s' of operator %.100s is not imported", domain,
 		            check_or_empty(n->op_type));
 	if (!c->calls)
 		return;
 	const char *key = function_key(c, n->domain, n->op_type, n->overload);
 	int64_t callee;
-	if (names_get(&c->functions, key, &callee))
+	if (name_table_get(&c->functions, key, &callee))
 		check_add(c, c->calls, key, callee, NULL);
 }
 
 static void check_attributes(struct checker *c, const Onnx__NodeProto *n, const char *label)
 {
-	struct names seen = { 0 };
+	struct name_table seen = { 0 };
 	for (size_t i = 0; i < n->n_attribute; i++) {
 		const Onnx__AttributeProto *a = n->attribute[i];
 		check_attribute(c, a, label);
@@ -245,7 +245,7 @@ static void check_attributes(struct checker *c, const Onnx__NodeProto *n, const 
 			check_found(c, RULE_ATTRIBUTE_DUPLICATE, label, NULL, "attribute '%.100s' is given twice",
 			            check_or_empty(a->name));
 	}
-	names_free(&seen);
+	name_table_free(&seen);
 }
 
 static void check_node(struct checker *c, struct stack *s)
@@ -290,7 +290,7 @@ static void push(struct checker *c, struct stack *s, Onnx__GraphProto *g, const 
 static void check_graph_outputs(struct checker *c, const struct stack *s)
 {
 	const struct frame *f = &s->frames[s->depth - 1];
-	struct names seen = { 0 };
+	struct name_table seen = { 0 };
 	for (size_t i = 0; f->graph && i < f->graph->n_output; i++) {
 		const Onnx__ValueInfoProto *v = f->graph->output[i];
 		const char *name = check_or_empty(v->name);
@@ -300,15 +300,15 @@ static void check_graph_outputs(struct checker *c, const struct stack *s)
 		if (!check_add(c, &seen, name, 0, NULL))
 			check_found(c, RULE_OUTPUT_DUPLICATE, NULL, name, "output '%.200s' is declared twice", name);
 	}
-	names_free(&seen);
+	name_table_free(&seen);
 }
 
 static void pop(struct checker *c, struct stack *s)
 {
 	check_graph_outputs(c, s);
 	struct frame *f = &s->frames[--s->depth];
-	names_free(&f->values);
-	names_free(&f->node_names);
+	name_table_free(&f->values);
+	name_table_free(&f->node_names);
 	if (s->depth)
 		c->graph = s->frames[s->depth - 1].label;
 }

@@ -4,7 +4,7 @@
 #define ONNX_CHECKER_H
 
 #include "onnx/check.h"
-#include "onnx/names.h"
+#include "onnx/name_table.h"
 
 /* RULE(name, id, severity, sentence), sorted by id. */
 #define CHECK_RULES(RULE) \
@@ -67,11 +67,11 @@ struct checker {
 	struct check_options options;
 	struct check_report *report;
 	int64_t ir;
-	struct names imports;       /* domains in force ("" for the default) */
-	struct names functions;     /* key of a function (function_key) -> its index */
-	struct names function_domains;
+	struct name_table imports;       /* domains in force ("" for the default) */
+	struct name_table functions;     /* key of a function (function_key) -> its index */
+	struct name_table function_domains;
 	int64_t function;           /* index of the function being checked; -1 in the main graph */
-	struct names *calls;        /* of that function: keys of the functions it calls; NULL in the main graph */
+	struct name_table *calls;        /* of that function: keys of the functions it calls; NULL in the main graph */
 	const char *graph;          /* label of the graph being checked */
 	bool no_memory;
 };
@@ -82,8 +82,8 @@ struct checker {
 void check_found(struct checker *c, enum rule rule, const char *node, const char *tensor, const char *fmt, ...)
 	CHECK_PRINTF(5, 6);
 
-/* names_add that notes a lack of memory in c; true when the name is new. */
-bool check_add(struct checker *c, struct names *t, const char *name, int64_t value, int64_t *old);
+/* name_table_add that notes a lack of memory in c; true when the name is new. */
+bool check_add(struct checker *c, struct name_table *t, const char *name, int64_t value, int64_t *old);
 
 /* A string of the report's arena; "" and c->no_memory when out of memory. */
 const char *check_text(struct checker *c, const char *fmt, ...) CHECK_PRINTF(2, 3);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "onnx/names.h"
+#include "onnx/name_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static uint64_t hash_of(uint64_t seed, const char *name)
 }
 
 /* The slot of the name, or the free one where it belongs: linear probing. */
-static struct name_slot *find(const struct names *t, const char *name, uint64_t hash)
+static struct name_slot *find(const struct name_table *t, const char *name, uint64_t hash)
 {
 	for (size_t i = (size_t)hash & (t->cap - 1);; i = (i + 1) & (t->cap - 1)) {
 		struct name_slot *s = &t->slots[i];
@@ -36,9 +36,9 @@ static struct name_slot *find(const struct names *t, const char *name, uint64_t 
 	}
 }
 
-static bool grow(struct names *t)
+static bool grow(struct name_table *t)
 {
-	struct names bigger = { .cap = t->cap ? 2 * t->cap : 64, .count = t->count };
+	struct name_table bigger = { .cap = t->cap ? 2 * t->cap : 64, .count = t->count };
 	bigger.slots = tm_array(bigger.cap, sizeof *bigger.slots);
 	if (!bigger.slots)
 		return false;
@@ -51,23 +51,23 @@ static bool grow(struct names *t)
 	return true;
 }
 
-enum names_result names_add(struct names *t, const char *name, int64_t value, int64_t *old)
+enum name_table_result name_table_add(struct name_table *t, const char *name, int64_t value, int64_t *old)
 {
 	if (2 * (t->count + 1) > t->cap && !grow(t))
-		return NAMES_NO_MEMORY;
+		return NAME_NO_MEMORY;
 	uint64_t hash = hash_of(t->seed, name);
 	struct name_slot *s = find(t, name, hash);
 	if (s->name) {
 		if (old)
 			*old = s->value;
-		return NAMES_OLD;
+		return NAME_OLD;
 	}
 	*s = (struct name_slot){ name, hash, value };
 	t->count++;
-	return NAMES_NEW;
+	return NAME_NEW;
 }
 
-bool names_get(const struct names *t, const char *name, int64_t *value)
+bool name_table_get(const struct name_table *t, const char *name, int64_t *value)
 {
 	if (t->count == 0)
 		return false;
@@ -78,7 +78,7 @@ bool names_get(const struct names *t, const char *name, int64_t *value)
 	return true;
 }
 
-bool names_at(const struct names *t, size_t i, int64_t *value)
+bool name_table_at(const struct name_table *t, size_t i, int64_t *value)
 {
 	if (!t->slots[i].name)
 		return false;
@@ -86,8 +86,8 @@ bool names_at(const struct names *t, size_t i, int64_t *value)
 	return true;
 }
 
-void names_free(struct names *t)
+void name_table_free(struct name_table *t)
 {
 	free(t->slots);
-	*t = (struct names){ 0 };
+	*t = (struct name_table){ 0 };
 }
