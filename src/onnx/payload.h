@@ -53,7 +53,7 @@ enum tamis_status payload_read(const struct document *doc, const Onnx__TensorPro
 /* Replaces type, dims and elements of t, which belongs to doc, by those of src (copied). Name, doc string, metadata
  * and unknown fields stay. The place stays: raw stays raw, typed stays typed (in the list of src's type), external
  * becomes raw_data marked EXTERNAL without entries, which doc_save moves to a file and payload_read reads; none
- * becomes raw. Strings are typed always. On failure (TAMIS_E_MEMORY) t is as before. O(bytes). */
+ * becomes raw unless src has no elements. Strings are typed always. On failure (TAMIS_E_MEMORY) t is as before. O(bytes). */
 enum tamis_status payload_write(struct document *doc, Onnx__TensorProto *t, const struct tensor *src,
                                 struct tamis_error *err);
 

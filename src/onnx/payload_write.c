@@ -139,7 +139,9 @@ enum tamis_status payload_write(struct document *doc, Onnx__TensorProto *t, cons
 		return st;
 	}
 	put(doc, t, src, &c);
-	if (place == PAYLOAD_EXTERNAL && c.typed) {
+	if (place == PAYLOAD_NONE && src->count == 0) {
+		t->has_raw_data = 0;
+	} else if (place == PAYLOAD_EXTERNAL && c.typed) {
 		t->has_data_location = 0;
 		t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
 	} else if (place == PAYLOAD_EXTERNAL) {
@@ -155,6 +157,7 @@ enum tamis_status payload_new(struct document *doc, const char *name, const stru
 	Onnx__TensorProto *t = edit_new(doc, &onnx__tensor_proto__descriptor);
 	if (!t)
 		return no_memory(err);
+	t->has_raw_data = 1;
 	enum tamis_status st = edit_string(doc, &t->name, name, err);
 	if (st == TAMIS_OK)
 		st = payload_write(doc, t, src, err);
@@ -243,7 +246,8 @@ static uint64_t packed_octets_bytes(const struct tensor *src)
 uint64_t payload_dense_bytes(const Onnx__TensorProto *like, const struct tensor *src)
 {
 	Onnx__TensorProto t = shell(like, src->dims, (size_t)src->rank, src->type);
-	bool typed = like && present_place(like) == PAYLOAD_TYPED;
+	enum payload_place place = like ? present_place(like) : PAYLOAD_RAW;
+	bool typed = place == PAYLOAD_TYPED;
 	uint64_t bytes = protobuf_c_message_get_packed_size(&t.base);
 	int bits = dtype_bits((int)src->type);
 	if (src->type == DT_STRING)
@@ -252,7 +256,7 @@ uint64_t payload_dense_bytes(const Onnx__TensorProto *like, const struct tensor 
 		bytes += packed_octets_bytes(src);
 	else if (typed)
 		bytes += elements_bytes(src, true, false, NULL);
-	else
+	else if (place != PAYLOAD_NONE || src->count)
 		bytes += field_bytes(tensor_bytes(src));
 	return field_bytes(bytes);
 }

@@ -280,7 +280,7 @@ static enum tamis_status read_tag(struct scan *s, struct tag *tag)
 /* One field of the innermost message. */
 static enum tamis_status field(struct scan *s)
 {
-	struct tag tag;
+	struct tag tag = { 0 };
 	if (read_tag(s, &tag) != TAMIS_OK)
 		return TAMIS_E_INVALID;
 	struct frame *top = &s->stack[s->depth - 1];
