@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Activation functions. At a kink the derivative is the one of the right side, except where the left is flat. */
+/* Activation functions. At a kink the derivative is the one of the right side, except where the left is
+ * flat. */
 #include <float.h>
 
 #include "ops/map.h"
@@ -22,7 +23,8 @@ MAP_SMOOTH(tanh, tanh(x), 1 - y * y)
 MAP_SMOOTH(softplus, SOFTPLUS(x), SIGMOID(x))
 MAP_SMOOTH(softsign, x / (1 + fabs(x)), 1 / ((1 + fabs(x)) * (1 + fabs(x))))
 
-MAP_SMOOTH(hard_swish, x <= -3 ? 0 : x >= 3 ? x : x * (x / 6 + (T)0.5), x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + (T)0.5)
+#define HARD_SWISH_SLOPE(x) ((x) <= -3 ? 0 : (x) >= 3 ? 1 : (x) / 3 + (T)0.5)
+MAP_SMOOTH(hard_swish, x <= -3 ? 0 : x >= 3 ? x : x * (x / 6 + (T)0.5), HARD_SWISH_SLOPE(x))
 
 /* x t with t = tanh(softplus(x)); the slope is t + x (1 - t^2) sigmoid(x). */
 #define MISH_T(x) tanh(SOFTPLUS(x))
@@ -184,7 +186,8 @@ static const clip_row clip_rows[DT_COUNT] = {MAP_FLOATS(clip), MAP_SIGNED(clip),
 
 /* Adds the gradients of data, low and high (each may be NULL). */
 #define CLIP_SLOPE(name, type) \
-	static void name(const type *x, const type *g, int64_t n, type low, type high, type *gx, type *glow, type *ghigh) \
+	static void name(const type *x, const type *g, int64_t n, type low, type high, type *gx, type *glow, \
+	                 type *ghigh) \
 	{ \
 		double low_sum = 0, high_sum = 0; \
  \
@@ -218,10 +221,12 @@ static void clip_add_slopes(const struct op_grad *g, const void *low, const void
 
 	if (x->type == DT_FLOAT)
 		clip_slope_float(x->data, g->gout[0]->data, x->count, low ? *(const float *)low : -FLT_MAX,
-		                 high ? *(const float *)high : FLT_MAX, gradient(g, 0), gradient(g, 1), gradient(g, 2));
+		                 high ? *(const float *)high : FLT_MAX, gradient(g, 0), gradient(g, 1),
+		                 gradient(g, 2));
 	else if (x->type == DT_DOUBLE)
 		clip_slope_double(x->data, g->gout[0]->data, x->count, low ? *(const double *)low : -DBL_MAX,
-		                  high ? *(const double *)high : DBL_MAX, gradient(g, 0), gradient(g, 1), gradient(g, 2));
+		                  high ? *(const double *)high : DBL_MAX, gradient(g, 0), gradient(g, 1),
+		                  gradient(g, 2));
 }
 
 static enum tamis_status clip_shape(struct op_call *c)

@@ -87,8 +87,9 @@ static enum tamis_status arg_shape(struct op_call *c)
 		if (i != axis || a->keepdims)
 			dims[rank++] = i == axis ? 1 : x->dims[i];
 	if (x->dims[axis] == 0)
-		return tm_fail(c->err, TAMIS_E_INVALID, "%s has nothing to choose from: axis %d of its input is empty",
-		               c->node->op->name, axis);
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "%s has nothing to choose from: axis %d of its input is empty", c->node->op->name,
+		               axis);
 	return op_set_out(c, 0, DT_INT64, rank, dims);
 }
 
@@ -128,8 +129,8 @@ struct cum_attr {
 	bool exclusive, backward;
 };
 
-/* z[k * inner + i] = or += the sum of x over the elements before k (and k itself unless exclusive), from the far end
- * when backward. sum has room for `inner` accumulators. z may be x unless it is added to. */
+/* z[k * inner + i] = or += the sum of x over the elements before k (and k itself unless exclusive), from the
+ * far end when backward. sum has room for `inner` accumulators. z may be x unless it is added to. */
 typedef void (*cum_block)(const void *x, struct cut cut, struct cum_attr how, bool add, void *sum, void *z);
 
 #define CUM_BLOCK(name, type, acc_type) \
@@ -198,8 +199,8 @@ static enum tamis_status cum_shape(struct op_call *c)
 	return op_set_like(c, 0, x->type, x);
 }
 
-static enum tamis_status cum_all(const struct op_call *c, const struct tensor *x, struct cum_attr how, bool add,
-                                 struct tensor *z)
+static enum tamis_status cum_all(const struct op_call *c, const struct tensor *x, struct cum_attr how,
+                                 bool add, struct tensor *z)
 {
 	int64_t size = dtype_bits((int)x->type) / 8;
 	int axis;

@@ -48,7 +48,8 @@ bool broadcast_fits(const struct tensor *from, const struct tensor *to)
 	return true;
 }
 
-/* Whether axis `axis` continues the last axis of the walk: each operand keeps or keeps not moving along both. */
+/* Whether axis `axis` continues the last axis of the walk: each operand keeps or keeps not moving along
+ * both. */
 static bool continues(const struct broadcast *w, const int64_t *moves, const int64_t *moved)
 {
 	for (int i = 0; i < w->n; i++)
@@ -57,8 +58,8 @@ static bool continues(const struct broadcast *w, const int64_t *moves, const int
 	return true;
 }
 
-/* Merges the axes of the result, outermost first, into as few as possible; the last one becomes the row. moves[i] is
- * 1 where operand i has more than one element along the axis. */
+/* Merges the axes of the result, outermost first, into as few as possible; the last one becomes the row.
+ * moves[i] is 1 where operand i has more than one element along the axis. */
 static void collapse(struct broadcast *w, const struct tensor *result, const struct tensor *const *in)
 {
 	int64_t moved[BROADCAST_OPERANDS] = {0}, moves[BROADCAST_OPERANDS];

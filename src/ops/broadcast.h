@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Multidirectional (NumPy-style) broadcasting: the shape of the result, and a walk over the result in rows along
- * which every operand either advances by one element or stands still. */
+/* Multidirectional (NumPy-style) broadcasting: the shape of the result, and a walk over the result in rows
+ * along which every operand either advances by one element or stands still. */
 #ifndef OPS_BROADCAST_H
 #define OPS_BROADCAST_H
 
@@ -11,24 +11,26 @@
 
 #define BROADCAST_OPERANDS 4
 
-/* Lets gcc vectorise the loop that follows although its arrays may be one and the same (in-place runs): iteration i
- * reads and writes index i only. clang, which warns where it cannot comply, checks for overlap while running. */
+/* Lets gcc vectorise the loop that follows although its arrays may be one and the same (in-place runs):
+ * iteration i reads and writes index i only. clang, which warns where it cannot comply, checks for overlap
+ * while running. */
 #if defined(__clang__)
 #define LOOP_INDEPENDENT
 #else
 #define LOOP_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
-/* Shape of the n tensors broadcast together. TAMIS_E_INVALID names the first operand that does not fit and both
- * sizes. dims has room for TENSOR_MAX_RANK. O(n * rank). */
+/* Shape of the n tensors broadcast together. TAMIS_E_INVALID names the first operand that does not fit and
+ * both sizes. dims has room for TENSOR_MAX_RANK. O(n * rank). */
 enum tamis_status broadcast_shape(const struct tensor *const *in, int n, int *rank, int64_t *dims,
                                   struct tamis_error *err);
 
 /* Whether `from` broadcasts to the shape of `to` without changing it (unidirectional broadcasting). */
 bool broadcast_fits(const struct tensor *from, const struct tensor *to);
 
-/* A walk over the elements of the result in row-major order, as rows of `row` elements. Axes along which no operand
- * changes its behaviour are one axis, so equal shapes make a single row and [N,C,H,W] with [C,1,1] makes rows of H*W.
+/* A walk over the elements of the result in row-major order, as rows of `row` elements. Axes along which no
+ * operand changes its behaviour are one axis, so equal shapes make a single row and [N,C,H,W] with [C,1,1]
+ * makes rows of H*W.
  *
  *     for (bool more = broadcast_start(&w, out, in, n); more; more = broadcast_next(&w))
  *             row(a + w.at[0], w.step[0], b + w.at[1], w.step[1], out + w.out, w.row);
@@ -46,12 +48,12 @@ struct broadcast {
 bool broadcast_start(struct broadcast *w, const struct tensor *result, const struct tensor *const *in, int n);
 bool broadcast_next(struct broadcast *w);
 
-/* The gradient of a broadcast: to += factor * (from summed over the axes along which `to` was broadcast). FLOAT or
- * DOUBLE, both alike; rows are summed in double. O(count of from), order fixed. */
+/* The gradient of a broadcast: to += factor * (from summed over the axes along which `to` was broadcast).
+ * FLOAT or DOUBLE, both alike; rows are summed in double. O(count of from), order fixed. */
 void broadcast_add(const struct tensor *from, double factor, struct tensor *to);
 
-/* Copies `from`, broadcast, into `to`: elements of 1, 2, 4, 8 or 16 bytes, whatever their meaning. Nothing happens
- * when both are the same memory. */
+/* Copies `from`, broadcast, into `to`: elements of 1, 2, 4, 8 or 16 bytes, whatever their meaning. Nothing
+ * happens when both are the same memory. */
 void broadcast_copy(const struct tensor *from, struct tensor *to);
 
 #endif

@@ -63,8 +63,8 @@ static const struct map not_map = {.row = {[DT_BOOL] = not_bool}, .result = DT_B
 MAP_STEPS(not)
 
 #define COMPARISON(op_name, first, steps) \
-	.name = op_name, .domain = "", .since = first, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1, \
-	.max_out = 1, .channels = CHANNEL_BINARY, .shape = steps##_shape, .run = steps##_run
+	.name = op_name, .domain = "", .since = first, .until = OP_LATEST, .min_in = 2, .max_in = 2, \
+	.min_out = 1, .max_out = 1, .channels = CHANNEL_BINARY, .shape = steps##_shape, .run = steps##_run
 
 const struct op ops_compare[] = {
 	{COMPARISON("And", 7, and), .flags = OP_INPLACE},

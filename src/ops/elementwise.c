@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arithmetic of two or more tensors with broadcasting. Integers wrap as two's complement; what C leaves undefined
- * (division by zero, shifts past the width) gives zero, so that no model can stop the process. */
+/* Arithmetic of two or more tensors with broadcasting. Integers wrap as two's complement; what C leaves
+ * undefined (division by zero, shifts past the width) gives zero, so that no model can stop the process. */
 #include <string.h>
 
 #include "ops/zip.h"
@@ -54,7 +54,8 @@ ZIP_FLOAT_ROWS(div, x / y)
 ZIP_SIGNED_ROWS(div, divide_signed(x, y))
 ZIP_UNSIGNED_ROWS(div, y ? x / y : 0)
 ZIP_FLOAT_SLOPES(div, 1 / y, -x / (y * y))
-static const struct zip div_zip = {.row = {ZIP_NUMBERS(div)}, .left = {ZIP_LEFT(div)}, .right = {ZIP_RIGHT(div)}};
+static const struct zip div_zip = {
+	.row = {ZIP_NUMBERS(div)}, .left = {ZIP_LEFT(div)}, .right = {ZIP_RIGHT(div)}};
 ZIP_STEPS_REVERSE(div)
 
 /* ---- remainders ---- */
@@ -143,7 +144,8 @@ ZIP_FLOAT_ROWS(pow, pow(x, y))
 ZIP_SIGNED_ROWS(pow, power_signed(x, y))
 ZIP_UNSIGNED_ROWS(pow, power_unsigned(x, y))
 ZIP_FLOAT_SLOPES(pow, y == 0 ? 0 : y * pow(x, y - 1), x > 0 ? pow(x, y) * log(x) : 0)
-static const struct zip pow_zip = {.row = {ZIP_NUMBERS(pow)}, .left = {ZIP_LEFT(pow)}, .right = {ZIP_RIGHT(pow)}};
+static const struct zip pow_zip = {
+	.row = {ZIP_NUMBERS(pow)}, .left = {ZIP_LEFT(pow)}, .right = {ZIP_RIGHT(pow)}};
 
 /* Base and exponent may differ in type; the result has the base's. */
 static enum tamis_status pow_shape(struct op_call *c)
@@ -164,7 +166,8 @@ static enum tamis_status pow_shape(struct op_call *c)
 }
 
 /* t in another type, in scratch memory; t itself when it has that type. */
-static enum tamis_status in_type(struct op_call *c, const struct tensor *t, enum dtype type, struct tensor *out)
+static enum tamis_status in_type(struct op_call *c, const struct tensor *t, enum dtype type,
+                                 struct tensor *out)
 {
 	*out = *t;
 	if (t->type == type)
@@ -332,7 +335,8 @@ static enum tamis_status min_run(struct op_call *c)
 
 /* Where input x equals the result and no earlier input took the gradient, it goes to x. */
 #define WINNER(name, type) \
-	static void name(const type *x, int64_t sx, const type *z, const type *g, uint8_t *taken, type *gx, int64_t n) \
+	static void name(const type *x, int64_t sx, const type *z, const type *g, uint8_t *taken, type *gx, \
+	                 int64_t n) \
 	{ \
 		for (int64_t i = 0; i < n; i++) { \
 			if (taken[i] || x[i * sx] != z[i]) \
@@ -423,18 +427,20 @@ static enum tamis_status mean_reverse(struct op_grad *g)
 }
 
 #define BINARY(op_name, first, steps) \
-	.name = op_name, .domain = "", .since = first, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1, \
-	.max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .shape = steps##_shape, .run = steps##_run
+	.name = op_name, .domain = "", .since = first, .until = OP_LATEST, .min_in = 2, .max_in = 2, \
+	.min_out = 1, .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .shape = steps##_shape, \
+	.run = steps##_run
 #define VARIADIC(op_name, steps) \
 	.name = op_name, .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1, \
 	.max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .shape = steps##_shape
 
-/* Two-input arithmetic starts at opset 7, where NumPy's broadcasting replaced the axis attribute; the variadic ones
- * took equal shapes before opset 8, which broadcasting includes. */
+/* Two-input arithmetic starts at opset 7, where NumPy's broadcasting replaced the axis attribute; the
+ * variadic ones took equal shapes before opset 8, which broadcasting includes. */
 const struct op ops_elementwise[] = {
 	{BINARY("Add", 7, add), .reverse = add_reverse},
-	{.name = "BitShift", .domain = "", .since = 11, .until = 27, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-	 .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .parse = shift_parse, .shape = shift_shape, .run = shift_run},
+	{.name = "BitShift", .domain = "", .since = 11, .until = 27, .min_in = 2, .max_in = 2, .min_out = 1,
+	 .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .parse = shift_parse,
+	 .shape = shift_shape, .run = shift_run},
 	{BINARY("BitwiseAnd", 18, bit_and)},
 	{BINARY("BitwiseOr", 18, bit_or)},
 	{BINARY("BitwiseXor", 18, bit_xor)},

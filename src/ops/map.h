@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators that are a function of one element: y[i] = f(x[i]). A family states value and slope in one line each. */
+/* Operators that are a function of one element: y[i] = f(x[i]). A family states value and slope in one line
+ * each. */
 #ifndef OPS_MAP_H
 #define OPS_MAP_H
 
@@ -25,8 +26,8 @@ enum tamis_status map_shape(struct op_call *c, const struct map *m);
 enum tamis_status map_run(struct op_call *c, const struct map *m);
 enum tamis_status map_reverse(struct op_grad *g, const struct map *m);
 
-/* How a parse function states its parameters: named float attributes with their defaults, ended by a NULL name.
- * At most 4. */
+/* How a parse function states its parameters: named float attributes with their defaults, ended by a NULL
+ * name. At most 4. */
 struct map_param { const char *name; float fallback; };
 enum tamis_status map_parse(struct op_parse *p, const struct map_param *params, void **attr);
 
@@ -123,7 +124,8 @@ enum tamis_status map_parse(struct op_parse *p, const struct map_param *params, 
 #define MAP_SLOPES(name) [DT_FLOAT] = name##_slope_float, [DT_DOUBLE] = name##_slope_double
 #define MAP_SIGNED(name) [DT_INT8] = name##_int8, [DT_INT16] = name##_int16, [DT_INT32] = name##_int32, \
 	[DT_INT64] = name##_int64
-#define MAP_UNSIGNED(name) [DT_UINT8] = name##_uint8, [DT_UINT16] = name##_uint16, [DT_UINT32] = name##_uint32, \
+#define MAP_UNSIGNED(name) \
+	[DT_UINT8] = name##_uint8, [DT_UINT16] = name##_uint16, [DT_UINT32] = name##_uint32, \
 	[DT_UINT64] = name##_uint64
 
 /* name_shape, name_run and name_reverse over a struct map called name_map. */

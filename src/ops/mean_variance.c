@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MeanVarianceNormalization: y = (x - mean) / (deviation + 1e-9) over any set of axes. The operator is rare, so it is
- * computed in double throughout, whatever the element type. */
+/* MeanVarianceNormalization: y = (x - mean) / (deviation + 1e-9) over any set of axes. The operator is rare,
+ * so it is computed in double throughout, whatever the element type. */
 #include <math.h>
 #include <string.h>
 
@@ -30,7 +30,8 @@ static enum tamis_status mvn_parse(struct op_parse *p, void **attr)
 	if (status != TAMIS_OK)
 		return status;
 	if (n > TENSOR_MAX_RANK)
-		return tm_fail(p->err, TAMIS_E_INVALID, "axes lists %d axes; a tensor has at most %d", n, TENSOR_MAX_RANK);
+		return tm_fail(p->err, TAMIS_E_INVALID, "axes lists %d axes; a tensor has at most %d", n,
+		               TENSOR_MAX_RANK);
 	a->n = n < 0 ? 3 : n;
 	for (int i = 0; i < a->n; i++)
 		a->axes[i] = n < 0 ? usual[i] : axes[i];
@@ -194,8 +195,8 @@ static enum tamis_status mvn_reverse(struct op_grad *g)
 }
 
 const struct op ops_mean_variance[] = {
-	{.name = "MeanVarianceNormalization", .domain = "", .since = 9, .until = OP_LATEST, .min_in = 1, .max_in = 1,
-	 .min_out = 1, .max_out = 1, .flags = OP_INPLACE, .parse = mvn_parse, .shape = mvn_shape, .run = mvn_run,
-	 .reverse = mvn_reverse},
+	{.name = "MeanVarianceNormalization", .domain = "", .since = 9, .until = OP_LATEST, .min_in = 1,
+	 .max_in = 1, .min_out = 1, .max_out = 1, .flags = OP_INPLACE, .parse = mvn_parse, .shape = mvn_shape,
+	 .run = mvn_run, .reverse = mvn_reverse},
 	{0},
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BatchNormalization with given moments, and the normalizations without parameters: local response, Lp and mean-
- * variance. */
+/* BatchNormalization with given moments, and the normalizations without parameters: local response, Lp and
+ * mean-variance. */
 #include <string.h>
 #include <tgmath.h>
 
@@ -91,12 +91,14 @@ static enum tamis_status batch_shape(struct op_call *c)
 	for (int i = 1; i < c->n_out; i++)
 		training |= c->out[i] != NULL;
 	if (training)
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED,
-		               "BatchNormalization in training form is not supported; export the model for inference");
+		return tm_fail(
+			c->err, TAMIS_E_UNSUPPORTED,
+			"BatchNormalization in training form is not supported; export the model for inference");
 	return status == TAMIS_OK ? batch_parameters(c) : status;
 }
 
-/* factor[c] = scale / sqrt(var + epsilon); the subtraction comes first, so that large means cost no digits. */
+/* factor[c] = scale / sqrt(var + epsilon); the subtraction comes first, so that large means cost no
+ * digits. */
 #define BATCH(name, type) \
 	static void name(const type *x, struct cut cut, const type *scale, const type *bias, const type *mean, \
 	                 const type *var, double epsilon, type *factor, type *y) \
@@ -131,8 +133,8 @@ static enum tamis_status batch_run(struct op_call *c)
 	if (x->count == 0)
 		return TAMIS_OK;
 	if (x->type == DT_FLOAT)
-		batch_float(x->data, cut, c->in[1]->data, c->in[2]->data, c->in[3]->data, c->in[4]->data, a->epsilon, factor,
-		            c->out[0]->data);
+		batch_float(x->data, cut, c->in[1]->data, c->in[2]->data, c->in[3]->data, c->in[4]->data, a->epsilon,
+		            factor, c->out[0]->data);
 	else
 		batch_double(x->data, cut, c->in[1]->data, c->in[2]->data, c->in[3]->data, c->in[4]->data, a->epsilon,
 		             factor, c->out[0]->data);
@@ -168,8 +170,8 @@ static void add_at(struct tensor *t, int64_t i, double value)
 		tensor_set(t, i, tensor_get(t, i) + value);
 }
 
-/* With inverse = 1 / sqrt(var + epsilon): dscale = inverse sum g (x - mean), dbias = sum g, dmean = -factor sum g,
- * dvar = -1/2 factor inverse^2 sum g (x - mean). */
+/* With inverse = 1 / sqrt(var + epsilon): dscale = inverse sum g (x - mean), dbias = sum g, dmean = -factor
+ * sum g, dvar = -1/2 factor inverse^2 sum g (x - mean). */
 static enum tamis_status batch_reverse(struct op_grad *g)
 {
 	const struct batch_attr *a = g->call->node->attr;
@@ -240,13 +242,14 @@ static enum tamis_status lrn_parse(struct op_parse *p, void **attr)
 static enum tamis_status lrn_shape(struct op_call *c)
 {
 	if (op_in(c, 0)->rank < 2)
-		return tm_fail(c->err, TAMIS_E_INVALID, "LRN needs data with a batch and a channel axis; its rank is %d",
-		               op_in(c, 0)->rank);
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "LRN needs data with a batch and a channel axis; its rank is %d", op_in(c, 0)->rank);
 	return float_shape(c);
 }
 
-/* prefix[(k + 1) * inner + i] = the sum over channels 0..k, so that any window is one difference; in double, whose
- * cancellation is far below the data's own rounding. out[k] = sum over channels k - before .. k + after. */
+/* prefix[(k + 1) * inner + i] = the sum over channels 0..k, so that any window is one difference; in double,
+ * whose cancellation is far below the data's own rounding. out[k] = sum over channels k - before .. k +
+ * after. */
 static void window_sums(double *prefix, struct cut cut, int64_t before, int64_t after, double *out)
 {
 	for (int64_t k = 1; k <= cut.n; k++)
@@ -274,7 +277,8 @@ static enum tamis_status lrn_make_work(struct op_call *c, struct cut cut, struct
 
 /* base = bias + alpha / size * S of one item. */
 #define LRN(name, type) \
-	static void name##_base(const type *x, struct cut cut, const struct lrn_attr *a, const struct lrn_work *w) \
+	static void name##_base(const type *x, struct cut cut, const struct lrn_attr *a, \
+	                        const struct lrn_work *w) \
 	{ \
 		memset(w->prefix, 0, (size_t)cut.inner * sizeof *w->prefix); \
 		for (int64_t i = 0; i < cut.n * cut.inner; i++) \
@@ -283,8 +287,8 @@ static enum tamis_status lrn_make_work(struct op_call *c, struct cut cut, struct
 		for (int64_t i = 0; i < cut.n * cut.inner; i++) \
 			w->base[i] = a->bias + a->alpha / (double)a->size * w->base[i]; \
 	} \
-	static void name##_block(const type *x, struct cut cut, const struct lrn_attr *a, const struct lrn_work *w, \
-	                         type *y) \
+	static void name##_block(const type *x, struct cut cut, const struct lrn_attr *a, \
+	                         const struct lrn_work *w, type *y) \
 	{ \
 		name##_base(x, cut, a, w); \
 		for (int64_t i = 0; i < cut.n * cut.inner; i++) \
@@ -318,7 +322,8 @@ static enum tamis_status lrn_run(struct op_call *c)
 		int64_t at = o * cut.n * cut.inner;
 
 		if (x->type == DT_FLOAT)
-			lrn_float_block((const float *)x->data + at, cut, c->node->attr, &w, (float *)c->out[0]->data + at);
+			lrn_float_block((const float *)x->data + at, cut, c->node->attr, &w,
+			                (float *)c->out[0]->data + at);
 		else
 			lrn_double_block((const double *)x->data + at, cut, c->node->attr, &w,
 			                 (double *)c->out[0]->data + at);
@@ -341,8 +346,8 @@ static enum tamis_status lrn_reverse(struct op_grad *g)
 		int64_t at = o * cut.n * cut.inner;
 
 		if (x->type == DT_FLOAT)
-			lrn_float_slope((const float *)x->data + at, (const float *)gy->data + at, cut, g->call->node->attr, &w,
-			                (float *)gx->data + at);
+			lrn_float_slope((const float *)x->data + at, (const float *)gy->data + at, cut,
+			                g->call->node->attr, &w, (float *)gx->data + at);
 		else
 			lrn_double_slope((const double *)x->data + at, (const double *)gy->data + at, cut,
 			                 g->call->node->attr, &w, (double *)gx->data + at);
@@ -400,8 +405,8 @@ static enum tamis_status lp_shape(struct op_call *c)
 				y[k * cut.inner + i] = norm[i] == 0 ? 0 : (type)((double)x[k * cut.inner + i] / norm[i]); \
 	} \
 	/* (g - d sum g y) / norm with d = dnorm/dx: x / norm for p = 2, the sign of x for p = 1 */ \
-	static void name##_slope(const type *x, const type *g, struct cut cut, int64_t p, double *norm, double *dot, \
-	                         type *gx) \
+	static void name##_slope(const type *x, const type *g, struct cut cut, int64_t p, double *norm, \
+	                         double *dot, type *gx) \
 	{ \
 		name##_norms(x, cut, p, norm); \
 		memset(dot, 0, (size_t)cut.inner * sizeof *dot); \
@@ -477,11 +482,13 @@ static enum tamis_status lp_reverse(struct op_grad *g)
 
 #define FLOAT_ROW(op_name, first, inputs, outputs, steps) \
 	.name = op_name, .domain = "", .since = first, .min_in = inputs, .max_in = inputs, .min_out = 1, \
-	.max_out = outputs, .parse = steps##_parse, .shape = steps##_shape, .run = steps##_run, .reverse = steps##_reverse
+	.max_out = outputs, .parse = steps##_parse, .shape = steps##_shape, .run = steps##_run, \
+	.reverse = steps##_reverse
 
 /* The outputs beyond the first are those of training, which the shape function refuses. */
 const struct op ops_normalize[] = {
-	{FLOAT_ROW("BatchNormalization", 7, 5, 5, batch), .until = 13, .flags = OP_INPLACE, .channels = CHANNEL_NORM},
+	{FLOAT_ROW("BatchNormalization", 7, 5, 5, batch), .until = 13, .flags = OP_INPLACE,
+	 .channels = CHANNEL_NORM},
 	{FLOAT_ROW("BatchNormalization", 14, 5, 3, batch), .until = OP_LATEST, .flags = OP_INPLACE,
 	 .channels = CHANNEL_NORM},
 	{FLOAT_ROW("LRN", 1, 1, 1, lrn), .until = OP_LATEST, .flags = OP_INPLACE},

@@ -8,8 +8,8 @@
 
 #define LANES 8
 
-/* start and row for one accumulator type A and element type. A row that is reduced to one element runs in eight
- * independent lanes, so that it vectorises without reordering being left to the compiler. */
+/* start and row for one accumulator type A and element type. A row that is reduced to one element runs in
+ * eight independent lanes, so that it vectorises without reordering being left to the compiler. */
 #define REDUCE_ROWS(name, type, acc_type, identity, map, JOIN) \
 	static void name##_start(void *acc, int64_t n) \
 	{ \
@@ -58,8 +58,8 @@
 
 /* derivative may use x, y and count. */
 #define REDUCE_SLOPE(name, type, derivative) \
-	static void name##_slope(const void *px, const void *py, const void *pg, int64_t step, int64_t count, void *pgx, \
-	                         int64_t n) \
+	static void name##_slope(const void *px, const void *py, const void *pg, int64_t step, int64_t count, \
+	                         void *pgx, int64_t n) \
 	{ \
 		typedef type T; \
 		const T *restrict xs = px, *restrict ys = py, *restrict g = pg; \
@@ -185,7 +185,7 @@ static const struct reduce log_sum_reduce = {
 };
 STEPS_REVERSE(log_sum)
 
-/* ---- extremes: the identity is the far end of the type, which is also the value of an empty reduction ---- */
+/* ---- extremes: the identity, the far end of the type, is also the value of an empty reduction ---- */
 
 #define EXTREME_ROWS(name, JOIN, FLOAT_JOIN, end, int_end, uint_end) \
 	FLOAT_ROWS(name, end, x, FLOAT_JOIN) \
@@ -215,7 +215,8 @@ STEPS(min)
 
 /* The gradient of an extreme goes to the first element that attains it. */
 #define WINNER(name, type) \
-	static void name(const type *x, const type *y, const type *g, uint8_t *taken, int64_t step, type *gx, int64_t n) \
+	static void name(const type *x, const type *y, const type *g, uint8_t *taken, int64_t step, type *gx, \
+	                 int64_t n) \
 	{ \
 		for (int64_t i = 0; i < n; i++) { \
 			if (taken[i * step] || x[i] != y[i * step]) \
@@ -263,7 +264,8 @@ SIGNED_ROWS(prod, 1, x, PRODUCT)
 UNSIGNED_ROWS(prod, 1, x, PRODUCT)
 static const struct reduce prod_reduce = {
 	{[DT_FLOAT] = {prod_float_start, prod_float_row, plain_float_finish, NULL},
-	 [DT_DOUBLE] = {prod_double_start, prod_double_row, plain_double_finish, NULL}, WHOLE_REDUCERS(prod, plain)},
+	 [DT_DOUBLE] = {prod_double_start, prod_double_row, plain_double_finish, NULL},
+	 WHOLE_REDUCERS(prod, plain)},
 };
 STEPS(prod)
 
@@ -279,7 +281,8 @@ struct factors { double zeros, rest; };
 		} \
 	} \
 	/* The product of the other factors: rest / x without zeros; rest at the only zero; else 0. */ \
-	static void name##_slope(const type *x, const struct factors *f, const type *g, int64_t step, type *gx, int64_t n) \
+	static void name##_slope(const type *x, const struct factors *f, const type *g, int64_t step, type *gx, \
+	                         int64_t n) \
 	{ \
 		for (int64_t i = 0; i < n; i++) { \
 			const struct factors *k = &f[i * step]; \
@@ -318,8 +321,9 @@ static enum tamis_status prod_reverse(struct op_grad *g)
 	}
 	for (bool more = broadcast_start(&w, x, in, 1); more; more = broadcast_next(&w)) {
 		if (single)
-			factors_float_slope((const float *)x->data + w.out, f + w.at[0], (const float *)gy->data + w.at[0],
-			                    w.step[0], (float *)gx->data + w.out, w.row);
+			factors_float_slope((const float *)x->data + w.out, f + w.at[0],
+			                    (const float *)gy->data + w.at[0], w.step[0], (float *)gx->data + w.out,
+			                    w.row);
 		else
 			factors_double_slope((const double *)x->data + w.out, f + w.at[0],
 			                     (const double *)gy->data + w.at[0], w.step[0],
@@ -399,8 +403,11 @@ static enum tamis_status log_sum_exp_run(struct op_call *c)
 
 /* Axes are an attribute before opset `change`, an input from then on. */
 #define REDUCTION(op_name, first, last, inputs, steps) \
-	{.name = op_name, .domain = "", .since = first, .until = last, .min_in = 1, .max_in = inputs, .min_out = 1, \
-	 .max_out = 1, .parse = reduce_parse, .shape = steps##_shape, .run = steps##_run, .reverse = steps##_reverse}
+	{ \
+		.name = op_name, .domain = "", .since = first, .until = last, .min_in = 1, .max_in = inputs, \
+		.min_out = 1, .max_out = 1, .parse = reduce_parse, .shape = steps##_shape, .run = steps##_run, \
+		.reverse = steps##_reverse \
+	}
 #define REDUCTIONS(op_name, change, steps) \
 	REDUCTION(op_name, 1, change - 1, 1, steps), REDUCTION(op_name, change, OP_LATEST, 2, steps)
 #define max_reverse extreme_reverse

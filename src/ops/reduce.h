@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reduction over a set of axes: attributes, shapes and the walk, shared by the reducing operators. A reduction is a
- * broadcast read backwards: the reduced tensor, its axes kept as ones, is broadcast over the data. */
+/* Reduction over a set of axes: attributes, shapes and the walk, shared by the reducing operators. A
+ * reduction is a broadcast read backwards: the reduced tensor, its axes kept as ones, is broadcast over the
+ * data. */
 #ifndef OPS_REDUCE_H
 #define OPS_REDUCE_H
 
 #include "ops/broadcast.h"
 #include "ops/family.h"
 
-/* Kernels for one element type. Accumulators are 8 bytes an output element: double for floats, int64_t for signed
- * and uint64_t for unsigned integers (integers wrap). */
+/* Kernels for one element type. Accumulators are 8 bytes an output element: double for floats, int64_t for
+ * signed and uint64_t for unsigned integers (integers wrap). */
 struct reducer {
 	void (*start)(void *acc, int64_t n);
 	/* acc[i * step] joins x[i], i < n; step is 0 or 1. */
@@ -16,7 +17,8 @@ struct reducer {
 	/* out[i] from acc[i], i < n; each stands for `count` elements. */
 	void (*finish)(const void *acc, void *out, int64_t n, int64_t count);
 	/* gx[i] += g[i * step] * dy/dx, where y[i * step] is the result of the elements it stands for. */
-	void (*slope)(const void *x, const void *y, const void *g, int64_t step, int64_t count, void *gx, int64_t n);
+	void (*slope)(const void *x, const void *y, const void *g, int64_t step, int64_t count, void *gx,
+	              int64_t n);
 };
 
 struct reduce {

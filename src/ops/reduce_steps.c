@@ -21,7 +21,8 @@ static enum tamis_status parse_axes(struct op_parse *p, struct reduce_attr *a)
 	if (status != TAMIS_OK || n <= 0)
 		return status;
 	if (n > TENSOR_MAX_RANK)
-		return tm_fail(p->err, TAMIS_E_INVALID, "axes lists %d axes; a tensor has at most %d", n, TENSOR_MAX_RANK);
+		return tm_fail(p->err, TAMIS_E_INVALID, "axes lists %d axes; a tensor has at most %d", n,
+		               TENSOR_MAX_RANK);
 	a->n = n;
 	for (int i = 0; i < n; i++)
 		a->axes[i] = axes[i];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax, LogSoftmax and Hardmax. From opset 13 on they run along one axis; before, along everything from that axis
- * on. Both are blocks of n slices of `inner` elements, reduced over n; inner is 1 in the old form. */
+/* Softmax, LogSoftmax and Hardmax. From opset 13 on they run along one axis; before, along everything from
+ * that axis on. Both are blocks of n slices of `inner` elements, reduced over n; inner is 1 in the old
+ * form. */
 #include <string.h>
 #include <tgmath.h>
 
@@ -199,8 +200,9 @@ static enum tamis_status reverse_blocks(struct op_grad *g, softmax_slope single,
 	for (int64_t i = 0; i < cut.outer; i++) {
 		int64_t at = i * cut.n * cut.inner * size;
 
-		(y->type == DT_FLOAT ? single : twice)((const char *)y->data + at, (const char *)g->gout[0]->data + at,
-		                                       cut.n, cut.inner, s, (char *)g->gin[0]->data + at);
+		(y->type == DT_FLOAT ? single : twice)((const char *)y->data + at,
+		                                       (const char *)g->gout[0]->data + at, cut.n, cut.inner, s,
+		                                       (char *)g->gin[0]->data + at);
 	}
 	return TAMIS_OK;
 }

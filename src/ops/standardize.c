@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Layer, instance, group and root-mean-square normalization: rows of n contiguous elements are brought to mean 0 and
- * variance 1 (or to mean square 1), then scaled and shifted with broadcasting. They differ only in what a row is and
- * in how scale and bias are laid over the data. */
+/* Layer, instance, group and root-mean-square normalization: rows of n contiguous elements are brought to
+ * mean 0 and variance 1 (or to mean square 1), then scaled and shifted with broadcasting. They differ only in
+ * what a row is and in how scale and bias are laid over the data. */
 #include <math.h>
 #include <string.h>
 
@@ -27,8 +27,8 @@ struct rows {
 
 struct moments { double mean, inverse; };
 
-/* mean = 0 when not centred; inverse = 1 / sqrt(mean square deviation + epsilon). Two passes in double, eight partial
- * sums each. y = (x - mean) * inverse; y may be x. */
+/* mean = 0 when not centred; inverse = 1 / sqrt(mean square deviation + epsilon). Two passes in double, eight
+ * partial sums each. y = (x - mean) * inverse; y may be x. */
 #define STANDARDIZE(name, type) \
 	static double name##_sum(const type *x, int64_t n, double mean, bool squares) \
 	{ \
@@ -62,12 +62,12 @@ struct moments { double mean, inverse; };
 STANDARDIZE(standardize_float, float)
 STANDARDIZE(standardize_double, double)
 
-/* Gradient through one row, h = dL/dy and y as above: gx += inverse (h - mean h - y mean(h y)), without the mean of h
- * when not centred. by_mean and by_inverse are the gradients of the row's two moments themselves:
+/* Gradient through one row, h = dL/dy and y as above: gx += inverse (h - mean h - y mean(h y)), without the
+ * mean of h when not centred. by_mean and by_inverse are the gradients of the row's two moments themselves:
  * dmean/dx = 1 / n, dinverse/dx = -inverse^2 y / n. */
 #define STANDARDIZE_SLOPE(name, type) \
-	static void name(const type *y, const type *h, int64_t n, bool centred, struct moments m, double by_mean, \
-	                 double by_inverse, type *gx) \
+	static void name(const type *y, const type *h, int64_t n, bool centred, struct moments m, \
+	                 double by_mean, double by_inverse, type *gx) \
 	{ \
 		double sum = 0, product = 0, shift, factor; \
  \
@@ -133,7 +133,8 @@ static enum tamis_status parse_axis(struct op_parse *p, enum form form, void **a
 	if (status != TAMIS_OK)
 		return status;
 	if (stash < 0 || stash >= DT_COUNT || !dtype_is_float((int)stash))
-		return tm_fail(p->err, TAMIS_E_INVALID, "stash_type must be a float type; it is %lld", (long long)stash);
+		return tm_fail(p->err, TAMIS_E_INVALID, "stash_type must be a float type; it is %lld",
+		               (long long)stash);
 	a->stash = (enum dtype)stash;
 	*attr = a;
 	return TAMIS_OK;
@@ -166,7 +167,8 @@ static enum tamis_status group_parse(struct op_parse *p, void **attr)
 	if (status != TAMIS_OK)
 		return status;
 	if (a->groups < 1)
-		return tm_fail(p->err, TAMIS_E_INVALID, "num_groups must be positive; it is %lld", (long long)a->groups);
+		return tm_fail(p->err, TAMIS_E_INVALID, "num_groups must be positive; it is %lld",
+		               (long long)a->groups);
 	*attr = a;
 	return TAMIS_OK;
 }
@@ -234,7 +236,8 @@ static enum tamis_status find_rows(const struct op_call *c, struct rows *r)
 	if (a->form == FORM_LAYER || a->form == FORM_RMS)
 		return layer_rows(c, r);
 	if (x->rank < 2 || x->dims[1] < 1)
-		return tm_fail(c->err, TAMIS_E_INVALID, "%s needs data with a batch and a channel axis", c->node->op->name);
+		return tm_fail(c->err, TAMIS_E_INVALID, "%s needs data with a batch and a channel axis",
+		               c->node->op->name);
 	return a->form == FORM_GROUP ? group_rows(c, r) : channel_rows(c, x->dims[1], x->dims[1], r);
 }
 
@@ -256,8 +259,9 @@ static enum tamis_status check_types(const struct op_call *c)
 		bool single = t && (t->type == DT_FLOAT || is_half(t->type));
 
 		if (t && t->type != x->type && !(single && (x->type == DT_FLOAT || is_half(x->type))))
-			return tm_fail(c->err, TAMIS_E_INVALID, "%s takes inputs of one type; input 0 is %s, input %d is %s",
-			               c->node->op->name, dtype_name((int)x->type), i, dtype_name((int)t->type));
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "%s takes inputs of one type; input 0 is %s, input %d is %s", c->node->op->name,
+			               dtype_name((int)x->type), i, dtype_name((int)t->type));
 	}
 	return TAMIS_OK;
 }
@@ -370,8 +374,8 @@ static void add_to_data(const struct op_grad *g, const struct rows *r, const str
 		int64_t at = i * r->n;
 
 		if (w->y.type == DT_FLOAT)
-			slope_float((const float *)w->y.data + at, (const float *)w->h.data + at, r->n, centred, w->moments[i],
-			            by_mean, by_inverse, (float *)g->gin[0]->data + at);
+			slope_float((const float *)w->y.data + at, (const float *)w->h.data + at, r->n, centred,
+			            w->moments[i], by_mean, by_inverse, (float *)g->gin[0]->data + at);
 		else
 			slope_double((const double *)w->y.data + at, (const double *)w->h.data + at, r->n, centred,
 			             w->moments[i], by_mean, by_inverse, (double *)g->gin[0]->data + at);
@@ -379,7 +383,8 @@ static void add_to_data(const struct op_grad *g, const struct rows *r, const str
 }
 
 /* Scale and bias: sums of g y and of g over where they were broadcast. */
-static void add_to_parameters(const struct op_grad *g, const struct rows *r, struct work *w, const struct tensor *gy)
+static void add_to_parameters(const struct op_grad *g, const struct rows *r, struct work *w,
+                              const struct tensor *gy)
 {
 	const struct norm_attr *a = g->call->node->attr;
 	struct tensor to;
@@ -423,9 +428,11 @@ static enum tamis_status norm_reverse(struct op_grad *g)
 }
 
 #define NORM(op_name, first, last, least, most, outputs, parser) \
-	{.name = op_name, .domain = "", .since = first, .until = last, .min_in = least, .max_in = most, .min_out = 1, \
-	 .max_out = outputs, .flags = OP_INPLACE, .parse = parser, .shape = norm_shape, .run = norm_run, \
-	 .reverse = norm_reverse}
+	{ \
+		.name = op_name, .domain = "", .since = first, .until = last, .min_in = least, .max_in = most, \
+		.min_out = 1, .max_out = outputs, .flags = OP_INPLACE, .parse = parser, .shape = norm_shape, \
+		.run = norm_run, .reverse = norm_reverse \
+	}
 
 /* GroupNormalization has one scale a group before opset 21 and one a channel from then on. */
 const struct op ops_standardize[] = {

@@ -8,8 +8,9 @@ enum tamis_status zip_check_types(struct op_call *c, const struct zip *z, int n)
 
 	for (int i = 1; i < n; i++)
 		if (op_in(c, i)->type != type)
-			return tm_fail(c->err, TAMIS_E_INVALID, "%s takes inputs of one type; input 0 is %s, input %d is %s",
-			               c->node->op->name, dtype_name((int)type), i, dtype_name((int)op_in(c, i)->type));
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "%s takes inputs of one type; input 0 is %s, input %d is %s", c->node->op->name,
+			               dtype_name((int)type), i, dtype_name((int)op_in(c, i)->type));
 	if (!z->row[half ? DT_FLOAT : type])
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "%s does not take elements of type %s", c->node->op->name,
 		               dtype_name((int)type));
@@ -39,8 +40,8 @@ void zip_apply(const struct zip *z, const struct tensor *a, const struct tensor 
 	if (a->type == DT_STRING)
 		size = sizeof(struct tm_string);
 	for (bool more = broadcast_start(&w, out, in, 2); more; more = broadcast_next(&w))
-		row((const char *)a->data + w.at[0] * size, w.step[0], (const char *)b->data + w.at[1] * size, w.step[1],
-		    (char *)out->data + w.out * out_size, w.row);
+		row((const char *)a->data + w.at[0] * size, w.step[0], (const char *)b->data + w.at[1] * size,
+		    w.step[1], (char *)out->data + w.out * out_size, w.row);
 }
 
 enum tamis_status zip_run(struct op_call *c, const struct zip *z)
@@ -58,8 +59,9 @@ static void add_slope(const struct op_grad *g, zip_slope slope, int which)
 	struct broadcast w;
 
 	for (bool more = broadcast_start(&w, g->gout[0], in, 2); more; more = broadcast_next(&w))
-		slope((const char *)in[0]->data + w.at[0] * size, w.step[0], (const char *)in[1]->data + w.at[1] * size,
-		      w.step[1], (const char *)g->gout[0]->data + w.out * size, (char *)to->data + w.at[which] * size,
+		slope((const char *)in[0]->data + w.at[0] * size, w.step[0],
+		      (const char *)in[1]->data + w.at[1] * size, w.step[1],
+		      (const char *)g->gout[0]->data + w.out * size, (char *)to->data + w.at[which] * size,
 		      w.step[which], w.row);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators that are a function of two elements, broadcast: z = f(x, y). A family states the value and the two
- * partial derivatives in one line each. */
+/* Operators that are a function of two elements, broadcast: z = f(x, y). A family states the value and the
+ * two partial derivatives in one line each. */
 #ifndef OPS_ZIP_H
 #define OPS_ZIP_H
 
@@ -12,8 +12,8 @@
 /* z[i] = f(a[i * sa], b[i * sb]) for n elements; sa and sb are 0 or 1. z may be a (with sa = 1). */
 typedef void (*zip_row)(const void *a, int64_t sa, const void *b, int64_t sb, void *z, int64_t n);
 /* to[i * st] += g[i] * df(a[i * sa], b[i * sb]); the sum is formed in double when st is 0. */
-typedef void (*zip_slope)(const void *a, int64_t sa, const void *b, int64_t sb, const void *g, void *to, int64_t st,
-                          int64_t n);
+typedef void (*zip_slope)(const void *a, int64_t sa, const void *b, int64_t sb, const void *g, void *to,
+                          int64_t st, int64_t n);
 
 struct zip {
 	zip_row row[DT_COUNT];                          /* NULL: the element type is not supported */
@@ -26,16 +26,18 @@ enum tamis_status zip_shape(struct op_call *c, const struct zip *z);
 enum tamis_status zip_run(struct op_call *c, const struct zip *z);
 enum tamis_status zip_reverse(struct op_grad *g, const struct zip *z);
 
-/* The same for any two tensors: `out` has the broadcast shape. out->data may be a->data when a has out's count. */
+/* The same for any two tensors: `out` has the broadcast shape. out->data may be a->data when a has out's
+ * count. */
 void zip_apply(const struct zip *z, const struct tensor *a, const struct tensor *b, struct tensor *out);
 
 extern const struct zip add_zip, mul_zip; /* those of Add and Mul */
 
-/* TAMIS_E_UNSUPPORTED when z has no row for the type (half types count as float), TAMIS_E_INVALID when the inputs
- * from 0 to n - 1 have different types. */
+/* TAMIS_E_UNSUPPORTED when z has no row for the type (half types count as float), TAMIS_E_INVALID when the
+ * inputs from 0 to n - 1 have different types. */
 enum tamis_status zip_check_types(struct op_call *c, const struct zip *z, int n);
 
-/* The body is written once and specialised by the constant strides, so that each of the three cases vectorises. */
+/* The body is written once and specialised by the constant strides, so that each of the three cases
+ * vectorises. */
 #define ZIP_ROW(name, type, result, value) \
 	static inline __attribute__((always_inline)) void name##_body(const type *a, int64_t sa, const type *b, \
 	                                                              int64_t sb, result *z, int64_t n) \
@@ -62,8 +64,9 @@ enum tamis_status zip_check_types(struct op_call *c, const struct zip *z, int n)
 	}
 
 #define ZIP_SLOPE(name, type, derivative) \
-	static inline __attribute__((always_inline)) void name##_body(const type *restrict a, int64_t sa, \
-		const type *restrict b, int64_t sb, const type *restrict g, type *restrict to, int64_t st, int64_t n) \
+	static inline __attribute__((always_inline)) void name##_body( \
+		const type *restrict a, int64_t sa, const type *restrict b, int64_t sb, const type *restrict g, \
+		type *restrict to, int64_t st, int64_t n) \
 	{ \
 		typedef type T; \
 		double sum = 0; \
@@ -81,8 +84,8 @@ enum tamis_status zip_check_types(struct op_call *c, const struct zip *z, int n)
 		if (!st) \
 			*to += (T)sum; \
 	} \
-	static void name(const void *a, int64_t sa, const void *b, int64_t sb, const void *g, void *to, int64_t st, \
-	                 int64_t n) \
+	static void name(const void *a, int64_t sa, const void *b, int64_t sb, const void *g, void *to, \
+	                 int64_t st, int64_t n) \
 	{ \
 		if (sa && sb && st) \
 			name##_body(a, 1, b, 1, g, to, 1, n); \
@@ -119,7 +122,8 @@ enum tamis_status zip_check_types(struct op_call *c, const struct zip *z, int n)
 #define ZIP_FLOATS(name) [DT_FLOAT] = name##_float, [DT_DOUBLE] = name##_double
 #define ZIP_SIGNED(name) [DT_INT8] = name##_int8, [DT_INT16] = name##_int16, [DT_INT32] = name##_int32, \
 	[DT_INT64] = name##_int64
-#define ZIP_UNSIGNED(name) [DT_UINT8] = name##_uint8, [DT_UINT16] = name##_uint16, [DT_UINT32] = name##_uint32, \
+#define ZIP_UNSIGNED(name) \
+	[DT_UINT8] = name##_uint8, [DT_UINT16] = name##_uint16, [DT_UINT32] = name##_uint32, \
 	[DT_UINT64] = name##_uint64
 #define ZIP_NUMBERS(name) ZIP_FLOATS(name), ZIP_SIGNED(name), ZIP_UNSIGNED(name)
 #define ZIP_LEFT(name) [DT_FLOAT] = name##_left_float, [DT_DOUBLE] = name##_left_double

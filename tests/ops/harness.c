@@ -54,7 +54,8 @@ void case_free(struct op_case *c)
 	free(c);
 }
 
-static Onnx__AttributeProto *attribute(struct op_case *c, const char *name, Onnx__AttributeProto__AttributeType type)
+static Onnx__AttributeProto *attribute(struct op_case *c, const char *name,
+                                       Onnx__AttributeProto__AttributeType type)
 {
 	Onnx__AttributeProto *a = take(c, 1, sizeof *a);
 
@@ -156,7 +157,8 @@ static double random_value(struct op_case *c, enum dtype type)
 	return (double)rng_below(&c->rng, 8) * 0.5 - 2 + 0.01 + 0.48 * rng_uniform(&c->rng);
 }
 
-struct tensor *case_in(struct op_case *c, enum dtype type, int rank, const int64_t *dims, const double *values)
+struct tensor *case_in(struct op_case *c, enum dtype type, int rank, const int64_t *dims,
+                       const double *values)
 {
 	struct tensor *t = next_input(c, type, rank, dims);
 
@@ -165,7 +167,8 @@ struct tensor *case_in(struct op_case *c, enum dtype type, int rank, const int64
 	return t;
 }
 
-struct tensor *case_in_range(struct op_case *c, enum dtype type, int rank, const int64_t *dims, double from, double to)
+struct tensor *case_in_range(struct op_case *c, enum dtype type, int rank, const int64_t *dims, double from,
+                             double to)
 {
 	struct tensor *t = next_input(c, type, rank, dims);
 
@@ -315,8 +318,8 @@ static void check_in_place(struct op_case *c)
 {
 	struct tensor in[CASE_MAX], out[CASE_MAX];
 
-	if (!(c->node.op->flags & OP_INPLACE) || c->node.out[0] == GRAPH_NONE || c->in[0].type != c->out[0].type ||
-	    c->in[0].count != c->out[0].count || is_half(c->in[0].type))
+	if (!(c->node.op->flags & OP_INPLACE) || c->node.out[0] == GRAPH_NONE ||
+	    c->in[0].type != c->out[0].type || c->in[0].count != c->out[0].count || is_half(c->in[0].type))
 		return;
 	memcpy(in, c->in, sizeof in);
 	memcpy(out, c->out, sizeof out);
@@ -326,14 +329,16 @@ static void check_in_place(struct op_case *c)
 		if (c->node.out[i] != GRAPH_NONE)
 			give_data(c, &out[i]);
 	cr_assert_eq(run(c, in, out), TAMIS_OK, "%s", c->err.message);
-	cr_assert_eq(memcmp(out[0].data, c->out[0].data, tensor_bytes(&out[0])), 0, "%s differs in place", c->node.name);
+	cr_assert_eq(memcmp(out[0].data, c->out[0].data, tensor_bytes(&out[0])), 0, "%s differs in place",
+	             c->node.name);
 }
 
 void case_run(struct op_case *c)
 {
 	enum tamis_status status = case_forward(c);
 
-	cr_assert_eq(status, TAMIS_OK, "%s: %s (seed %llu)", c->node.name, c->err.message, (unsigned long long)c->seed);
+	cr_assert_eq(status, TAMIS_OK, "%s: %s (seed %llu)", c->node.name, c->err.message,
+	             (unsigned long long)c->seed);
 	check_blind_shape(c);
 	check_in_place(c);
 }
@@ -345,18 +350,20 @@ static bool close_to(double got, double want, double tolerance)
 	return fabs(got - want) <= tolerance * (1 + fabs(want));
 }
 
-void case_expect(struct op_case *c, int i, enum dtype type, int rank, const int64_t *dims, const double *values,
-                 double tolerance)
+void case_expect(struct op_case *c, int i, enum dtype type, int rank, const int64_t *dims,
+                 const double *values, double tolerance)
 {
 	struct tensor want = {0}, *out = &c->out[i];
 	char got_text[128], want_text[128];
 
 	cr_assert_eq(tensor_shape(&want, type, rank, dims, &c->err), TAMIS_OK);
-	cr_assert(out->type == type && tensor_same_shape(out, &want), "%s: output %d is %s, expected %s", c->node.name, i,
-	          tensor_describe(out, got_text, sizeof got_text), tensor_describe(&want, want_text, sizeof want_text));
+	cr_assert(out->type == type && tensor_same_shape(out, &want), "%s: output %d is %s, expected %s",
+	          c->node.name, i, tensor_describe(out, got_text, sizeof got_text),
+	          tensor_describe(&want, want_text, sizeof want_text));
 	for (int64_t k = 0; values && k < out->count; k++)
-		cr_assert(close_to(tensor_get(out, k), values[k], tolerance), "%s: output %d element %lld is %.9g, expected %.9g",
-		          c->node.name, i, (long long)k, tensor_get(out, k), values[k]);
+		cr_assert(close_to(tensor_get(out, k), values[k], tolerance),
+		          "%s: output %d element %lld is %.9g, expected %.9g", c->node.name, i, (long long)k,
+		          tensor_get(out, k), values[k]);
 }
 
 /* Gradient seeds of a functional L = sum over float outputs of <seed, out>. */
@@ -388,7 +395,8 @@ static double functional(struct op_case *c, const struct seeds *s, const struct 
 	return sum;
 }
 
-static void check_against_differences(struct op_case *c, const struct seeds *s, int input, const struct tensor *gin)
+static void check_against_differences(struct op_case *c, const struct seeds *s, int input,
+                                      const struct tensor *gin)
 {
 	struct tensor out[CASE_MAX];
 	double *x = c->in[input].data, largest = 1;
@@ -409,14 +417,15 @@ static void check_against_differences(struct op_case *c, const struct seeds *s, 
 		cr_assert_eq(run(c, c->in, out), TAMIS_OK, "%s", c->err.message);
 		slope = (up - functional(c, s, out)) / (2 * h);
 		x[k] = at;
-		cr_assert(fabs(got - slope) <= 1e-6 * largest, "%s: d/d input %d [%lld] is %.12g, differences say %.12g (seed %llu)",
-		          c->node.name, input, (long long)k, got, slope, (unsigned long long)c->seed);
+		cr_assert(fabs(got - slope) <= 1e-6 * largest,
+		          "%s: d/d input %d [%lld] is %.12g, differences say %.12g (seed %llu)", c->node.name, input,
+		          (long long)k, got, slope, (unsigned long long)c->seed);
 	}
 }
 
 /* One reverse call; gradients start at `start`, and only inputs of the mask are wanted. */
-static void reverse(struct op_case *c, struct tensor *in, struct tensor *out, const struct seeds *s, unsigned inputs,
-                    double start, struct tensor *gin)
+static void reverse(struct op_case *c, struct tensor *in, struct tensor *out, const struct seeds *s,
+                    unsigned inputs, double start, struct tensor *gin)
 {
 	const struct tensor *gout[CASE_MAX];
 	struct tensor *wanted[CASE_MAX];
@@ -439,7 +448,8 @@ static void reverse(struct op_case *c, struct tensor *in, struct tensor *out, co
 	cr_assert_eq(c->node.op->reverse(&g), TAMIS_OK, "%s: reverse: %s", c->node.name, c->err.message);
 }
 
-/* Largest distance of two gradients, relative to the largest entry or 1, after taking `start` off the second. */
+/* Largest distance of two gradients, relative to the largest entry or 1, after taking `start` off the
+ * second. */
 static double distance(const struct tensor *a, const struct tensor *b, double start)
 {
 	double far = 0, largest = 1;
@@ -469,8 +479,9 @@ static void check_float(struct op_case *c, const struct seeds *s, unsigned input
 	}
 	cr_assert_eq(run(c, in, out), TAMIS_OK, "%s", c->err.message);
 	for (int i = 0; i < c->node.n_out; i++)
-		cr_assert(!s->used[i] || distance(&c->out[i], &out[i], 0) <= 1e-4, "%s: float and double outputs differ by %g",
-		          c->node.name, distance(&c->out[i], &out[i], 0));
+		cr_assert(!s->used[i] || distance(&c->out[i], &out[i], 0) <= 1e-4,
+		          "%s: float and double outputs differ by %g", c->node.name,
+		          distance(&c->out[i], &out[i], 0));
 	reverse(c, in, out, &s_f, inputs, 0, gin_f);
 	for (int i = 0; i < c->node.n_in; i++)
 		cr_assert(!(inputs >> i & 1) || distance(&gin[i], &gin_f[i], 0) <= 1e-4,
@@ -492,7 +503,8 @@ void check_reverse(struct op_case *c, unsigned inputs)
 			continue;
 		check_against_differences(c, &s, i, &gin[i]);
 		reverse(c, c->in, c->out, &s, 1U << i, 3, other);
-		cr_assert_lt(distance(&gin[i], &other[i], 3), 1e-12, "%s: reverse does not add to input %d", c->node.name, i);
+		cr_assert_lt(distance(&gin[i], &other[i], 3), 1e-12, "%s: reverse does not add to input %d",
+		             c->node.name, i);
 		reverse(c, c->in, c->out, &none, 1U << i, 0, other);
 		for (int64_t k = 0; k < other[i].count; k++)
 			cr_assert_eq(tensor_get(&other[i], k), 0, "%s: a gradient without any source", c->node.name);

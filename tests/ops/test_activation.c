@@ -21,7 +21,8 @@ static double hard_swish(double x) { return x * fmax(0, fmin(1, x / 6 + 0.5)); }
 static double elu(double x) { return x < 0 ? exp(x) - 1 : x; }
 static double selu(double x)
 {
-	return (double)1.05070102214813232421875f * (x > 0 ? x : (double)1.67326319217681884765625f * (exp(x) - 1));
+	return (double)1.05070102214813232421875f *
+	       (x > 0 ? x : (double)1.67326319217681884765625f * (exp(x) - 1));
 }
 static double old_selu(double x) { return (double)1.0507f * (x > 0 ? x : (double)1.6732f * (exp(x) - 1)); }
 static double celu(double x) { return fmax(0, x) + fmin(0, exp(x) - 1); }
@@ -33,10 +34,23 @@ static double swish(double x) { return x * sigmoid(x); }
 
 /* Defaults of every attribute. */
 static const struct { const char *name; int opset; double (*f)(double); } rows[] = {
-	{"Relu", 14, relu}, {"Sigmoid", 13, sigmoid}, {"Softplus", 1, softplus}, {"Softsign", 1, softsign},
-	{"Tanh", 13, tanh}, {"Gelu", 20, gelu}, {"Mish", 18, mish}, {"HardSwish", 14, hard_swish}, {"Elu", 6, elu},
-	{"Selu", 6, selu}, {"Selu", 5, old_selu}, {"Celu", 12, celu}, {"LeakyRelu", 16, leaky},
-	{"ThresholdedRelu", 10, thresholded}, {"HardSigmoid", 6, hard_sigmoid}, {"Shrink", 9, shrink}, {"Swish", 24, swish},
+	{"Relu", 14, relu},
+	{"Sigmoid", 13, sigmoid},
+	{"Softplus", 1, softplus},
+	{"Softsign", 1, softsign},
+	{"Tanh", 13, tanh},
+	{"Gelu", 20, gelu},
+	{"Mish", 18, mish},
+	{"HardSwish", 14, hard_swish},
+	{"Elu", 6, elu},
+	{"Selu", 6, selu},
+	{"Selu", 5, old_selu},
+	{"Celu", 12, celu},
+	{"LeakyRelu", 16, leaky},
+	{"ThresholdedRelu", 10, thresholded},
+	{"HardSigmoid", 6, hard_sigmoid},
+	{"Shrink", 9, shrink},
+	{"Swish", 24, swish},
 };
 
 Test(activation, values_and_reverse)
@@ -111,7 +125,9 @@ Test(activation, extremes)
 
 Test(activation, prelu)
 {
-	static const struct { int rank; int64_t dims[4]; } slopes[] = {{0, {0}}, {3, {3, 1, 1}}, {1, {5}}, {4, {2, 3, 4, 5}}};
+	static const struct {
+		int rank;
+		int64_t dims[4]; } slopes[] = {{0, {0}}, {3, {3, 1, 1}}, {1, {5}}, {4, {2, 3, 4, 5}}};
 	struct op_case *c;
 
 	for (int k = 0; k < 4; k++) {

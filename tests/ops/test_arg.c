@@ -13,7 +13,10 @@ Test(arg, vectors)
 Test(arg, ties_and_nan)
 {
 	static const struct { const char *name; int last; double want[3]; } rows[] = {
-		{"ArgMax", 0, {0, 1, 1}}, {"ArgMax", 1, {2, 1, 1}}, {"ArgMin", 0, {1, 1, 0}}, {"ArgMin", 1, {1, 1, 2}},
+		{"ArgMax", 0, {0, 1, 1}},
+		{"ArgMax", 1, {2, 1, 1}},
+		{"ArgMin", 0, {1, 1, 0}},
+		{"ArgMin", 1, {1, 1, 2}},
 	};
 
 	for (int k = 0; k < 4; k++) {

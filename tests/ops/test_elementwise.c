@@ -13,9 +13,17 @@ Test(elementwise, vectors)
 }
 
 static const struct { int rank_a, rank_b; int64_t a[4], b[4]; } shapes[] = {
-	{3, 3, {2, 3, 4}, {2, 3, 4}}, {0, 0, {0}, {0}}, {3, 0, {2, 3, 4}, {0}}, {0, 2, {0}, {3, 5}},
-	{4, 3, {2, 3, 2, 5}, {3, 1, 1}}, {4, 1, {2, 3, 2, 5}, {5}}, {4, 4, {2, 1, 2, 1}, {1, 3, 1, 5}},
-	{1, 4, {17}, {2, 3, 1, 1}}, {2, 2, {1, 9}, {9, 1}}, {4, 4, {1, 1, 1, 1}, {1, 1, 1, 1}}, {2, 2, {0, 3}, {1, 3}},
+	{3, 3, {2, 3, 4}, {2, 3, 4}},
+	{0, 0, {0}, {0}},
+	{3, 0, {2, 3, 4}, {0}},
+	{0, 2, {0}, {3, 5}},
+	{4, 3, {2, 3, 2, 5}, {3, 1, 1}},
+	{4, 1, {2, 3, 2, 5}, {5}},
+	{4, 4, {2, 1, 2, 1}, {1, 3, 1, 5}},
+	{1, 4, {17}, {2, 3, 1, 1}},
+	{2, 2, {1, 9}, {9, 1}},
+	{4, 4, {1, 1, 1, 1}, {1, 1, 1, 1}},
+	{2, 2, {0, 3}, {1, 3}},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
@@ -27,7 +35,8 @@ static double naive(const struct tensor *a, const struct tensor *b, const struct
 
 	for (int k = 0; k < out->rank; k++) {
 		int64_t size = out->dims[out->rank - 1 - k], index = at % size;
-		int64_t da = k < a->rank ? a->dims[a->rank - 1 - k] : 1, db = k < b->rank ? b->dims[b->rank - 1 - k] : 1;
+		int64_t da = k < a->rank ? a->dims[a->rank - 1 - k] : 1,
+				db = k < b->rank ? b->dims[b->rank - 1 - k] : 1;
 
 		at /= size;
 		ia += da > 1 ? index * sa : 0;
@@ -152,7 +161,9 @@ Test(elementwise, power_of_mixed_types)
 Test(elementwise, integer_corners)
 {
 	static const struct { const char *name; int fmod; double want[6]; } rows[] = {
-		{"Div", -1, {0, 0, -128, -3, 3, -127}}, {"Mod", 0, {0, 0, 0, 1, -1, 0}}, {"Mod", 1, {0, 0, 0, -1, 1, 0}},
+		{"Div", -1, {0, 0, -128, -3, 3, -127}},
+		{"Mod", 0, {0, 0, 0, 1, -1, 0}},
+		{"Mod", 1, {0, 0, 0, -1, 1, 0}},
 	};
 
 	for (int k = 0; k < 3; k++) {

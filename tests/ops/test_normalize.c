@@ -5,8 +5,8 @@
 #include "harness.h"
 #include "ops/family.h"
 
-/* The function body of MeanVarianceNormalization subtracts squares in float, so its vectors are loose; LRN and Lp are
- * exact. Training forms are refused by design. */
+/* The function body of MeanVarianceNormalization subtracts squares in float, so its vectors are loose; LRN
+ * and Lp are exact. Training forms are refused by design. */
 static const char *const training[] = {
 	"test_batchnorm_epsilon_training_mode", "test_batchnorm_example_training_mode", NULL,
 };
@@ -127,7 +127,8 @@ Test(lrn, values_and_reverse)
 			for (int k = 0; k < 5; k++)
 				if (k >= ch - (size - 1) / 2 && k <= ch + size / 2)
 					sum += x[item * 15 + k * 3 + place] * x[item * 15 + k * 3 + place];
-			cr_assert_float_eq(tensor_get(&c->out[0], i), x[i] / pow(2 + 0.5 / (double)size * sum, 0.75), 1e-12);
+			cr_assert_float_eq(tensor_get(&c->out[0], i), x[i] / pow(2 + 0.5 / (double)size * sum, 0.75),
+			                   1e-12);
 		}
 		case_free(c);
 	}
@@ -209,7 +210,8 @@ Test(layer, reverse)
 
 	for (int k = 0; k < 6; k++) {
 		for (int biased = 0; biased < 2; biased++) {
-			struct op_case *c = layer("LayerNormalization", forms[k].axis, forms[k].rank, forms[k].scale, biased);
+			struct op_case *c =
+				layer("LayerNormalization", forms[k].axis, forms[k].rank, forms[k].scale, biased);
 
 			check_reverse(c, biased ? 7 : 3);
 			case_free(c);
@@ -238,7 +240,8 @@ Test(layer, moments)
 	case_expect(c, 1, DT_FLOAT, SHAPE(2, 1), VALUES(2.5, 0), 1e-6);
 	case_expect(c, 2, DT_FLOAT, SHAPE(2, 1), VALUES(1 / sqrt(1.25), 1.0 / 3), 1e-6);
 	case_expect(c, 0, DT_FLOAT, SHAPE(2, 4),
-	            VALUES(-1.5 / sqrt(1.25), -0.5 / sqrt(1.25), 1 / sqrt(1.25), 3 / sqrt(1.25), -1, -1, 2, 2), 1e-6);
+	            VALUES(-1.5 / sqrt(1.25), -0.5 / sqrt(1.25), 1 / sqrt(1.25), 3 / sqrt(1.25), -1, -1, 2, 2),
+	            1e-6);
 	case_free(c);
 }
 
@@ -311,7 +314,9 @@ Test(group, errors)
 
 Test(mean_variance, reverse)
 {
-	static const struct { int n; int64_t axes[3]; } sets[] = {{0, {0}}, {1, {1}}, {2, {0, -1}}, {3, {1, 2, 3}}};
+	static const struct {
+		int n;
+		int64_t axes[3]; } sets[] = {{0, {0}}, {1, {1}}, {2, {0, -1}}, {3, {1, 2, 3}}};
 
 	for (int k = 0; k < 4; k++) {
 		struct op_case *c = case_new(ops_mean_variance, "MeanVarianceNormalization", 13);

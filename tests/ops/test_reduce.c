@@ -11,14 +11,15 @@ Test(reduce, vectors)
 }
 
 static const char *const names[] = {
-	"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
-	"ReduceSum", "ReduceSumSquare",
+	"ReduceL1",   "ReduceL2",  "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
+	"ReduceMean", "ReduceMin", "ReduceProd",   "ReduceSum",       "ReduceSumSquare",
 };
 #define NAMES 10
 
 /* Axes on a tensor of shape [2, 3, 4, 5]. */
 static const struct { int n; int64_t axes[4]; } sets[] = {
-	{1, {3}}, {1, {0}}, {1, {1}}, {2, {2, 3}}, {2, {0, 2}}, {3, {0, -2, -1}}, {4, {0, 1, 2, 3}}, {0, {0}}, {2, {3, 0}},
+	{1, {3}},         {1, {0}},          {1, {1}}, {2, {2, 3}}, {2, {0, 2}},
+	{3, {0, -2, -1}}, {4, {0, 1, 2, 3}}, {0, {0}}, {2, {3, 0}},
 };
 #define SETS (int)(sizeof sets / sizeof *sets)
 
@@ -38,8 +39,8 @@ static double direct(const char *name, const double *v, int n)
 	}
 	for (int k = 0; k < NAMES; k++)
 		if (name == names[k])
-			return (double[]){abs_sum, sqrt(square), log(sum), log(exps), largest, sum / n, smallest, product, sum,
-			                  square}[k];
+			return (double[]){abs_sum, sqrt(square), log(sum), log(exps), largest,
+			                  sum / n, smallest,     product,  sum,       square}[k];
 	return NAN;
 }
 
@@ -148,8 +149,15 @@ Test(reduce, noop_keeps_the_map)
 }
 
 static const struct { const char *name; double empty; } empties[] = {
-	{"ReduceL1", 0}, {"ReduceL2", 0}, {"ReduceLogSum", -INFINITY}, {"ReduceLogSumExp", -INFINITY},
-	{"ReduceMax", -INFINITY}, {"ReduceMean", NAN}, {"ReduceMin", INFINITY}, {"ReduceProd", 1}, {"ReduceSum", 0},
+	{"ReduceL1", 0},
+	{"ReduceL2", 0},
+	{"ReduceLogSum", -INFINITY},
+	{"ReduceLogSumExp", -INFINITY},
+	{"ReduceMax", -INFINITY},
+	{"ReduceMean", NAN},
+	{"ReduceMin", INFINITY},
+	{"ReduceProd", 1},
+	{"ReduceSum", 0},
 };
 
 Test(reduce, nothing_to_reduce)
@@ -168,8 +176,8 @@ Test(reduce, nothing_to_reduce)
 Test(reduce, integers)
 {
 	static const struct { const char *name; double want; } whole[] = {
-		{"ReduceSum", -2}, {"ReduceL1", 12}, {"ReduceMax", 4}, {"ReduceMin", -7}, {"ReduceMean", 0}, {"ReduceProd", -28},
-		{"ReduceSumSquare", 66}, {"ReduceL2", 8},
+		{"ReduceSum", -2}, {"ReduceL1", 12},    {"ReduceMax", 4},        {"ReduceMin", -7},
+		{"ReduceMean", 0}, {"ReduceProd", -28}, {"ReduceSumSquare", 66}, {"ReduceL2", 8},
 	};
 
 	for (size_t k = 0; k < sizeof whole / sizeof *whole; k++) {
@@ -190,7 +198,8 @@ Test(reduce, large_exponents)
 	case_in(c, DT_FLOAT, SHAPE(4, 2), VALUES(1000, 1000, -1000, -1000, INFINITY, 0, -INFINITY, -INFINITY));
 	case_in(c, DT_INT64, SHAPE(1), VALUES(1));
 	case_run(c);
-	case_expect(c, 0, DT_FLOAT, SHAPE(4, 1), VALUES(1000 + log(2), -1000 + log(2), INFINITY, -INFINITY), 1e-6);
+	case_expect(c, 0, DT_FLOAT, SHAPE(4, 1), VALUES(1000 + log(2), -1000 + log(2), INFINITY, -INFINITY),
+	            1e-6);
 	case_free(c);
 }
 

@@ -68,7 +68,8 @@ Test(softmax, hardmax_takes_the_first)
 		case_int(c, "axis", 1);
 		case_in(c, DT_DOUBLE, SHAPE(1, 2, 3), VALUES(1, 7, 3, 1, 5, 7));
 		case_run(c);
-		case_expect(c, 0, DT_DOUBLE, SHAPE(1, 2, 3), old ? VALUES(0, 1, 0, 0, 0, 0) : VALUES(1, 1, 0, 0, 0, 1), 0);
+		case_expect(c, 0, DT_DOUBLE, SHAPE(1, 2, 3),
+		            old ? VALUES(0, 1, 0, 0, 0, 0) : VALUES(1, 1, 0, 0, 0, 1), 0);
 		case_free(c);
 	}
 }

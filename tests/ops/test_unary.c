@@ -16,13 +16,17 @@ static double sign(double x) { return (x > 0) - (x < 0); }
 
 /* Every smooth or stepwise function with the range on which it is tried. */
 static const struct { const char *name; double (*f)(double); double from, to; bool smooth; } rows[] = {
-	{"Abs", fabs, -2, -0.1, true}, {"Acos", acos, -0.9, 0.9, true}, {"Acosh", acosh, 1.1, 3, true},
-	{"Asin", asin, -0.9, 0.9, true}, {"Asinh", asinh, -3, 3, true}, {"Atan", atan, -3, 3, true},
-	{"Atanh", atanh, -0.9, 0.9, true}, {"Ceil", ceil, -3, 3, false}, {"Cos", cos, -6, 6, true},
-	{"Cosh", cosh, -2, 2, true}, {"Erf", erf, -2, 2, true}, {"Exp", exp, -3, 2, true},
-	{"Floor", floor, -3, 3, false}, {"Log", log, 0.1, 5, true}, {"Neg", negative, -3, 3, true},
-	{"Reciprocal", reciprocal, 0.5, 3, true}, {"Round", rint, -3, 3, false}, {"Sign", sign, -3, 3, false},
-	{"Sin", sin, -6, 6, true}, {"Sinh", sinh, -2, 2, true}, {"Sqrt", sqrt, 0.1, 5, true}, {"Tan", tan, -1, 1, true},
+	{"Abs", fabs, -2, -0.1, true},     {"Acos", acos, -0.9, 0.9, true},
+	{"Acosh", acosh, 1.1, 3, true},    {"Asin", asin, -0.9, 0.9, true},
+	{"Asinh", asinh, -3, 3, true},     {"Atan", atan, -3, 3, true},
+	{"Atanh", atanh, -0.9, 0.9, true}, {"Ceil", ceil, -3, 3, false},
+	{"Cos", cos, -6, 6, true},         {"Cosh", cosh, -2, 2, true},
+	{"Erf", erf, -2, 2, true},         {"Exp", exp, -3, 2, true},
+	{"Floor", floor, -3, 3, false},    {"Log", log, 0.1, 5, true},
+	{"Neg", negative, -3, 3, true},    {"Reciprocal", reciprocal, 0.5, 3, true},
+	{"Round", rint, -3, 3, false},     {"Sign", sign, -3, 3, false},
+	{"Sin", sin, -6, 6, true},         {"Sinh", sinh, -2, 2, true},
+	{"Sqrt", sqrt, 0.1, 5, true},      {"Tan", tan, -1, 1, true},
 };
 
 Test(unary, values_and_reverse)
@@ -46,7 +50,10 @@ Test(unary, values_and_reverse)
 Test(unary, integers)
 {
 	static const struct { const char *name; double want[4]; } integers[] = {
-		{"Abs", {-128, 1, 0, 7}}, {"Neg", {-128, 1, 0, -7}}, {"Sign", {-1, -1, 0, 1}}, {"BitwiseNot", {127, 0, -1, -8}},
+		{"Abs", {-128, 1, 0, 7}},
+		{"Neg", {-128, 1, 0, -7}},
+		{"Sign", {-1, -1, 0, 1}},
+		{"BitwiseNot", {127, 0, -1, -8}},
 	};
 
 	for (int k = 0; k < 4; k++) {

@@ -103,14 +103,15 @@ static const struct op *find(const struct op *rows, const Onnx__NodeProto *n, co
 	int opset = opset_of(m, domain);
 
 	for (; rows->name; rows++)
-		if (strcmp(rows->name, n->op_type) == 0 && strcmp(rows->domain, domain) == 0 && rows->since <= opset &&
-		    opset <= rows->until)
+		if (strcmp(rows->name, n->op_type) == 0 && strcmp(rows->domain, domain) == 0 &&
+		    rows->since <= opset && opset <= rows->until)
 			return rows;
 	return NULL;
 }
 
 /* The node's inputs from the files; false when one cannot be read (strings, sequences). */
-static bool bind_inputs(struct op_case *c, const Onnx__GraphProto *g, const Onnx__NodeProto *n, const char *folder)
+static bool bind_inputs(struct op_case *c, const Onnx__GraphProto *g, const Onnx__NodeProto *n,
+                        const char *folder)
 {
 	for (size_t i = 0; i < n->n_input; i++) {
 		int at = n->input[i][0] ? position(g->input, g->n_input, n->input[i]) : -1;
@@ -137,7 +138,8 @@ static bool agrees(const struct tensor *got, const struct tensor *want, char *wh
 	char a[128], b[128];
 
 	if (got->type != want->type || !tensor_same_shape(got, want)) {
-		snprintf(why, size, "got %s, expected %s", tensor_describe(got, a, sizeof a), tensor_describe(want, b, sizeof b));
+		snprintf(why, size, "got %s, expected %s", tensor_describe(got, a, sizeof a),
+		         tensor_describe(want, b, sizeof b));
 		return false;
 	}
 	for (int64_t k = 0; k < got->count; k++) {
