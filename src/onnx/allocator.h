@@ -5,7 +5,8 @@
 
 #include "onnx/document.h"
 
-/* Makes *a allocate through malloc under the count of *m, which must outlive it. limits as doc_load's, for the cap. */
+/* Makes *a allocate through malloc under the count of *m, which must outlive it. limits as doc_load's, for
+ * the cap. */
 void allocator_init(ProtobufCAllocator *a, struct doc_memory *m, const struct doc_limits *limits);
 
 /* limits->max_memory, or the default; limits may be NULL. */

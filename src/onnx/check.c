@@ -55,7 +55,8 @@ static bool room_for_one(struct check_report *r)
 	return true;
 }
 
-void check_found(struct checker *c, enum rule rule, const char *node, const char *tensor, const char *fmt, ...)
+void check_found(struct checker *c, enum rule rule, const char *node, const char *tensor, const char *fmt,
+                 ...)
 {
 	struct check_report *r = c->report;
 	char text[900];
@@ -114,8 +115,8 @@ void check_metadata(struct checker *c, Onnx__StringStringEntryProto **entries, s
 	for (size_t i = 0; i < n; i++) {
 		const char *key = check_or_empty(entries[i]->key);
 		if (!check_add(c, &keys, key, 0, NULL))
-			check_found(c, RULE_METADATA_DUPLICATE, NULL, NULL, "key '%.100s' of metadata_props is given more than once",
-			            key);
+			check_found(c, RULE_METADATA_DUPLICATE, NULL, NULL,
+			            "key '%.100s' of metadata_props is given more than once", key);
 	}
 	name_table_free(&keys);
 }

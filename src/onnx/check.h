@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules of the ONNX format, each with a stable id. Operators are not looked at beyond name, domain and arity of
- * names: what tamis can execute is the graph room's question. */
+/* The rules of the ONNX format, each with a stable id. Operators are not looked at beyond name, domain and
+ * arity of names: what tamis can execute is the graph room's question. */
 #ifndef ONNX_CHECK_H
 #define ONNX_CHECK_H
 
@@ -44,15 +44,15 @@ struct check_options {
 	bool no_payloads;    /* skip the elements of tensors (sizes are still checked where no list is walked) */
 };
 
-/* Checks a whole document: model, graphs (subgraphs to DOC_MAX_SUBGRAPHS), functions, tensors. Findings are not
- * failures: TAMIS_OK whenever the check itself came to its end; TAMIS_E_MEMORY when it could not. external data is
- * checked by name, offset and length only, no file is opened. *out is the caller's, for check_free. Expected
- * O(size of the tree), by hash tables with whole names compared; no recursion. */
+/* Checks a whole document: model, graphs (subgraphs to DOC_MAX_SUBGRAPHS), functions, tensors. Findings are
+ * not failures: TAMIS_OK whenever the check itself came to its end; TAMIS_E_MEMORY when it could not.
+ * external data is checked by name, offset and length only, no file is opened. *out is the caller's, for
+ * check_free. Expected O(size of the tree), by hash tables with whole names compared; no recursion. */
 enum tamis_status check_document(const struct document *doc, const struct check_options *options,
                                  struct check_report *out, struct tamis_error *err);
 
-/* TAMIS_OK when there is no error in the report, else TAMIS_E_INVALID with the first error, its rule id in brackets,
- * and how many more there are. */
+/* TAMIS_OK when there is no error in the report, else TAMIS_E_INVALID with the first error, its rule id in
+ * brackets, and how many more there are. */
 enum tamis_status check_verdict(const struct check_report *report, struct tamis_error *err);
 
 /* Both in one: loads of rooms want a valid document or a reason. */

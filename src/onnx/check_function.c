@@ -7,7 +7,8 @@
 
 const char *function_key(struct checker *c, const char *domain, const char *name, const char *overload)
 {
-	size_t room = strlen(check_domain(domain)) + strlen(check_or_empty(name)) + strlen(check_or_empty(overload)) + 3;
+	size_t room = strlen(check_domain(domain)) + strlen(check_or_empty(name)) + strlen(check_or_empty(overload))
+		+ 3;
 	char *key = arena_alloc(&c->report->arena, room);
 	if (!key) {
 		c->no_memory = true;
@@ -34,7 +35,8 @@ static void declare(struct checker *c, size_t i)
 	if (!f->name || !*f->name)
 		check_found(c, RULE_FUNCTION_NAME, NULL, NULL, "a function has no name");
 	if (!check_add(c, &c->functions, function_key(c, f->domain, f->name, f->overload), (int64_t)i, NULL))
-		check_found(c, RULE_FUNCTION_DUPLICATE, NULL, NULL, "another function has the same domain, name and overload");
+		check_found(c, RULE_FUNCTION_DUPLICATE, NULL, NULL,
+		            "another function has the same domain, name and overload");
 	check_add(c, &c->function_domains, check_domain(f->domain), 0, NULL);
 }
 
@@ -114,7 +116,8 @@ static bool collect(struct checker *c, struct calls *k, size_t i)
 /* Depth-first search with the state of each function: a call to one that is still open closes a circle. */
 enum { UNSEEN, OPEN, DONE };
 
-static void search_from(struct checker *c, const struct calls *k, size_t root, uint8_t *state, size_t *path, size_t *next)
+static void search_from(struct checker *c, const struct calls *k, size_t root, uint8_t *state, size_t *path,
+                        size_t *next)
 {
 	size_t depth = 0;
 	path[depth++] = root;
@@ -130,7 +133,8 @@ static void search_from(struct checker *c, const struct calls *k, size_t root, u
 		size_t callee = k->to[next[f]++];
 		if (state[callee] == OPEN) {
 			c->graph = label_of(c, c->doc->model->functions[callee]);
-			check_found(c, RULE_FUNCTION_RECURSIVE, NULL, NULL, "the function calls itself, directly or through others");
+			check_found(c, RULE_FUNCTION_RECURSIVE, NULL, NULL,
+			            "the function calls itself, directly or through others");
 		} else if (state[callee] == UNSEEN) {
 			state[callee] = OPEN;
 			next[callee] = k->start[callee];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of graphs: names, order, scopes. Graphs inside nodes are walked with a stack of frames of their own, at most
- * DOC_MAX_SUBGRAPHS deep, so that no input can exhaust the machine's. */
+/* Rules of graphs: names, order, scopes. Graphs inside nodes are walked with a stack of frames of their own,
+ * at most DOC_MAX_SUBGRAPHS deep, so that no input can exhaust the machine's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static void check_name(struct checker *c, const char *name)
 	}
 }
 
-/* --- declarations of a graph --------------------------------------------------------------------------------------- */
+/* --- declarations of a graph ---------------------------------------------------------------------------- */
 
 /* Type of an input or output. Only those of the model itself must have one. */
 static void check_declared(struct checker *c, const Onnx__ValueInfoProto *v, const char *what, bool required)
@@ -74,7 +74,8 @@ static void declare_inputs(struct checker *c, struct frame *f, bool top)
 		const Onnx__ValueInfoProto *v = f->graph->input[i];
 		check_declared(c, v, "an input", top);
 		if (!check_add(c, &f->values, check_or_empty(v->name), FROM_OUTSIDE, NULL))
-			check_found(c, RULE_VALUE_DUPLICATE, NULL, v->name, "input '%.200s' is declared twice", check_or_empty(v->name));
+			check_found(c, RULE_VALUE_DUPLICATE, NULL, v->name, "input '%.200s' is declared twice",
+			            check_or_empty(v->name));
 	}
 }
 
@@ -91,12 +92,14 @@ static void check_default(struct checker *c, const Onnx__ValueInfoProto *v, cons
 		fits = d->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE || d->dim_value == dims[i];
 	}
 	if (!fits)
-		check_found(c, RULE_INITIALIZER_TYPE, NULL, name, "initializer '%.200s' has another type or shape than the input "
+		check_found(c, RULE_INITIALIZER_TYPE, NULL, name,
+		            "initializer '%.200s' has another type or shape than the input "
 		            "of that name", name);
 }
 
 /* `seen`: initializers so far; `inputs`: position of each graph input by name. */
-static void declare_initializer(struct checker *c, struct frame *f, struct name_table *seen, struct name_table *inputs,
+static void declare_initializer(struct checker *c, struct frame *f, struct name_table *seen,
+                                struct name_table *inputs,
                                 const char *name, int32_t type, const int64_t *dims, size_t rank)
 {
 	int64_t at;
@@ -110,7 +113,8 @@ static void declare_initializer(struct checker *c, struct frame *f, struct name_
 	if (name_table_get(inputs, name, &at))
 		check_default(c, f->graph->input[at], name, type, dims, rank);
 	else if (c->ir < 4)
-		check_found(c, RULE_INITIALIZER_INPUT, NULL, name, "initializer '%.200s' is not a graph input, which IR %lld "
+		check_found(c, RULE_INITIALIZER_INPUT, NULL, name,
+		            "initializer '%.200s' is not a graph input, which IR %lld "
 		            "demands", name, (long long)c->ir);
 	check_add(c, &f->values, name, FROM_OUTSIDE, NULL);
 }
@@ -149,7 +153,7 @@ static void check_value_info(struct checker *c, const Onnx__GraphProto *g)
 	name_table_free(&seen);
 }
 
-/* --- scopes -------------------------------------------------------------------------------------------------------- */
+/* --- scopes --------------------------------------------------------------------------------------------- */
 
 /* Is the name declared in a graph around the innermost one? */
 static bool known_around(const struct stack *s, const char *name)
@@ -161,8 +165,8 @@ static bool known_around(const struct stack *s, const char *name)
 	return false;
 }
 
-/* Outputs are declared before the nodes are walked: a name that is read too early is then told from one that does not
- * exist. */
+/* Outputs are declared before the nodes are walked: a name that is read too early is then told from one that
+ * does not exist. */
 static void declare_outputs(struct checker *c, struct stack *s)
 {
 	struct frame *f = &s->frames[s->depth - 1];
@@ -209,14 +213,15 @@ static void check_inputs(struct checker *c, const struct stack *s, const char *l
 		const char *name = n->input[i];
 		enum sight sight = *name ? look_up(s, name) : VISIBLE;
 		if (sight == UNKNOWN)
-			check_found(c, RULE_INPUT_UNDEFINED, label, name, "input %zu, '%.200s', is not the name of any value", i, name);
-		else if (sight == TOO_EARLY)
-			check_found(c, RULE_NODE_ORDER, label, name, "input %zu, '%.200s', is assigned by this node or a later one", i,
+			check_found(c, RULE_INPUT_UNDEFINED, label, name, "input %zu, '%.200s', is not the name of any value", i,
 			            name);
+		else if (sight == TOO_EARLY)
+			check_found(c, RULE_NODE_ORDER, label, name,
+			            "input %zu, '%.200s', is assigned by this node or a later one", i, name);
 	}
 }
 
-/* --- nodes --------------------------------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------------------- */
 
 static void check_operator(struct checker *c, const Onnx__NodeProto *n, const char *label)
 {
@@ -224,9 +229,10 @@ static void check_operator(struct checker *c, const Onnx__NodeProto *n, const ch
 	const char *domain = check_domain(n->domain);
 	if (!n->op_type || !*n->op_type)
 		check_found(c, RULE_OP_TYPE, label, NULL, "the node names no operator");
-	if (!name_table_get(&c->imports, domain, &ignored) && !name_table_get(&c->function_domains, domain, &ignored))
-		check_found(c, RULE_OPSET_UNIMPORTED, label, NULL, "domain '%.100s' of operator %.100s is not imported", domain,
-		            check_or_empty(n->op_type));
+	bool imported = name_table_get(&c->imports, domain, &ignored);
+	if (!imported && !name_table_get(&c->function_domains, domain, &ignored))
+		check_found(c, RULE_OPSET_UNIMPORTED, label, NULL, "domain '%.100s' of operator %.100s is not imported",
+		            domain, check_or_empty(n->op_type));
 	if (!c->calls)
 		return;
 	const char *key = function_key(c, n->domain, n->op_type, n->overload);
@@ -266,7 +272,7 @@ static void check_node(struct checker *c, struct stack *s)
 	check_attributes(c, n, label);
 }
 
-/* --- the walk ------------------------------------------------------------------------------------------------------ */
+/* --- the walk ------------------------------------------------------------------------------------------- */
 
 static void push(struct checker *c, struct stack *s, Onnx__GraphProto *g, const char *label)
 {

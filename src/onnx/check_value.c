@@ -21,7 +21,8 @@ void check_sparse(struct checker *c, const Onnx__SparseTensorProto *s, const cha
 	struct tamis_error why = { 0 };
 	const char *name = s->values ? s->values->name : NULL;
 	if (c->ir < 6)
-		check_found(c, RULE_SPARSE_IR, node, name, "a sparse tensor stands in a model of IR %lld", (long long)c->ir);
+		check_found(c, RULE_SPARSE_IR, node, name, "a sparse tensor stands in a model of IR %lld",
+		            (long long)c->ir);
 	if (c->options.no_payloads)
 		return;
 	enum tamis_status st = sparse_check(c->doc, s, &why);
@@ -33,7 +34,8 @@ void check_sparse(struct checker *c, const Onnx__SparseTensorProto *s, const cha
 static void check_element(struct checker *c, bool has, int32_t type, const char *name)
 {
 	if (!has || !dtype_known(type))
-		check_found(c, RULE_TYPE_ELEMENT, NULL, name, "element type %d of '%.200s' is not one that ONNX IR 13 defines",
+		check_found(c, RULE_TYPE_ELEMENT, NULL, name,
+		            "element type %d of '%.200s' is not one that ONNX IR 13 defines",
 		            has ? type : 0, check_or_empty(name));
 }
 
@@ -110,7 +112,8 @@ static uint32_t fields_set(const Onnx__AttributeProto *a)
 /* May the value be left out? Lists may be empty; old writers leave out zero and the empty string. */
 static bool may_be_absent(int type)
 {
-	return type != TYPE(TENSOR) && type != TYPE(GRAPH) && type != TYPE(SPARSE_TENSOR) && type != TYPE(TYPE_PROTO);
+	return type != TYPE(TENSOR) && type != TYPE(GRAPH) && type != TYPE(SPARSE_TENSOR)
+		&& type != TYPE(TYPE_PROTO);
 }
 
 static void check_attribute_value(struct checker *c, const Onnx__AttributeProto *a, const char *node)
@@ -125,13 +128,13 @@ static void check_attribute_value(struct checker *c, const Onnx__AttributeProto 
 		return;
 	}
 	if (type <= 0 || type > TYPE(TYPE_PROTOS)) {
-		check_found(c, RULE_ATTRIBUTE_TYPE, node, NULL, "attribute '%.100s' has type %d, which ONNX does not define",
-		            name, type);
+		check_found(c, RULE_ATTRIBUTE_TYPE, node, NULL,
+		            "attribute '%.100s' has type %d, which ONNX does not define", name, type);
 		return;
 	}
 	if (set & ~(1u << type))
-		check_found(c, RULE_ATTRIBUTE_VALUE, node, NULL, "attribute '%.100s' holds another value than its type %d says",
-		            name, type);
+		check_found(c, RULE_ATTRIBUTE_VALUE, node, NULL,
+		            "attribute '%.100s' holds another value than its type %d says", name, type);
 	else if (!set && !may_be_absent(type))
 		check_found(c, RULE_ATTRIBUTE_VALUE, node, NULL, "attribute '%.100s' holds no value", name);
 }

@@ -10,7 +10,8 @@
 #define CHECK_RULES(RULE) \
 	RULE(ATTRIBUTE_DUPLICATE, "attribute-duplicate", ERROR, "a node states each attribute once") \
 	RULE(ATTRIBUTE_NAME, "attribute-name-empty", ERROR, "an attribute has a name") \
-	RULE(ATTRIBUTE_REF, "attribute-ref", ERROR, "ref_attr_name stands in function bodies only, without a value") \
+	RULE(ATTRIBUTE_REF, "attribute-ref", ERROR, \
+	     "ref_attr_name stands in function bodies only, without a value") \
 	RULE(ATTRIBUTE_TYPE, "attribute-type", ERROR, "an attribute states a known type") \
 	RULE(ATTRIBUTE_VALUE, "attribute-value", ERROR, "an attribute holds one value, of the type it states") \
 	RULE(DIM_NEGATIVE, "dim-negative", WARNING, "a dimension of a type is not negative") \
@@ -18,14 +19,17 @@
 	RULE(FUNCTION_DUPLICATE, "function-duplicate", ERROR, "domain, name and overload of a function are unique") \
 	RULE(FUNCTION_IR, "function-ir", WARNING, "functions need IR 8") \
 	RULE(FUNCTION_NAME, "function-name-empty", ERROR, "a function has a name") \
-	RULE(FUNCTION_RECURSIVE, "function-recursive", ERROR, "a function does not call itself, directly or through others") \
+	RULE(FUNCTION_RECURSIVE, "function-recursive", ERROR, \
+	     "a function does not call itself, directly or through others") \
 	RULE(GRAPH_DEPTH, "graph-depth", ERROR, "graphs are nested at most 32 deep") \
 	RULE(GRAPH_MISSING, "graph-missing", ERROR, "a model has a graph") \
 	RULE(GRAPH_NAME, "graph-name-empty", ERROR, "a graph has a name") \
 	RULE(INITIALIZER_DUPLICATE, "initializer-duplicate", ERROR, "initializers of a graph have different names") \
 	RULE(INITIALIZER_NAME, "initializer-name-empty", ERROR, "an initializer has a name") \
-	RULE(INITIALIZER_INPUT, "initializer-not-input", ERROR, "before IR 4 each initializer is also a graph input") \
-	RULE(INITIALIZER_TYPE, "initializer-type", WARNING, "an initializer fits the type of the input it stands for") \
+	RULE(INITIALIZER_INPUT, "initializer-not-input", ERROR, \
+	     "before IR 4 each initializer is also a graph input") \
+	RULE(INITIALIZER_TYPE, "initializer-type", WARNING, \
+	     "an initializer fits the type of the input it stands for") \
 	RULE(INPUT_UNDEFINED, "input-undefined", ERROR, "a node reads values that exist") \
 	RULE(IR_MISSING, "ir-version-missing", ERROR, "a model states its IR version") \
 	RULE(IR_NEW, "ir-version-new", WARNING, "the IR version is one that tamis knows, at most 13") \
@@ -38,21 +42,24 @@
 	RULE(OP_TYPE, "op-type-empty", ERROR, "a node names its operator") \
 	RULE(OPSET_DUPLICATE, "opset-duplicate", ERROR, "each operator-set domain is imported once") \
 	RULE(OPSET_MISSING, "opset-missing", ERROR, "a model imports an operator set") \
-	RULE(OPSET_UNIMPORTED, "opset-unimported", ERROR, "the domain of each node is imported or has model functions") \
+	RULE(OPSET_UNIMPORTED, "opset-unimported", ERROR, \
+	     "the domain of each node is imported or has model functions") \
 	RULE(OPSET_VERSION, "opset-version", ERROR, "an operator-set version is between 1 and 2147483647") \
 	RULE(OUTPUT_DUPLICATE, "output-duplicate", ERROR, "outputs of a graph have different names") \
 	RULE(OUTPUT_UNDEFINED, "output-undefined", ERROR, "an output names a value that exists") \
 	RULE(SPARSE_IR, "sparse-ir", WARNING, "sparse tensors need IR 6") \
 	RULE(SPARSE_TENSOR, "sparse-tensor", ERROR, "a sparse tensor has ascending indices inside its shape") \
 	RULE(TENSOR_EXTERNAL, "tensor-external", ERROR, "external data has a safe location and exact numbers") \
-	RULE(TENSOR_PAYLOAD, "tensor-payload", ERROR, "a tensor holds as many elements as its shape says, in one place") \
+	RULE(TENSOR_PAYLOAD, "tensor-payload", ERROR, \
+	     "a tensor holds as many elements as its shape says, in one place") \
 	RULE(TYPE_ELEMENT, "type-element", ERROR, "a type states a known element type") \
 	RULE(TYPE_MISSING, "type-missing", ERROR, "inputs and outputs of the model have types") \
 	RULE(TYPE_SHAPE, "type-shape-missing", WARNING, "types of inputs and outputs of the model have shapes") \
 	RULE(VALUE_DUPLICATE, "value-duplicate", ERROR, "a value is assigned once") \
 	RULE(VALUE_INFO, "value-info-duplicate", WARNING, "value_info describes a value once") \
 	RULE(VALUE_NAME, "value-name-empty", ERROR, "inputs and outputs of graphs have names") \
-	RULE(VALUE_SHADOWED, "value-shadowed", WARNING, "a value of a subgraph has another name than those around it")
+	RULE(VALUE_SHADOWED, "value-shadowed", WARNING, \
+	     "a value of a subgraph has another name than those around it")
 
 enum rule {
 #define X(name, id, severity, text) RULE_##name,
@@ -71,7 +78,7 @@ struct checker {
 	struct name_table functions;     /* key of a function (function_key) -> its index */
 	struct name_table function_domains;
 	int64_t function;           /* index of the function being checked; -1 in the main graph */
-	struct name_table *calls;        /* of that function: keys of the functions it calls; NULL in the main graph */
+	struct name_table *calls;        /* keys of functions that it calls; NULL in the main graph */
 	const char *graph;          /* label of the graph being checked */
 	bool no_memory;
 };
@@ -79,7 +86,8 @@ struct checker {
 #define CHECK_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* Records a finding. node and tensor may be NULL. Out of memory sets c->no_memory. */
-void check_found(struct checker *c, enum rule rule, const char *node, const char *tensor, const char *fmt, ...)
+void check_found(struct checker *c, enum rule rule, const char *node, const char *tensor, const char *fmt,
+                 ...)
 	CHECK_PRINTF(5, 6);
 
 /* name_table_add that notes a lack of memory in c; true when the name is new. */

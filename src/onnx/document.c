@@ -12,7 +12,8 @@
 #include "base/memory.h"
 #include "onnx/allocator.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw_data is read and written as it lies in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "raw_data is read and written as it lies in memory");
 
 static void digest(struct document *doc, const uint8_t *data, size_t size)
 {
@@ -93,7 +94,8 @@ static char *directory_of(const char *path)
 }
 
 /* Fills path, dir and real_dir; path "" and "-" have no place of their own and take `dir`. */
-static enum tamis_status place(struct document *doc, const char *path, const char *dir, struct tamis_error *err)
+static enum tamis_status place(struct document *doc, const char *path, const char *dir,
+                               struct tamis_error *err)
 {
 	doc->path = tm_strdup(path);
 	bool named = *path && strcmp(path, "-") != 0;
@@ -107,7 +109,8 @@ static enum tamis_status place(struct document *doc, const char *path, const cha
 }
 
 static enum tamis_status load_bytes(const uint8_t *data, size_t size, const char *path, const char *dir,
-                                    const struct doc_limits *limits, struct document **out, struct tamis_error *err)
+                                    const struct doc_limits *limits, struct document **out,
+                                    struct tamis_error *err)
 {
 	struct document *doc = calloc(1, sizeof *doc);
 	if (!doc)
@@ -148,7 +151,8 @@ enum tamis_status doc_load(const char *path, const struct doc_limits *limits, st
 	return st;
 }
 
-enum tamis_status doc_load_memory(const void *data, size_t size, const char *dir, const struct doc_limits *limits,
+enum tamis_status doc_load_memory(const void *data, size_t size, const char *dir,
+                                  const struct doc_limits *limits,
                                   struct document **out, struct tamis_error *err)
 {
 	*out = NULL;
@@ -181,8 +185,8 @@ enum tamis_status doc_pack(const struct document *doc, uint8_t **data, size_t *s
 	*data = NULL;
 	*size = 0;
 	if (bytes > DOC_MAX_PACKED)
-		return tm_fail(err, TAMIS_E_OUTPUT, "the model takes %llu bytes, and one file can hold %u: keep its weights "
-		               "beside it with --save-as-external-data", (unsigned long long)bytes, DOC_MAX_PACKED);
+		return tm_fail(err, TAMIS_E_OUTPUT, "the model takes %llu bytes, and one file can hold %u: keep its "
+		               "weights beside it with --save-as-external-data", (unsigned long long)bytes, DOC_MAX_PACKED);
 	*data = malloc(bytes ? (size_t)bytes : 1);
 	if (!*data)
 		return tm_no_memory(err, "packing the model");
@@ -197,8 +201,8 @@ static enum tamis_status unpack_tensor(struct tensor_file *f, const uint8_t *dat
 	struct tamis_error why = { 0 };
 	if (size == 0)
 		return tm_fail(err, TAMIS_E_INVALID, "a TensorProto was expected, and the file is empty");
-	enum tamis_status st = unpack_message(&onnx__tensor_proto__descriptor, data, size, limits, &f->allocator, &proto,
-	                                      &why);
+	enum tamis_status st = unpack_message(&onnx__tensor_proto__descriptor, data, size, limits, &f->allocator,
+	                                      &proto, &why);
 	if (st == TAMIS_E_INVALID)
 		return tm_fail(err, st, "the file is damaged or not a TensorProto: %s", why.message);
 	if (st != TAMIS_OK)
@@ -209,8 +213,8 @@ static enum tamis_status unpack_tensor(struct tensor_file *f, const uint8_t *dat
 	return TAMIS_OK;
 }
 
-enum tamis_status tensor_file_load(const char *path, const struct doc_limits *limits, struct tensor_file **out,
-                                   struct tamis_error *err)
+enum tamis_status tensor_file_load(const char *path, const struct doc_limits *limits,
+                                   struct tensor_file **out, struct tamis_error *err)
 {
 	uint8_t *data = NULL;
 	size_t size = 0;

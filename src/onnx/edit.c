@@ -161,8 +161,8 @@ void edit_filter(struct document *doc, size_t *n, void *list, const bool *drop)
 	*n = kept;
 }
 
-enum tamis_status edit_string_insert(struct document *doc, size_t *n, char ***list, size_t at, const char *text,
-                                     struct tamis_error *err)
+enum tamis_status edit_string_insert(struct document *doc, size_t *n, char ***list, size_t at,
+                                     const char *text, struct tamis_error *err)
 {
 	char *copy = doc_strdup(doc, text);
 	if (!copy)

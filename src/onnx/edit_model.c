@@ -21,8 +21,8 @@ enum tamis_status edit_add_initializer(struct document *doc, Onnx__GraphProto *g
 	return edit_insert(doc, &g->n_initializer, &g->initializer, g->n_initializer, t, err);
 }
 
-enum tamis_status edit_add_sparse_initializer(struct document *doc, Onnx__GraphProto *g, Onnx__SparseTensorProto *s,
-                                              struct tamis_error *err)
+enum tamis_status edit_add_sparse_initializer(struct document *doc, Onnx__GraphProto *g,
+                                              Onnx__SparseTensorProto *s, struct tamis_error *err)
 {
 	return edit_insert(doc, &g->n_sparse_initializer, &g->sparse_initializer, g->n_sparse_initializer, s, err);
 }
@@ -102,8 +102,8 @@ static Onnx__AttributeProto *new_attribute(struct document *doc, const char *nam
 	return NULL;
 }
 
-enum tamis_status edit_attribute_int(struct document *doc, Onnx__NodeProto *node, const char *name, int64_t value,
-                                     struct tamis_error *err)
+enum tamis_status edit_attribute_int(struct document *doc, Onnx__NodeProto *node, const char *name,
+                                     int64_t value, struct tamis_error *err)
 {
 	Onnx__AttributeProto *a = new_attribute(doc, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
 	if (!a)
@@ -136,7 +136,8 @@ static Onnx__StringStringEntryProto *find_metadata(const struct document *doc, c
 	return NULL;
 }
 
-enum tamis_status edit_set_metadata(struct document *doc, const char *key, const char *value, struct tamis_error *err)
+enum tamis_status edit_set_metadata(struct document *doc, const char *key, const char *value,
+                                    struct tamis_error *err)
 {
 	Onnx__ModelProto *m = doc->model;
 	Onnx__StringStringEntryProto *e = find_metadata(doc, key);

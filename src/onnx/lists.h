@@ -27,11 +27,12 @@ size_t list_length(const Onnx__TensorProto *t, enum list which);
 enum list list_of(enum dtype type);
 int64_t list_entries(enum dtype type, int64_t count);
 
-/* Smallest and largest int32_data entry that stands for an element of `type`. Bit patterns of floats and packed
- * octets may be given signed or unsigned. */
+/* Smallest and largest int32_data entry that stands for an element of `type`. Bit patterns of floats and
+ * packed octets may be given signed or unsigned. */
 void list_int32_range(enum dtype type, int32_t *low, int32_t *high);
 
-/* Elements in memory <-> entries of the list of their type (not strings). n = entries. Ranges must have been checked. */
+/* Elements in memory <-> entries of the list of their type (not strings). n = entries. Ranges must have been
+ * checked. */
 void list_decode(enum dtype type, const void *entries, void *elements, size_t n);
 void list_encode(enum dtype type, const void *elements, void *entries, size_t n);
 

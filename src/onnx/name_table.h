@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table from names to numbers. Whole names are compared; the table's own address goes into the hash, so that a
- * file cannot be made to collide. */
+/* A hash table from names to numbers. Whole names are compared; the table's own address goes into the hash,
+ * so that a file cannot be made to collide. */
 #ifndef ONNX_NAME_TABLE_H
 #define ONNX_NAME_TABLE_H
 
@@ -24,7 +24,8 @@ enum name_table_result name_table_add(struct name_table *t, const char *name, in
 /* The value of a name; false when it is not there. O(length). */
 bool name_table_get(const struct name_table *t, const char *name, int64_t *value);
 
-/* The value in slot i < t->cap; false when the slot is free. For going over all names, in no particular order. */
+/* The value in slot i < t->cap; false when the slot is free. For going over all names, in no particular
+ * order. */
 bool name_table_at(const struct name_table *t, size_t i, int64_t *value);
 
 void name_table_free(struct name_table *t); /* leaves it zeroed */

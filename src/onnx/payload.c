@@ -51,7 +51,8 @@ enum tamis_status payload_shape(const Onnx__TensorProto *t, struct tensor *out, 
 	return st;
 }
 
-static enum tamis_status find_place(const Onnx__TensorProto *t, enum payload_place *place, struct tamis_error *err)
+static enum tamis_status find_place(const Onnx__TensorProto *t, enum payload_place *place,
+                                    struct tamis_error *err)
 {
 	const char *typed = NULL;
 	enum list found = LIST_COUNT;
@@ -59,7 +60,8 @@ static enum tamis_status find_place(const Onnx__TensorProto *t, enum payload_pla
 	for (int i = 0; i < LIST_COUNT; i++) {
 		struct list_slot s = list_slot(&copy, (enum list)i);
 		if (*s.n && typed)
-			return tm_fail(err, TAMIS_E_INVALID, "elements stand in both %s and %s; one place was expected", typed, s.name);
+			return tm_fail(err, TAMIS_E_INVALID, "elements stand in both %s and %s; one place was expected", typed,
+			               s.name);
 		if (*s.n) {
 			typed = s.name;
 			found = (enum list)i;
@@ -73,12 +75,14 @@ static enum tamis_status find_place(const Onnx__TensorProto *t, enum payload_pla
 		return tm_fail(err, TAMIS_E_INVALID, "elements of type %s stand in %s, which is not for them",
 		               dtype_name(t->data_type), typed);
 	if (external && t->has_raw_data && t->n_external_data)
-		return tm_fail(err, TAMIS_E_INVALID, "elements stand in both raw_data and an external file; one place was expected");
+		return tm_fail(err, TAMIS_E_INVALID, "elements stand in both raw_data and an external file; one place "
+		               "was expected");
 	*place = external ? PAYLOAD_EXTERNAL : typed ? PAYLOAD_TYPED : t->has_raw_data ? PAYLOAD_RAW : PAYLOAD_NONE;
 	return TAMIS_OK;
 }
 
-enum tamis_status payload_place(const Onnx__TensorProto *t, enum payload_place *place, struct tamis_error *err)
+enum tamis_status payload_place(const Onnx__TensorProto *t, enum payload_place *place,
+                                struct tamis_error *err)
 {
 	enum tamis_status st = find_place(t, place, err);
 	if (st != TAMIS_OK)
@@ -92,7 +96,8 @@ static bool pending(const struct document *doc, const Onnx__TensorProto *t)
 	return doc && doc->pending_external && t->has_raw_data && t->n_external_data == 0;
 }
 
-static enum tamis_status check_ranges(const Onnx__TensorProto *t, const struct need *need, struct tamis_error *err)
+static enum tamis_status check_ranges(const Onnx__TensorProto *t, const struct need *need,
+                                      struct tamis_error *err)
 {
 	int32_t low, high;
 	list_int32_range(need->type, &low, &high);
@@ -107,17 +112,20 @@ static enum tamis_status check_ranges(const Onnx__TensorProto *t, const struct n
 	return TAMIS_OK;
 }
 
-static enum tamis_status check_raw(const Onnx__TensorProto *t, const struct need *need, struct tamis_error *err)
+static enum tamis_status check_raw(const Onnx__TensorProto *t, const struct need *need,
+                                   struct tamis_error *err)
 {
 	if (need->type == DT_STRING)
 		return tm_fail(err, TAMIS_E_INVALID, "strings stand in raw_data; string_data was expected");
 	if (t->raw_data.len != (uint64_t)need->bytes)
-		return tm_fail(err, TAMIS_E_INVALID, "raw_data has %zu bytes, and %lld elements of %s need %lld", t->raw_data.len,
+		return tm_fail(err, TAMIS_E_INVALID, "raw_data has %zu bytes, and %lld elements of %s need %lld",
+		               t->raw_data.len,
 		               (long long)need->count, dtype_name((int)need->type), (long long)need->bytes);
 	return TAMIS_OK;
 }
 
-static enum tamis_status check_typed(const Onnx__TensorProto *t, const struct need *need, struct tamis_error *err)
+static enum tamis_status check_typed(const Onnx__TensorProto *t, const struct need *need,
+                                     struct tamis_error *err)
 {
 	Onnx__TensorProto copy = *t;
 	struct list_slot s = list_slot(&copy, list_of(need->type));
@@ -127,7 +135,8 @@ static enum tamis_status check_typed(const Onnx__TensorProto *t, const struct ne
 	return check_ranges(t, need, err);
 }
 
-static enum tamis_status check_external(const Onnx__TensorProto *t, const struct need *need, struct tamis_error *err)
+static enum tamis_status check_external(const Onnx__TensorProto *t, const struct need *need,
+                                        struct tamis_error *err)
 {
 	struct payload_external ext;
 	uint64_t end;
@@ -147,8 +156,8 @@ static enum tamis_status check_external(const Onnx__TensorProto *t, const struct
 }
 
 /* Place and need, checked against each other. */
-static enum tamis_status examine(const struct document *doc, const Onnx__TensorProto *t, enum payload_place *place,
-                                 struct need *need, struct tamis_error *err)
+static enum tamis_status examine(const struct document *doc, const Onnx__TensorProto *t,
+                                 enum payload_place *place, struct need *need, struct tamis_error *err)
 {
 	enum tamis_status st = need_of(t, need, err);
 	if (st == TAMIS_OK)
@@ -172,7 +181,8 @@ static enum tamis_status examine(const struct document *doc, const Onnx__TensorP
 	}
 }
 
-enum tamis_status payload_check(const struct document *doc, const Onnx__TensorProto *t, struct tamis_error *err)
+enum tamis_status payload_check(const struct document *doc, const Onnx__TensorProto *t,
+                                struct tamis_error *err)
 {
 	enum payload_place place;
 	struct need need;
@@ -182,8 +192,8 @@ enum tamis_status payload_check(const struct document *doc, const Onnx__TensorPr
 	return st;
 }
 
-static enum tamis_status read_external(const struct document *doc, const Onnx__TensorProto *t, struct tensor *out,
-                                       struct tamis_error *err)
+static enum tamis_status read_external(const struct document *doc, const Onnx__TensorProto *t,
+                                       struct tensor *out, struct tamis_error *err)
 {
 	struct payload_external ext;
 	struct stat info;
@@ -229,8 +239,8 @@ static void normalise_bools(struct tensor *t)
 		b[i] = b[i] != 0;
 }
 
-static enum tamis_status read_checked(const struct document *doc, const Onnx__TensorProto *t, enum payload_place place,
-                                      struct tensor *out, struct tamis_error *err)
+static enum tamis_status read_checked(const struct document *doc, const Onnx__TensorProto *t,
+                                      enum payload_place place, struct tensor *out, struct tamis_error *err)
 {
 	if (doc && tensor_bytes(out) > doc->max_memory)
 		return tm_fail(err, TAMIS_E_MEMORY, "the tensor takes %zu bytes, over the limit of %llu", tensor_bytes(out),

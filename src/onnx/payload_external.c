@@ -62,11 +62,12 @@ static enum tamis_status number(const char *text, const char *what, uint64_t *ou
 {
 	if (decimal(text, out))
 		return TAMIS_OK;
-	return tm_fail(err, TAMIS_E_INVALID, "the external %s '%.40s' is not a plain decimal number below 2^63", what,
-	               text ? text : "");
+	return tm_fail(err, TAMIS_E_INVALID, "the external %s '%.40s' is not a plain decimal number below 2^63",
+	               what, text ? text : "");
 }
 
-enum tamis_status payload_external(const Onnx__TensorProto *t, struct payload_external *out, struct tamis_error *err)
+enum tamis_status payload_external(const Onnx__TensorProto *t, struct payload_external *out,
+                                   struct tamis_error *err)
 {
 	const Onnx__StringStringEntryProto *found[KEYS + 1] = { NULL };
 	*out = (struct payload_external){ 0 };

@@ -100,7 +100,8 @@ static void drop_payload(struct document *doc, Onnx__TensorProto *t)
 	doc_release(doc, t->dims);
 }
 
-static void put(struct document *doc, Onnx__TensorProto *t, const struct tensor *src, const struct contents *c)
+static void put(struct document *doc, Onnx__TensorProto *t, const struct tensor *src,
+                const struct contents *c)
 {
 	drop_payload(doc, t);
 	t->dims = c->dims;
@@ -174,8 +175,10 @@ static uint64_t field_bytes(uint64_t len)
 	return 1 + varint_bytes(len) + len;
 }
 
-/* Everything of t but its elements, with another shape and type: a shallow copy, to be measured or copied only. */
-static Onnx__TensorProto shell(const Onnx__TensorProto *like, const int64_t *dims, size_t rank, enum dtype type)
+/* Everything of t but its elements, with another shape and type: a shallow copy, to be measured or copied
+ * only. */
+static Onnx__TensorProto shell(const Onnx__TensorProto *like, const int64_t *dims, size_t rank,
+                               enum dtype type)
 {
 	Onnx__TensorProto t = ONNX__TENSOR_PROTO__INIT;
 	if (like)
@@ -206,7 +209,8 @@ static bool all_zero(const uint8_t *p, size_t size)
 	return any == 0;
 }
 
-/* Bytes of the elements field that holds src, or, with `sparse`, its non-zero elements only; *stored = how many. */
+/* Bytes of the elements field that holds src, or, with `sparse`, its non-zero elements only; *stored = how
+ * many. */
 static uint64_t elements_bytes(const struct tensor *src, bool typed, bool sparse, uint64_t *stored)
 {
 	size_t size = tensor_bytes(src) / (size_t)(src->count ? src->count : 1);
@@ -324,7 +328,8 @@ static enum tamis_status gather(struct document *doc, const struct tensor *src, 
 }
 
 /* The two tensors of a sparse tensor; on failure what was made hangs on s. */
-static enum tamis_status fill_sparse(struct document *doc, Onnx__SparseTensorProto *s, const Onnx__TensorProto *like,
+static enum tamis_status fill_sparse(struct document *doc, Onnx__SparseTensorProto *s,
+                                     const Onnx__TensorProto *like,
                                      const struct tensor *values, int64_t *positions, struct tamis_error *err)
 {
 	struct tensor at = { .type = DT_INT64, .rank = 1, .dims = { values->count }, .count = values->count,
@@ -352,7 +357,8 @@ enum tamis_status sparse_new(struct document *doc, const Onnx__TensorProto *like
 	int64_t *positions;
 	*out = NULL;
 	if (!can_be_sparse(src))
-		return tm_fail(err, TAMIS_E_UNSUPPORTED, "a tensor of %s cannot be stored sparse", dtype_name((int)src->type));
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "a tensor of %s cannot be stored sparse",
+		               dtype_name((int)src->type));
 	Onnx__SparseTensorProto *s = edit_new(doc, &onnx__sparse_tensor_proto__descriptor);
 	if (!s)
 		return no_memory(err);

@@ -31,7 +31,7 @@ struct move {
 	char keys[ENTRIES][12], offset_text[24], length_text[24];
 };
 
-/* --- what moves ------------------------------------------------------------------------------------------------ */
+/* --- what moves ----------------------------------------------------------------------------------------- */
 
 static enum tamis_status add_move(struct relocation *r, Onnx__TensorProto *t, struct tamis_error *err)
 {
@@ -117,7 +117,7 @@ enum tamis_status relocation_plan(struct relocation *r, struct document *doc, co
 	return st;
 }
 
-/* --- the data file ---------------------------------------------------------------------------------------------- */
+/* --- the data file -------------------------------------------------------------------------------------- */
 
 /* Where the bytes of the data file go: into its digest, then into the file. */
 struct sink {
@@ -139,7 +139,7 @@ static enum tamis_status sink_pad(struct sink *s, uint64_t to, struct tamis_erro
 	return to > s->at ? sink_write(s, zeros, to - s->at, err) : TAMIS_OK;
 }
 
-/* The whole data file, one tensor in memory at a time. Offsets follow from the sizes, so every pass agrees. */
+/* The whole data file, one tensor in memory at a time. Offsets follow from the sizes, so all passes agree. */
 static enum tamis_status stream(struct relocation *r, struct sink *s, struct tamis_error *err)
 {
 	enum tamis_status st = TAMIS_OK;
@@ -223,9 +223,10 @@ static enum tamis_status write_data(struct relocation *r, const char *path, stru
 	return st;
 }
 
-/* Takes the first name that is free, or whose file already holds these bytes; an existing file is never replaced. */
-static enum tamis_status place_data(struct relocation *r, const char *path, const uint8_t digest[32], uint64_t size,
-                                    struct tamis_error *err)
+/* Takes the first name that is free, or whose file already holds these bytes; an existing file is never
+ * replaced. */
+static enum tamis_status place_data(struct relocation *r, const char *path, const uint8_t digest[32],
+                                    uint64_t size, struct tamis_error *err)
 {
 	size_t n;
 	struct stat info;
@@ -255,7 +256,7 @@ static enum tamis_status place_data(struct relocation *r, const char *path, cons
 	return st == TAMIS_OK ? st : tm_fail(err, st, "no name is free for the data file");
 }
 
-/* --- the tree while it is written ---------------------------------------------------------------------------------- */
+/* --- the tree while it is written ----------------------------------------------------------------------- */
 
 /* t without elements; the saved copy keeps owning them. */
 static void hollow(struct move *m)

@@ -15,8 +15,8 @@ struct relocation {
 	char *created;      /* path of the data file if this made it; NULL otherwise */
 };
 
-/* Finds what must move for options->external when the document is written to `path` ("-" = standard output). Changes
- * nothing. r is to be released with relocation_finish whatever comes back. */
+/* Finds what must move for options->external when the document is written to `path` ("-" = standard output).
+ * Changes nothing. r is to be released with relocation_finish whatever comes back. */
 enum tamis_status relocation_plan(struct relocation *r, struct document *doc, const char *path,
                                   const struct doc_save_options *options, struct tamis_error *err);
 

@@ -17,12 +17,13 @@ static struct doc_limits generous(const struct document *doc)
 static enum tamis_status not_valid(struct tamis_error *err, const struct tamis_error *why)
 {
 	return tm_fail(err, why->status == TAMIS_E_MEMORY ? TAMIS_E_MEMORY : TAMIS_E_INTERNAL,
-	               "the model as written does not pass as a model, so nothing was put in place: %s", why->message);
+	               "the model as written does not pass as a model, so nothing was put in place: %s",
+	               why->message);
 }
 
 /* Reads a written file back: the same bytes, and a valid model. `path` NULL: the bytes themselves. */
-static enum tamis_status verify(const struct document *doc, const char *path, const uint8_t *data, size_t size,
-                                struct tamis_error *err)
+static enum tamis_status verify(const struct document *doc, const char *path, const uint8_t *data,
+                                size_t size, struct tamis_error *err)
 {
 	struct tamis_error why = { 0 };
 	struct doc_limits limits = generous(doc);
@@ -38,9 +39,10 @@ static enum tamis_status verify(const struct document *doc, const char *path, co
 	return st == TAMIS_OK ? st : not_valid(err, &why);
 }
 
-/* Renames into place. *replaced tells whether the output is the new file, which it may be even after a failure (when
- * the directory cannot be synced): its data file must then stay. */
-static enum tamis_status commit(struct file_writer *w, const char *path, bool *replaced, struct tamis_error *err)
+/* Renames into place. *replaced tells whether the output is the new file, which it may be even after a
+ * failure (when the directory cannot be synced): its data file must then stay. */
+static enum tamis_status commit(struct file_writer *w, const char *path, bool *replaced,
+                                struct tamis_error *err)
 {
 	struct stat ours, now;
 	bool known = w->temp && lstat(w->temp, &ours) == 0;
@@ -50,8 +52,8 @@ static enum tamis_status commit(struct file_writer *w, const char *path, bool *r
 	return st;
 }
 
-static enum tamis_status write_model(const struct document *doc, const char *path, const uint8_t *data, size_t size,
-                                     bool check, bool *replaced, struct tamis_error *err)
+static enum tamis_status write_model(const struct document *doc, const char *path, const uint8_t *data,
+                                     size_t size, bool check, bool *replaced, struct tamis_error *err)
 {
 	struct file_writer w;
 	enum tamis_status st = file_writer_open(&w, path, err);

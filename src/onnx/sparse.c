@@ -40,10 +40,11 @@ static enum tamis_status check_parts(const struct document *doc, struct sparse *
 		return st;
 	s->stored = p->values->dims[0];
 	if (p->n_dims > INT32_MAX || !tm_product(p->dims, (int)p->n_dims, &s->count))
-		return tm_fail(err, TAMIS_E_INVALID, "the shape of a sparse tensor is negative or has more elements than any "
-		               "memory can hold");
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "the shape of a sparse tensor is negative or has more elements than any memory can hold");
 	if (!p->indices && s->stored != 0)
-		return tm_fail(err, TAMIS_E_INVALID, "a sparse tensor has %lld values and no indices", (long long)s->stored);
+		return tm_fail(err, TAMIS_E_INVALID, "a sparse tensor has %lld values and no indices",
+		               (long long)s->stored);
 	return p->indices ? payload_check(doc, p->indices, err) : TAMIS_OK;
 }
 
@@ -54,13 +55,15 @@ static enum tamis_status check_index_shape(struct sparse *s, struct tamis_error 
 		return tm_fail(err, TAMIS_E_INVALID, "the indices of a sparse tensor are %s; int64 was expected",
 		               dtype_name(t->data_type));
 	if (t->n_dims != 1 && t->n_dims != 2)
-		return tm_fail(err, TAMIS_E_INVALID, "the indices of a sparse tensor have rank %zu; 1 or 2 was expected", t->n_dims);
+		return tm_fail(err, TAMIS_E_INVALID, "the indices of a sparse tensor have rank %zu; 1 or 2 was expected",
+		               t->n_dims);
 	if (t->dims[0] != s->stored)
-		return tm_fail(err, TAMIS_E_INVALID, "a sparse tensor has %lld values and %lld indices", (long long)s->stored,
-		               (long long)t->dims[0]);
+		return tm_fail(err, TAMIS_E_INVALID, "a sparse tensor has %lld values and %lld indices",
+		               (long long)s->stored, (long long)t->dims[0]);
 	s->linear = t->n_dims == 1;
 	if (!s->linear && t->dims[1] != (int64_t)s->proto->n_dims)
-		return tm_fail(err, TAMIS_E_INVALID, "the indices of a sparse tensor have %lld coordinates; %zu were expected",
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "the indices of a sparse tensor have %lld coordinates; %zu were expected",
 		               (long long)t->dims[1], s->proto->n_dims);
 	s->columns = s->linear ? 1 : s->proto->n_dims;
 	return TAMIS_OK;
@@ -82,8 +85,8 @@ static enum tamis_status find_indices(const struct document *doc, struct sparse 
 	return TAMIS_OK;
 }
 
-/* Row-major position of index i; -1 when it is outside the shape. The product of a shape without zeros fits, so no
- * step of the sum can overflow. */
+/* Row-major position of index i; -1 when it is outside the shape. The product of a shape without zeros fits,
+ * so no step of the sum can overflow. */
 static int64_t position(const struct sparse *s, int64_t i)
 {
 	int64_t at = 0;
@@ -109,11 +112,13 @@ static enum tamis_status check_order(const struct sparse *s, struct tamis_error 
 	for (int64_t i = 0; i < s->stored; i++) {
 		int64_t at = position(s, i);
 		if (at < 0)
-			return tm_fail(err, TAMIS_E_INVALID, "index %lld of a sparse tensor lies outside its shape of %lld elements",
+			return tm_fail(err, TAMIS_E_INVALID,
+			               "index %lld of a sparse tensor lies outside its shape of %lld elements",
 			               (long long)i, (long long)s->count);
 		if (at <= last)
-			return tm_fail(err, TAMIS_E_INVALID, "index %lld of a sparse tensor %s the one before; ascending order was "
-			               "expected", (long long)i, at == last ? "repeats" : "is below");
+			return tm_fail(err, TAMIS_E_INVALID,
+			               "index %lld of a sparse tensor %s the one before; ascending order was expected",
+			               (long long)i, at == last ? "repeats" : "is below");
 		last = at;
 	}
 	return TAMIS_OK;
@@ -155,7 +160,8 @@ static enum tamis_status scatter(const struct document *doc, const struct sparse
 		return st;
 	size_t size = (size_t)dtype_bits((int)out->type) / 8;
 	if (out->type == DT_STRING || size == 0)
-		return tm_fail(err, TAMIS_E_UNSUPPORTED, "sparse tensors of %s are not supported", dtype_name((int)out->type));
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "sparse tensors of %s are not supported",
+		               dtype_name((int)out->type));
 	if (tensor_bytes(out) > limit)
 		return tm_fail(err, TAMIS_E_MEMORY, "the sparse tensor stands for %zu bytes, over the limit of %llu",
 		               tensor_bytes(out), (unsigned long long)limit);
@@ -163,13 +169,14 @@ static enum tamis_status scatter(const struct document *doc, const struct sparse
 	if (st == TAMIS_OK)
 		st = tensor_alloc(out, err);
 	for (int64_t i = 0; st == TAMIS_OK && i < s->stored; i++)
-		memcpy((uint8_t *)out->data + (size_t)position(s, i) * size, (uint8_t *)values.data + (size_t)i * size, size);
+		memcpy((uint8_t *)out->data + (size_t)position(s, i) * size, (uint8_t *)values.data + (size_t)i * size,
+		       size);
 	tensor_free(&values);
 	return st;
 }
 
-enum tamis_status sparse_read(const struct document *doc, const Onnx__SparseTensorProto *proto, struct tensor *out,
-                              struct tamis_error *err)
+enum tamis_status sparse_read(const struct document *doc, const Onnx__SparseTensorProto *proto,
+                              struct tensor *out, struct tamis_error *err)
 {
 	struct sparse s;
 	*out = (struct tensor){ 0 };

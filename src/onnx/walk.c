@@ -34,8 +34,8 @@ static ProtobufCMessage *next_child(struct place *p)
 	return NULL;
 }
 
-enum tamis_status walk_messages(ProtobufCMessage *root, const ProtobufCMessageDescriptor *wanted, walk_fn fn, void *ctx,
-                                struct tamis_error *err)
+enum tamis_status walk_messages(ProtobufCMessage *root, const ProtobufCMessageDescriptor *wanted, walk_fn fn,
+                                void *ctx, struct tamis_error *err)
 {
 	struct place stack[WALK_MAX_DEPTH];
 	int depth = 0;

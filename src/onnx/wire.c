@@ -42,11 +42,12 @@ static enum tamis_status refuse(struct scan *s, size_t at, const char *what)
 	return tm_fail(s->err, TAMIS_E_INVALID, "byte %zu (in a %s): %s", at, top->type->short_name, what);
 }
 
-static enum tamis_status refuse_field(struct scan *s, const struct tag *tag, const ProtobufCFieldDescriptor *f,
-                                      const char *what)
+static enum tamis_status refuse_field(struct scan *s, const struct tag *tag,
+                                      const ProtobufCFieldDescriptor *f, const char *what)
 {
 	const struct frame *top = &s->stack[s->depth - 1];
-	return tm_fail(s->err, TAMIS_E_INVALID, "byte %zu: field %s.%s %s", tag->at, top->type->short_name, f->name, what);
+	return tm_fail(s->err, TAMIS_E_INVALID, "byte %zu: field %s.%s %s", tag->at, top->type->short_name, f->name,
+	               what);
 }
 
 /* Base-128 number of at most 10 bytes, ending before `end`. */
@@ -79,13 +80,14 @@ static enum tamis_status skip(struct scan *s, size_t bytes)
 static enum tamis_status length(struct scan *s, size_t *len)
 {
 	size_t start = s->at, end = s->stack[s->depth - 1].end;
-	uint64_t n;
+	uint64_t n = 0;
 	if (varint(s, end, &n) != TAMIS_OK)
 		return TAMIS_E_INVALID;
 	if (n > INT_MAX)
 		return refuse(s, start, "a length is above 2147483647 bytes");
 	if (n > end - s->at)
-		return tm_fail(s->err, TAMIS_E_INVALID, "byte %zu (in a %s): a field of %" PRIu64 " bytes is cut off after %zu",
+		return tm_fail(s->err, TAMIS_E_INVALID,
+		               "byte %zu (in a %s): a field of %" PRIu64 " bytes is cut off after %zu",
 		               start, s->stack[s->depth - 1].type->short_name, n, end - s->at);
 	*len = (size_t)n;
 	return TAMIS_OK;
@@ -132,7 +134,8 @@ static uint64_t element_bytes(ProtobufCType type)
 }
 
 /* Elements of a packed list. Its numbers must end where the list ends. */
-static enum tamis_status packed(struct scan *s, const struct tag *tag, const ProtobufCFieldDescriptor *f, size_t len)
+static enum tamis_status packed(struct scan *s, const struct tag *tag, const ProtobufCFieldDescriptor *f,
+                                size_t len)
 {
 	size_t end = s->at + len;
 	unsigned wire = wire_of(f->type);
@@ -156,8 +159,8 @@ static enum tamis_status packed(struct scan *s, const struct tag *tag, const Pro
 static enum tamis_status over_budget(struct scan *s)
 {
 	if (s->max_messages && s->stats.messages > s->max_messages)
-		return tm_fail(s->err, TAMIS_E_MEMORY, "byte %zu: more than %" PRIu64 " messages; the limit keeps hostile files "
-		               "from taking all memory", s->at, s->max_messages);
+		return tm_fail(s->err, TAMIS_E_MEMORY, "byte %zu: more than %" PRIu64 " messages; the limit keeps hostile "
+		               "files from taking all memory", s->at, s->max_messages);
 	if (s->max_memory && s->stats.memory > s->max_memory)
 		return tm_fail(s->err, TAMIS_E_MEMORY, "byte %zu: loading would take more than the limit of %" PRIu64
 		               " bytes of memory", s->at, s->max_memory);
@@ -167,7 +170,8 @@ static enum tamis_status over_budget(struct scan *s)
 static enum tamis_status enter(struct scan *s, const ProtobufCMessageDescriptor *type, size_t len)
 {
 	if (s->depth >= s->max_depth)
-		return tm_fail(s->err, TAMIS_E_INVALID, "byte %zu: messages are nested deeper than %d", s->at, s->max_depth);
+		return tm_fail(s->err, TAMIS_E_INVALID, "byte %zu: messages are nested deeper than %d", s->at,
+		               s->max_depth);
 	s->stack[s->depth++] = (struct frame){ .type = type, .end = s->at + len };
 	if (s->depth > s->stats.depth)
 		s->stats.depth = s->depth;
@@ -176,8 +180,8 @@ static enum tamis_status enter(struct scan *s, const ProtobufCMessageDescriptor 
 	return over_budget(s);
 }
 
-/* A singular sub-message or a member of a oneof may come once: protobuf would merge or replace, and the file could
- * not be written back as it was. Every schema type has fewer than 64 fields. */
+/* A singular sub-message or a member of a oneof may come once: protobuf would merge or replace, and the file
+ * could not be written back as it was. Every schema type has fewer than 64 fields. */
 static enum tamis_status only_once(struct scan *s, const struct tag *tag, const ProtobufCFieldDescriptor *f)
 {
 	struct frame *top = &s->stack[s->depth - 1];
@@ -197,7 +201,8 @@ static enum tamis_status only_once(struct scan *s, const struct tag *tag, const 
 	return TAMIS_OK;
 }
 
-static enum tamis_status length_prefixed(struct scan *s, const struct tag *tag, const ProtobufCFieldDescriptor *f)
+static enum tamis_status length_prefixed(struct scan *s, const struct tag *tag,
+                                         const ProtobufCFieldDescriptor *f)
 {
 	size_t len;
 	if (length(s, &len) != TAMIS_OK)
@@ -293,7 +298,8 @@ static enum tamis_status field(struct scan *s)
 }
 
 enum tamis_status wire_scan(const ProtobufCMessageDescriptor *root, const uint8_t *data, size_t size,
-                            const struct wire_limits *limits, struct wire_stats *stats, struct tamis_error *err)
+                            const struct wire_limits *limits, struct wire_stats *stats,
+                            struct tamis_error *err)
 {
 	struct scan s = { .data = data, .max_depth = WIRE_MAX_DEPTH, .err = err };
 	if (limits) {

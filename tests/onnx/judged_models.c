@@ -74,7 +74,8 @@ static struct tensor thinned(enum dtype type, uint64_t *seed)
 /* The same tensors dense and sparse; raw and typed values in turn; one without any value. */
 static int write_pair(const char *dir, uint64_t *seed)
 {
-	static const enum dtype types[] = { DT_FLOAT, DT_DOUBLE, DT_INT64, DT_INT8, DT_UINT8, DT_FLOAT16, DT_INT32, DT_BOOL };
+	static const enum dtype types[] = { DT_FLOAT, DT_DOUBLE, DT_INT64, DT_INT8, DT_UINT8, DT_FLOAT16, DT_INT32,
+	                                    DT_BOOL };
 	struct document *dense = small_document(), *sparse = small_document();
 	for (size_t i = 0; i <= sizeof types / sizeof *types; i++) {
 		struct tensor t = thinned(types[i % 8], seed);
@@ -94,7 +95,8 @@ static int write_pair(const char *dir, uint64_t *seed)
 			abort();
 		tensor_free(&t);
 	}
-	return save(dense, dir, "dense.onnx", DOC_EXTERNAL_KEEP) | save(sparse, dir, "sparse.onnx", DOC_EXTERNAL_KEEP);
+	return save(dense, dir, "dense.onnx", DOC_EXTERNAL_KEEP) | save(sparse, dir, "sparse.onnx",
+	                                                                DOC_EXTERNAL_KEEP);
 }
 
 static int write_models(const char *dir)

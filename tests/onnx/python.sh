@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs a script in the Python that can import onnx: $TAMIS_PYTHON, build/venv of this tree, or python3; 77 when none can.
+# Runs a script in the Python that can import onnx: $TAMIS_PYTHON, build/venv of this tree, or python3.
+# 77 (skipped) when none can.
 here=$(dirname "$0")
 for python in "$TAMIS_PYTHON" "$here/../../build/venv/bin/python" python3; do
 	test -n "$python" || continue

@@ -297,9 +297,12 @@ Test(check, attributes)
 	attribute_breaks("\xa0\x01\x02\x18\x05", 5, "attribute-name-empty");
 	attribute_breaks("\x0a\x01" "a\x18\x05", 5, "attribute-type");
 	attribute_breaks("\x0a\x01" "a\xa0\x01\x63", 6, "attribute-type");
-	attribute_breaks("\x0a\x01" "a\xa0\x01\x02\x15\0\0\0\0", 11, "attribute-value");         /* an int given as f */
-	attribute_breaks("\x0a\x01" "a\xa0\x01\x02\x18\x05\x15\0\0\0\0", 13, "attribute-value"); /* an int and a float */
-	attribute_breaks("\x0a\x01" "a\xa0\x01\x04", 6, "attribute-value");                      /* a tensor, missing */
+	attribute_breaks("\x0a\x01" "a\xa0\x01\x02\x15\0\0\0\0", 11,
+	                 "attribute-value");         /* an int given as f */
+	attribute_breaks("\x0a\x01" "a\xa0\x01\x02\x18\x05\x15\0\0\0\0", 13,
+	                 "attribute-value"); /* an int and a float */
+	attribute_breaks("\x0a\x01" "a\xa0\x01\x04", 6, "attribute-value");                      /* a tensor,
+		missing */
 	attribute_breaks("\x0a\x01" "a\xaa\x01\x01" "b", 7, "attribute-ref");
 	struct bytes n = node("Relu", "r", "x", "y");
 	bytes_field(&n, 5, "\x0a\x01" "a\xa0\x01\x02\x18\x05", 8);
@@ -479,7 +482,8 @@ Test(check, findings_are_capped_but_counted)
 	bytes_free(&m);
 }
 
-/* A chain of a million nodes: linear time, constant stack (the timeout of this program is the judge of the first). */
+/* A chain of a million nodes: linear time, constant stack (the timeout of this program is the judge of the
+ * first). */
 Test(check, a_million_nodes)
 {
 	enum { N = 1000000 };

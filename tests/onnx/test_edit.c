@@ -201,7 +201,8 @@ Test(edit, the_walk_meets_every_message_once)
 	cr_assert_eq(walk_messages(root, &onnx__value_info_proto__descriptor, count, &n, NULL), TAMIS_OK);
 	cr_assert_eq(n, 2);
 	n = 0;
-	cr_assert_eq(walk_messages(root, &onnx__tensor_shape_proto__dimension__descriptor, count, &n, NULL), TAMIS_OK);
+	cr_assert_eq(walk_messages(root, &onnx__tensor_shape_proto__dimension__descriptor, count, &n, NULL),
+	             TAMIS_OK);
 	cr_assert_eq(n, 4);
 	n = 0;
 	cr_assert_eq(walk_messages(root, &onnx__model_proto__descriptor, count, &n, NULL), TAMIS_OK);

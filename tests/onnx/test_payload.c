@@ -9,7 +9,8 @@
 #include "onnx/payload.h"
 #include "util.h"
 
-static const int64_t shapes[][3] = { { 1, 1, 1 }, { 2, 3, 1 }, { 3, 1, 7 }, { 0, 4, 2 }, { 5, 5, 5 }, { 1, 257, 1 } };
+static const int64_t shapes[][3] = { { 1, 1, 1 }, { 2, 3, 1 }, { 3, 1, 7 }, { 0, 4, 2 }, { 5, 5, 5 },
+                                     { 1, 257, 1 } };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
 /* A TensorProto in the tree of doc holding t in the wanted place. */
@@ -26,18 +27,22 @@ static Onnx__TensorProto *stored(struct document *doc, const struct tensor *t, e
 	return p;
 }
 
-static void same_after(struct document *doc, const Onnx__TensorProto *p, const struct tensor *t, const char *what)
+static void same_after(struct document *doc, const Onnx__TensorProto *p, const struct tensor *t,
+                       const char *what)
 {
 	struct tensor back;
 	struct tamis_error err = { 0 };
-	cr_assert_eq(payload_check(doc, p, &err), TAMIS_OK, "%s %s: %s", what, dtype_name((int)t->type), err.message);
-	cr_assert_eq(payload_read(doc, p, &back, &err), TAMIS_OK, "%s %s: %s", what, dtype_name((int)t->type), err.message);
+	cr_assert_eq(payload_check(doc, p, &err), TAMIS_OK, "%s %s: %s", what, dtype_name((int)t->type),
+	             err.message);
+	cr_assert_eq(payload_read(doc, p, &back, &err), TAMIS_OK, "%s %s: %s", what, dtype_name((int)t->type),
+	             err.message);
 	cr_assert(same_tensor(t, &back), "%s %s", what, dtype_name((int)t->type));
 	tensor_free(&back);
 }
 
 /* Through memory, then through the file. */
-static void there_and_back(enum dtype type, const int64_t *dims, int rank, enum payload_place place, uint64_t *seed)
+static void there_and_back(enum dtype type, const int64_t *dims, int rank, enum payload_place place,
+                           uint64_t *seed)
 {
 	struct document *doc = small_document();
 	struct tensor t = drawn_tensor(type, rank, dims, seed);
@@ -99,7 +104,8 @@ Test(payload, measured_bytes_are_exact)
 
 Test(payload, special_values_keep_their_bits)
 {
-	static const uint32_t bits[] = { 0x80000000, 0x7f800000, 0xff800000, 0x7fc00001, 0xffc12345, 1, 0x807fffff, 0x7f7fffff };
+	static const uint32_t bits[] = { 0x80000000, 0x7f800000, 0xff800000, 0x7fc00001, 0xffc12345, 1, 0x807fffff,
+	                                 0x7f7fffff };
 	int64_t n = 8;
 	struct document *doc = small_document();
 	struct tensor t = { 0 };
@@ -290,7 +296,8 @@ Test(payload, failed_writes_leave_the_tensor)
 	int64_t dims[] = { 4, 5 };
 	for (int type = 1; type < DT_COUNT; type++) {
 		struct document *doc = small_document();
-		struct tensor old = drawn_tensor(DT_INT16, 2, dims, &seed), new = drawn_tensor((enum dtype)type, 2, dims, &seed);
+		struct tensor old = drawn_tensor(DT_INT16, 2, dims, &seed), new =
+			drawn_tensor((enum dtype)type, 2, dims, &seed);
 		Onnx__TensorProto *p = stored(doc, &old, PAYLOAD_RAW);
 		int tries = 0;
 		enum tamis_status st;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guarantee 5: a document that is not edited packs to the bytes it came from. Judge: Debian's ONNX conformance models. */
+/* Guarantee 5: a document that is not edited packs to the bytes it came from. Judge: Debian's ONNX
+ * conformance models. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +61,8 @@ Test(roundtrip, reading_and_writing_every_payload_changes_no_byte)
 		uint8_t *data = read_whole(models[i], &size), *again;
 		cr_assert_eq(doc_load(models[i], NULL, &doc, &err), TAMIS_OK);
 		uint64_t calls = doc->memory.calls;
-		cr_assert_eq(walk_messages(&doc->model->base, &onnx__tensor_proto__descriptor, rewrite, doc, &err), TAMIS_OK,
-		             "%s: %s", models[i], err.message);
+		cr_assert_eq(walk_messages(&doc->model->base, &onnx__tensor_proto__descriptor, rewrite, doc, &err),
+		             TAMIS_OK, "%s: %s", models[i], err.message);
 		seen += doc->memory.calls > calls;
 		cr_assert_eq(doc_pack(doc, &again, &packed, &err), TAMIS_OK);
 		cr_assert_eq(packed, size, "%s", models[i]);

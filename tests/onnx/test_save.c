@@ -292,10 +292,12 @@ Test(save, a_failed_save_leaves_no_data_file)
 	scratch_remove(dir);
 }
 
-/* --- reading external data ----------------------------------------------------------------------------------------- */
+/* --- reading external data ------------------------------------------------------------------------------ */
 
-/* A document below dir whose initializer "w", three floats, is external with these entries (NULL: left out). */
-static struct document *external(const char *dir, const char *location, const char *offset, const char *length)
+/* A document below dir whose initializer "w", three floats, is external with these entries (NULL: left out).
+ * */
+static struct document *external(const char *dir, const char *location, const char *offset,
+                                 const char *length)
 {
 	struct bytes m = small_model();
 	struct document *doc;
@@ -317,7 +319,8 @@ static struct document *external(const char *dir, const char *location, const ch
 	return doc;
 }
 
-static void read_fails(const char *dir, const char *location, const char *offset, const char *length, const char *words)
+static void read_fails(const char *dir, const char *location, const char *offset, const char *length,
+                       const char *words)
 {
 	struct document *doc = external(dir, location, offset, length);
 	struct tensor out;

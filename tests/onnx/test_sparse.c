@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sparse tensors: dense -> sparse -> dense by identity, measured bytes against packed bytes, and hostile indices. */
+/* Sparse tensors: dense -> sparse -> dense by identity, measured bytes against packed bytes, and hostile
+ * indices. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static struct tensor thinned(enum dtype type, int rank, const int64_t *dims, uns
 	return t;
 }
 
-static void there_and_back(enum dtype type, int rank, const int64_t *dims, unsigned percent, bool typed, uint64_t *seed)
+static void there_and_back(enum dtype type, int rank, const int64_t *dims, unsigned percent, bool typed,
+                           uint64_t *seed)
 {
 	struct document *doc = small_document();
 	struct tamis_error err = { 0 };
