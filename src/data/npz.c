@@ -78,10 +78,11 @@ void npz_abort(struct npz_writer *w)
 	free(w);
 }
 
-static struct member *find(struct npz_writer *w, const char *name)
+/* Few members grow, however many there are. */
+static struct member *find_grown(struct npz_writer *w, const char *name)
 {
 	for (size_t i = 0; i < w->n; i++)
-		if (strcmp(w->members[i].name, name) == 0)
+		if (w->members[i].grown && strcmp(w->members[i].name, name) == 0)
 			return &w->members[i];
 	return NULL;
 }
@@ -495,11 +496,6 @@ enum tamis_status npz_put(struct npz_writer *w, const char *name, const struct t
 	bool owned;
 	enum tamis_status status;
 
-	if (find(w, name)) {
-		tm_fail(err, TAMIS_E_INVALID, "two arrays of the output have one name");
-		tm_in_tensor(err, name);
-		return TAMIS_E_INVALID;
-	}
 	status = widen(t, &out, &owned, err);
 	if (status == TAMIS_OK)
 		status = add_member(w, name, &m, err);
@@ -538,8 +534,6 @@ static enum tamis_status grow_member(struct npz_writer *w, struct member *m, con
 	int64_t dims[TENSOR_MAX_RANK];
 	enum tamis_status status;
 
-	if (!m->grown)
-		return tm_fail(err, TAMIS_E_INVALID, "an array of the output is written already");
 	memcpy(dims, rows->dims, sizeof dims);
 	dims[0] = m->shape.dims[0];
 	grown.dims[0] = rows->dims[0];
@@ -556,7 +550,7 @@ static enum tamis_status grow_member(struct npz_writer *w, struct member *m, con
 enum tamis_status npz_append(struct npz_writer *w, const char *name, const struct tensor *rows,
                              struct tamis_error *err)
 {
-	struct member *m = find(w, name);
+	struct member *m = find_grown(w, name);
 	struct tensor out;
 	bool owned;
 	enum tamis_status status;
@@ -575,9 +569,34 @@ enum tamis_status npz_append(struct npz_writer *w, const char *name, const struc
 	return status;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static enum tamis_status check_names(const struct npz_writer *w, struct tamis_error *err)
+{
+	char **names = tm_array(w->n, sizeof *names);
+	enum tamis_status status = TAMIS_OK;
+
+	if (!names)
+		return tm_no_memory(err, "writing arrays");
+	for (size_t i = 0; i < w->n; i++)
+		names[i] = w->members[i].name;
+	if (w->n > 1)
+		qsort(names, w->n, sizeof *names, by_name);
+	for (size_t i = 1; i < w->n && status == TAMIS_OK; i++)
+		if (strcmp(names[i - 1], names[i]) == 0) {
+			status = tm_fail(err, TAMIS_E_INVALID, "two arrays of the output have one name");
+			tm_in_tensor(err, names[i]);
+		}
+	free(names);
+	return status;
+}
+
 enum tamis_status npz_close(struct npz_writer *w, struct tamis_error *err)
 {
-	enum tamis_status status = TAMIS_OK;
+	enum tamis_status status = check_names(w, err);
 	uint64_t start;
 
 	for (size_t i = 0; i < w->n && status == TAMIS_OK; i++)

@@ -15,8 +15,7 @@ struct npz_writer; /* opaque */
 enum tamis_status npz_open(const char *path, bool deflate, struct npz_writer **out, struct tamis_error *err);
 
 /* Writes a whole member NAME.npy at once. Types numpy has no name for are widened without loss: bfloat16 and
- * 8-bit floats to float, 2 and 4 bit integers to 8 bits. Strings are TAMIS_E_UNSUPPORTED. A name twice is
- * TAMIS_E_INVALID (no output of a model can be named twice). */
+ * 8-bit floats to float, 2 and 4 bit integers to 8 bits. Strings are TAMIS_E_UNSUPPORTED. */
 enum tamis_status npz_put(struct npz_writer *w, const char *name, const struct tensor *t,
                           struct tamis_error *err);
 
@@ -28,7 +27,8 @@ enum tamis_status npz_append(struct npz_writer *w, const char *name, const struc
                              struct tamis_error *err);
 
 /* Writes the grown members in the order of their first append, then the directory, and puts the file in
- * place. Releases the writer whatever comes of it. */
+ * place. Two members of one name are TAMIS_E_INVALID, and the old file stays. Releases the writer whatever
+ * comes of it. O(bytes + n log n). */
 enum tamis_status npz_close(struct npz_writer *w, struct tamis_error *err);
 
 /* Gives up: the old file stays, nothing is left behind. NULL is fine. */
