@@ -13,11 +13,14 @@
 #include "report/report.h"
 #include "tamis/tamis.h"
 
-/* Cores of OpenBLAS whose kernels use at most AVX: taken for a newer processor they cost a factor of two to four. */
+/* Cores of OpenBLAS whose kernels use at most AVX: taken for a newer processor they cost a factor of two
+ * to four. */
 static bool is_old_core(const char *core)
 {
-	static const char *const old[] = {"Generic", "Katmai", "Coppermine", "Northwood", "Prescott", "Banias", "Core2",
-		"Penryn", "Dunnington", "Nehalem", "Atom", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Bobcat", "Nano",
+	static const char *const old[] = {"Generic", "Katmai", "Coppermine", "Northwood", "Prescott", "Banias",
+		"Core2",
+		"Penryn", "Dunnington", "Nehalem", "Atom", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona",
+		"Bobcat", "Nano",
 		"Sandybridge", "Bulldozer", "Piledriver", "Steamroller"};
 
 	for (size_t i = 0; i < sizeof old / sizeof *old; i++)
@@ -26,8 +29,9 @@ static bool is_old_core(const char *core)
 	return false;
 }
 
-/* What OPENBLAS_CORETYPE should say, or NULL where OpenBLAS has chosen well enough. OpenBLAS 0.3.21 knows processors
- * by model number and takes those that came later for a Prescott; the feature flags tell better. */
+/* What OPENBLAS_CORETYPE should say, or NULL where OpenBLAS has chosen well enough. OpenBLAS 0.3.21
+ * knows processors by model number and takes those that came later for a Prescott; the feature flags
+ * tell better. */
 static const char *core_advice(const char *core)
 {
 #ifdef HAVE_X86
@@ -38,7 +42,8 @@ static const char *core_advice(const char *core)
 		return NULL;
 	if (__builtin_cpu_is("amd"))
 		return "Zen";
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+	    && __builtin_cpu_supports("avx512dq")
 	    && __builtin_cpu_supports("avx512bw"))
 		return "SkylakeX";
 	return "Haswell";
@@ -48,7 +53,8 @@ static const char *core_advice(const char *core)
 #endif
 }
 
-/* The brand string of leaves 0x80000002 to 0x80000004, 48 bytes, without the blanks some models put in front. */
+/* The brand string of leaves 0x80000002 to 0x80000004, 48 bytes, without the blanks some models put in
+ * front. */
 static const char *processor_name(struct arena *a)
 {
 #ifdef HAVE_X86

@@ -116,7 +116,14 @@ static enum tamis_status unknown_option(const struct command *c, const char *nam
 		return usage_error("%s has no option '--%s'; '%s' has", who, word, other);
 	if (best)
 		return usage_error("%s has no option '--%.200s'; did you mean '--%s'?", who, name, best);
-	return usage_error("%s has no option '--%.200s'; see 'tamis %s%s--help'", who, name, c ? c->name : "", c ? " " : "");
+	return usage_error("%s has no option '--%.200s'; see 'tamis%s%s --help'", who, name, c ? " " : "",
+	                   c ? c->name : "");
+}
+
+static enum tamis_status unknown_letter(const struct command *c, char letter)
+{
+	return usage_error("%s has no option '-%c'; see 'tamis%s%s --help'", c ? c->name : "tamis", letter,
+	                   c ? " " : "", c ? c->name : "");
 }
 
 /* ---- parsing ---- */
@@ -177,8 +184,7 @@ static enum tamis_status parse_letters(struct arguments *a, const char *text, st
 		enum tamis_status status;
 
 		if (!o)
-			return usage_error("%s has no option '-%c'; see 'tamis %s%s--help'", a->command ? a->command->name : "tamis",
-			                   *text, a->command ? a->command->name : "", a->command ? " " : "");
+			return unknown_letter(a->command, *text);
 		if (takes_value(o) && text[1])
 			return value_store(a, o, text + 1);
 		status = store_next(a, o, w);
@@ -226,13 +232,14 @@ static enum tamis_status check_operands(const struct arguments *a)
 	size_t n = a->operands.n;
 
 	if (n > (size_t)c->max_operands)
-		return usage_error("'%.200s' is one operand too many: tamis %s%s%s", a->operands.at[c->max_operands], c->name,
-		                   *c->operands ? " " : "", c->operands);
+		return usage_error("'%.200s' is one operand too many: tamis %s%s%s",
+		                   a->operands.at[c->max_operands], c->name, *c->operands ? " " : "", c->operands);
 	if (n < (size_t)c->min_operands)
 		return usage_error("an operand is missing: tamis %s %s", c->name, c->operands);
 	for (size_t i = 0; i < n; i++)
 		if (!*a->operands.at[i])
-			return usage_error("a file name was expected, and an empty word came: tamis %s %s", c->name, c->operands);
+			return usage_error("a file name was expected, and an empty word came: tamis %s %s", c->name,
+			                   c->operands);
 	return TAMIS_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line: one table of commands and one of options, from which come parsing, help, the manual page and
- * shell completion. */
+/* The command line: one table of commands and one of options, from which come parsing, help, the manual
+ * page and shell completion. */
 #ifndef CLI_ARGUMENTS_H
 #define CLI_ARGUMENTS_H
 
@@ -76,8 +76,8 @@ extern const size_t n_commands;
 extern const struct option options[];
 extern const size_t n_options;
 
-/* Parses argv[1..]. On failure one sentence has been printed and TAMIS_E_USAGE (TAMIS_E_MEMORY) comes back. `a` is to
- * be freed in either case. */
+/* Parses argv[1..]. On failure one sentence has been printed and TAMIS_E_USAGE (TAMIS_E_MEMORY) comes
+ * back. `a` is to be freed in either case. */
 enum tamis_status arguments_parse(struct arguments *a, int argc, char **argv);
 void arguments_free(struct arguments *a);
 

@@ -144,15 +144,16 @@ void help_man(FILE *out)
 	struct arguments defaults;
 
 	arguments_default(&defaults);
-	fprintf(out, ".TH TAMIS 1 \"\" \"tamis %s\" \"User Commands\"\n.SH NAME\ntamis \\- slim ONNX models by a significance "
-	        "test, under a gate that bounds the loss\n.SH SYNOPSIS\n", tamis_version());
+	fprintf(out, ".TH TAMIS 1 \"\" \"tamis %s\" \"User Commands\"\n.SH NAME\ntamis \\- slim ONNX models by "
+	        "a significance test, under a gate that bounds the loss\n.SH SYNOPSIS\n", tamis_version());
 	for (size_t i = 0; i < n_commands; i++) {
 		fprintf(out, "%s\\fBtamis %s\\fR ", i ? ".br\n" : "", commands[i].name);
 		roff(out, commands[i].operands);
 		fputs(" [options]\n", out);
 	}
-	fputs(".SH DESCRIPTION\nStandard output carries results only; messages go to standard error. \\- stands for "
-	      "standard input or output where a model or a JSON report is read or written.\n.SH OPTIONS\n", out);
+	fputs(".SH DESCRIPTION\nStandard output carries results only; messages go to standard error. \\- stands "
+	      "for standard input or output where a model or a JSON report is read or written.\n.SH OPTIONS\n",
+	      out);
 	man_options(out, NULL, &defaults);
 	for (size_t i = 0; i < n_commands; i++) {
 		fputs(".SH \"TAMIS ", out);
@@ -201,7 +202,8 @@ static void bash_values(FILE *out)
 void help_bash(FILE *out)
 {
 	fputs("# bash completion of tamis\n_tamis()\n{\n\tlocal word=${COMP_WORDS[COMP_CWORD]} words=''\n"
-	      "\tlocal before=${COMP_WORDS[COMP_CWORD-1]}\n\t[[ $before == '=' ]] && before=${COMP_WORDS[COMP_CWORD-2]}\n"
+	      "\tlocal before=${COMP_WORDS[COMP_CWORD-1]}\n\t[[ $before == '=' ]] && "
+	      "before=${COMP_WORDS[COMP_CWORD-2]}\n"
 	      "\t[[ $word == '=' ]] && word='' && before=${COMP_WORDS[COMP_CWORD-1]}\n"
 	      "\tcase $before in\n", out);
 	bash_values(out);
@@ -215,6 +217,9 @@ void help_bash(FILE *out)
 		bash_options(out, &commands[i]);
 		fputs("' ;;\n", out);
 	}
-	fputs("\t\tesac\n\tfi\n\tif [[ -n $words ]]; then\n\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n\telse\n"
-	      "\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\tfi\n}\ncomplete -o filenames -F _tamis tamis\n", out);
+	fputs("\t\tesac\n\tfi\n\tif [[ -n $words ]]; then\n\t\tCOMPREPLY=($(compgen -W \"$words\" -- "
+	      "\"$word\"))\n"
+	      "\telse\n"
+	      "\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\tfi\n}\ncomplete -o filenames -F _tamis tamis\n",
+	      out);
 }

@@ -2,7 +2,8 @@
 #include "cli/message.h"
 #include "cli/session.h"
 
-static enum tamis_status describe(const struct arguments *a, struct tamis_report **report, struct tamis_error *err)
+static enum tamis_status describe(const struct arguments *a, struct tamis_report **report,
+                                  struct tamis_error *err)
 {
 	struct tamis_info_options o;
 	struct tamis_model *model = NULL;

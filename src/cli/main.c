@@ -9,8 +9,9 @@
 #include "cli/help.h"
 #include "cli/message.h"
 
-/* A BLAS that takes the processor for an older one is told better through the environment, which it reads when it is
- * loaded, before main: so the program starts once more. Where that fails it goes on, only slower. */
+/* A BLAS that takes the processor for an older one is told better through the environment, which it
+ * reads when it is loaded, before main: so the program starts once more. Where that fails it goes on,
+ * only slower. */
 static void cure_blas(char **argv)
 {
 	const char *advice = NULL;
@@ -24,8 +25,9 @@ static void cure_blas(char **argv)
 	unsetenv("OPENBLAS_CORETYPE");
 }
 
-/* A standard descriptor that came closed would be given to the next file opened. A descriptor that cannot be used the
- * wrong way round keeps the place: reading from it, or writing to it, fails as it would have. */
+/* A standard descriptor that came closed would be given to the next file opened. A descriptor that
+ * cannot be used the wrong way round keeps the place: reading from it, or writing to it, fails as it
+ * would have. */
 static void hold_descriptors(void)
 {
 	for (int fd = 0; fd <= 2; fd++)

@@ -15,7 +15,8 @@ enum tamis_status usage_error(const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	for (char *p = text; *p; p++) /* words of the command line are repeated, their control characters are not */
+	/* Words of the command line are repeated; their control characters are not. */
+	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
 	fprintf(stderr, "tamis: %s\n", text);

@@ -17,8 +17,8 @@ enum tamis_status output_error(const char *path, const char *what);
 /* Writes text to standard output, whole; has said so when that fails (TAMIS_E_OUTPUT). */
 enum tamis_status say_result(const char *text);
 
-/* Writes the report where the options want it: --json FILE, and the text on standard output unless -q, or unless
- * standard output is taken by a model or by JSON. Has said so when that fails. */
+/* Writes the report where the options want it: --json FILE, and the text on standard output unless -q,
+ * or unless standard output is taken by a model or by JSON. Has said so when that fails. */
 enum tamis_status say_report(const struct arguments *a, const struct tamis_report *r);
 
 #endif

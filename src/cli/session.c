@@ -44,8 +44,8 @@ static enum tamis_status refuse_input(const char *out, const char *input)
 
 static enum tamis_status refuse_in_place(const char *out)
 {
-	return usage_error("%s: the output is MODEL itself; give another name, or --in-place", is_dash(out) ? "standard output"
-	                   : out);
+	return usage_error("%s: the output is MODEL itself; give another name, or --in-place",
+	                   is_dash(out) ? "standard output" : out);
 }
 
 static enum tamis_status refuse_inputs(const struct arguments *a, const char *out, bool model_allowed)
@@ -56,7 +56,8 @@ static enum tamis_status refuse_inputs(const struct arguments *a, const char *ou
 		return TAMIS_OK;
 	for (int i = 0; !model_allowed && i < a->command->inputs && i < (int)a->operands.n; i++)
 		if (same_as_input(&st, a->operands.at[i], false))
-			return out == a->output && a->command->bit == SLIM ? refuse_in_place(out) : refuse_input(out, a->operands.at[i]);
+			return out == a->output && a->command->bit == SLIM ? refuse_in_place(out)
+			                                                   : refuse_input(out, a->operands.at[i]);
 	for (size_t i = 0; i < a->data.n; i++)
 		if (same_as_input(&st, a->data.at[i], true))
 			return refuse_input(out, a->data.at[i]);
@@ -80,7 +81,8 @@ static bool same_output(const char *a, const char *b)
 	       && x.st_ino == y.st_ino;
 }
 
-/* The directory must exist and admit a new file; the file itself must be no directory. Says nothing of a full disk. */
+/* The directory must exist and admit a new file; the file itself must be no directory. Says nothing of a
+ * full disk. */
 static enum tamis_status check_writable(const char *path)
 {
 	char *copy;

@@ -5,8 +5,8 @@
 
 #include "cli/progress.h"
 
-/* Refuses outputs that are inputs, outputs that are each other, and outputs that plainly cannot be written, before
- * hours of work go into them. Has said so on failure. */
+/* Refuses outputs that are inputs, outputs that are each other, and outputs that plainly cannot be
+ * written, before hours of work go into them. Has said so on failure. */
 enum tamis_status session_check_outputs(const struct arguments *a);
 
 struct session {

@@ -31,8 +31,8 @@ static enum tamis_status save(struct session *s, const struct arguments *a, stru
 	return tamis_model_save(s->model, a->output, &o, err);
 }
 
-/* The model is saved before the report is printed: a table tells of a file that is there. A gate that no cut passed
- * has a report too. */
+/* The model is saved before the report is printed: a table tells of a file that is there. A gate that no
+ * cut passed has a report too. */
 static enum tamis_status slim(struct session *s, struct arguments *a)
 {
 	struct tamis_error err = {0};

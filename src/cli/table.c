@@ -6,19 +6,22 @@ const struct command commands[] = {
 	{
 		.name = "check", .bit = CHECK, .operands = "MODEL", .min_operands = 1, .max_operands = 1, .inputs = 1,
 		.summary = "check a model against the ONNX rules",
-		.description = "Lists every finding with the id of its rule and its place. Any error makes the exit code 3.",
+		.description = "Lists every finding with the id of its rule and its place. Any error makes "
+			"the exit code 3.",
 		.run = command_check,
 	}, {
-		.name = "compare", .bit = COMPARE, .operands = "A B -c DATA", .min_operands = 2, .max_operands = 2, .inputs = 2,
+		.name = "compare", .bit = COMPARE, .operands = "A B -c DATA", .min_operands = 2, .max_operands = 2,
+		.inputs = 2,
 		.summary = "compare the outputs of two models on the same items",
-		.description = "Prints how often both models choose the same class, with an exact interval, and how far their "
-			"outputs differ. With labels, both accuracies and McNemar's exact test too.",
+		.description = "Prints how often both models choose the same class, with an exact interval, "
+			"and how far their outputs differ. With labels, both accuracies and McNemar's "
+			"exact test too.",
 		.run = command_compare,
 	}, {
 		.name = "info", .bit = INFO, .operands = "MODEL", .min_operands = 0, .max_operands = 1, .inputs = 1,
 		.summary = "show operators, parameters, zeros, MACs and bytes",
-		.description = "Describes a model and says which of its weights would be slimmed, and why others would not. "
-			"MODEL may be left out with --cpu.",
+		.description = "Describes a model and says which of its weights would be slimmed, and why "
+			"others would not. MODEL may be left out with --cpu.",
 		.run = command_info,
 	}, {
 		.name = "ops", .bit = OPS, .operands = "", .min_operands = 0, .max_operands = 0, .inputs = 0,
@@ -26,18 +29,22 @@ const struct command commands[] = {
 		.description = "One line for each operator and range of opset versions.",
 		.run = command_ops,
 	}, {
-		.name = "run", .bit = RUN, .operands = "MODEL -c DATA -o OUT.npz", .min_operands = 1, .max_operands = 1,
+		.name = "run", .bit = RUN, .operands = "MODEL -c DATA -o OUT.npz", .min_operands = 1,
+		.max_operands = 1,
 		.inputs = 1,
 		.summary = "run a model and save its outputs",
-		.description = "Writes an .npz with one member for each graph output, items stacked on the first axis.",
+		.description = "Writes an .npz with one member for each graph output, items stacked on the "
+			"first axis.",
 		.run = command_run,
 	}, {
-		.name = "slim", .bit = SLIM, .operands = "MODEL OUT -c DATA", .min_operands = 1, .max_operands = 2, .inputs = 1,
+		.name = "slim", .bit = SLIM, .operands = "MODEL OUT -c DATA", .min_operands = 1, .max_operands = 2,
+		.inputs = 1,
 		.summary = "write a slimmer model that does the same",
-		.description = "Tests every connection of MODEL for its relevance to the outputs on the calibration items, cuts "
-			"as deep as the gate allows, and writes OUT. The gate is a bound on the expected accuracy loss, proved on "
-			"items that were held out. No labels are needed. Where no cut passes, nothing is written and the exit code "
-			"is 5. OUT may be left out with --dry-run and with --in-place.",
+		.description = "Tests every connection of MODEL for its relevance to the outputs on the "
+			"calibration items, cuts as deep as the gate allows, and writes OUT. The gate "
+			"is a bound on the expected accuracy loss, proved on items that were held "
+			"out. No labels are needed. Where no cut passes, nothing is written and the "
+			"exit code is 5. OUT may be left out with --dry-run and with --in-place.",
 		.run = command_slim,
 	},
 };
@@ -47,19 +54,23 @@ const size_t n_commands = sizeof commands / sizeof *commands;
 
 const struct option options[] = {
 	/* what goes in and out */
-	{ .name = "calibration", .letter = 'c', .kind = OPTION_LIST, .commands = SLIM | RUN | COMPARE, .offset = AT(data),
-	  .metavar = "DATA", .help = "items: an .npz, a directory of .npz or .npy, a directory in the ONNX layout "
-	  "(test_data_set_N/input_M.pb), NAME:file.npy, or a Polygraphy .json; may be repeated" },
-	{ .name = "random", .kind = OPTION_INT64, .commands = SLIM | RUN | COMPARE, .offset = AT(random), .metavar = "N",
-	  .low = 1, .high = 1e9, .help = "N random items instead of -c; says nothing about real data" },
-	{ .name = "labels", .kind = OPTION_TEXT, .commands = SLIM | COMPARE, .offset = AT(labels), .metavar = "FILE",
-	  .help = "true classes of the items: an .npy of integers, one an item" },
-	{ .name = "output", .letter = 'o', .kind = OPTION_TEXT, .commands = RUN, .offset = AT(output), .metavar = "FILE",
-	  .help = "the .npz to write" },
-	{ .name = "items", .kind = OPTION_INT64, .commands = RUN | COMPARE, .offset = AT(items), .metavar = "N", .low = 1,
-	  .high = 1e15, .help = "only the first N items" },
-	{ .name = "shape", .kind = OPTION_LIST, .commands = INFO, .offset = AT(shapes), .metavar = "NAME:DIMS",
-	  .help = "shape of a graph input with symbolic dimensions, as image:1,3,224,224; may be repeated" },
+	{ .name = "calibration", .letter = 'c', .kind = OPTION_LIST, .commands = SLIM | RUN | COMPARE,
+	  .offset = AT(data), .metavar = "DATA",
+	  .help = "items: an .npz, a directory of .npz or .npy, a directory in the ONNX layout "
+	          "(test_data_set_N/input_M.pb), NAME:file.npy, or a Polygraphy .json; may be repeated" },
+	{ .name = "random", .kind = OPTION_INT64, .commands = SLIM | RUN | COMPARE, .offset = AT(random),
+	  .metavar = "N", .low = 1, .high = 1e9,
+	  .help = "N random items instead of -c; says nothing about real data" },
+	{ .name = "labels", .kind = OPTION_TEXT, .commands = SLIM | COMPARE, .offset = AT(labels),
+	  .metavar = "FILE", .help = "true classes of the items: an .npy of integers, one an item" },
+	{ .name = "output", .letter = 'o', .kind = OPTION_TEXT, .commands = RUN, .offset = AT(output),
+	  .metavar = "FILE", .help = "the .npz to write" },
+	{ .name = "items", .kind = OPTION_INT64, .commands = RUN | COMPARE, .offset = AT(items),
+	  .metavar = "N", .low = 1, .high = 1e15, .help = "only the first N items" },
+	{ .name = "shape", .kind = OPTION_LIST, .commands = INFO, .offset = AT(shapes),
+	  .metavar = "NAME:DIMS",
+	  .help = "shape of a graph input with symbolic dimensions, as image:1,3,224,224; may be "
+	          "repeated" },
 	{ .name = "cpu", .kind = OPTION_FLAG, .commands = INFO, .offset = AT(cpu),
 	  .help = "show the processor and the arithmetic kernels in use" },
 	{ .name = "provenance", .kind = OPTION_FLAG, .commands = CHECK, .offset = AT(check_provenance),
@@ -67,41 +78,51 @@ const struct option options[] = {
 	{ .name = "source", .kind = OPTION_TEXT, .commands = CHECK, .offset = AT(source), .metavar = "FILE",
 	  .help = "with --provenance: the model that this one was made from" },
 	/* how deep */
-	{ .name = "tolerance", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.tolerance), .metavar = "F",
-	  .low = 0, .high = 1, .help = "greatest expected accuracy loss (relative squared error where the outputs are no "
-	  "classes)" },
-	{ .name = "confidence", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.confidence), .metavar = "F",
-	  .low = 0, .high = 1, .open_low = true, .open_high = true, .help = "confidence of the bound on that loss" },
-	{ .name = "max-disagree", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.max_disagree), .metavar = "F",
-	  .low = 0, .high = 1, .help = "also bound the share of items whose class changes" },
-	{ .name = "keep", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.keep), .metavar = "F", .low = 0,
-	  .high = 1, .open_low = true, .help = "keep this share of the connections instead of searching" },
+	{ .name = "tolerance", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.tolerance),
+	  .metavar = "F", .low = 0, .high = 1,
+	  .help = "greatest expected accuracy loss (relative squared error where the outputs are no "
+	          "classes)" },
+	{ .name = "confidence", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.confidence),
+	  .metavar = "F", .low = 0, .high = 1, .open_low = true, .open_high = true,
+	  .help = "confidence of the bound on that loss" },
+	{ .name = "max-disagree", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.max_disagree),
+	  .metavar = "F", .low = 0, .high = 1,
+	  .help = "also bound the share of items whose class changes" },
+	{ .name = "keep", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.keep), .metavar = "F",
+	  .low = 0, .high = 1, .open_low = true,
+	  .help = "keep this share of the connections instead of searching" },
 	{ .name = "target-size", .kind = OPTION_SIZE, .commands = SLIM, .offset = AT(slim.target_bytes),
-	  .metavar = "BYTES|P%", .low = 1, .high = 9e15, .help = "cut no deeper than this file size needs: bytes (1500000, "
-	  "700K, 2M) or a percentage of the input (30%)" },
-	{ .name = "alpha", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.alpha), .metavar = "F", .low = 0,
-	  .high = 1, .help = "false discovery rate of the significance test" },
+	  .metavar = "BYTES|P%", .low = 1, .high = 9e15,
+	  .help = "cut no deeper than this file size needs: bytes (1500000, 700K, 2M) or a percentage "
+	          "of the input (30%)" },
+	{ .name = "alpha", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.alpha),
+	  .metavar = "F", .low = 0, .high = 1, .help = "false discovery rate of the significance test" },
 	{ .name = "criterion", .kind = OPTION_WORD, .commands = SLIM, .offset = AT(slim.criterion),
 	  .metavar = "pii|fisher|wanda|magnitude|random", .help = "how connections are ranked" },
 	{ .name = "granularity", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.granularity),
-	  .metavar = "weight|channel|both", .first = TAMIS_WEIGHT, .help = "what is cut: single weights, whole channels, "
-	  "or both" },
-	{ .name = "only", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.only), .metavar = "REGEX",
-	  .help = "slim only nodes or initializers whose name matches" },
-	{ .name = "skip", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.skip), .metavar = "REGEX",
-	  .help = "leave alone nodes and initializers whose name matches" },
-	{ .name = "mutable-initializers", .kind = OPTION_FLAG, .commands = SLIM, .offset = AT(slim.mutable_initializers),
-	  .help = "also slim initializers that a caller could override, because they are graph inputs too" },
-	{ .name = "holdout", .kind = OPTION_LIST, .commands = SLIM, .offset = AT(holdout), .metavar = "DATA",
-	  .help = "items to judge the cut on, instead of a share of the calibration items; may be repeated" },
-	{ .name = "holdout-share", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.holdout_share),
-	  .metavar = "F", .low = 0, .high = 1, .open_low = true, .open_high = true,
-	  .help = "share of the calibration items held out to judge the cut" },
+	  .metavar = "weight|channel|both", .first = TAMIS_WEIGHT,
+	  .help = "what is cut: single weights, whole channels, or both" },
+	{ .name = "only", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.only),
+	  .metavar = "REGEX", .help = "slim only nodes or initializers whose name matches" },
+	{ .name = "skip", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.skip),
+	  .metavar = "REGEX", .help = "leave alone nodes and initializers whose name matches" },
+	{ .name = "mutable-initializers", .kind = OPTION_FLAG, .commands = SLIM,
+	  .offset = AT(slim.mutable_initializers),
+	  .help = "also slim initializers that a caller could override, because they are graph inputs "
+	          "too" },
+	{ .name = "holdout", .kind = OPTION_LIST, .commands = SLIM, .offset = AT(holdout),
+	  .metavar = "DATA",
+	  .help = "items to judge the cut on, instead of a share of the calibration items; may be "
+	          "repeated" },
+	{ .name = "holdout-share", .kind = OPTION_NUMBER, .commands = SLIM,
+	  .offset = AT(slim.holdout_share), .metavar = "F", .low = 0, .high = 1, .open_low = true,
+	  .open_high = true, .help = "share of the calibration items held out to judge the cut" },
 	/* the file */
 	{ .name = "storage", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.storage),
-	  .metavar = "auto|dense|sparse", .first = TAMIS_STORAGE_AUTO, .help = "how cut tensors are stored; auto takes the "
-	  "smaller" },
-	{ .name = "save-as-external-data", .kind = OPTION_FLAG, .commands = SLIM, .offset = AT(external_data),
+	  .metavar = "auto|dense|sparse", .first = TAMIS_STORAGE_AUTO,
+	  .help = "how cut tensors are stored; auto takes the smaller" },
+	{ .name = "save-as-external-data", .kind = OPTION_FLAG, .commands = SLIM,
+	  .offset = AT(external_data),
 	  .help = "put tensors of 1,024 bytes and more into a data file beside OUT" },
 	{ .name = "no-provenance", .kind = OPTION_CLEAR, .commands = SLIM, .offset = AT(slim.provenance),
 	  .help = "leave out the tamis.* entries in the model's metadata" },
@@ -112,30 +133,36 @@ const struct option options[] = {
 	{ .name = "dump", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.dump), .metavar = "PASS",
 	  .help = "print the state after a pass on standard output" },
 	/* common */
-	{ .name = "threads", .letter = 'j', .kind = OPTION_INT, .commands = SLIM | RUN | COMPARE, .offset = AT(slim.threads),
-	  .metavar = "N", .low = 0, .high = 1024, .help = "worker threads; 0 takes every processor. The result does not "
-	  "depend on it" },
-	{ .name = "seed", .kind = OPTION_INT64, .commands = SLIM | RUN | COMPARE, .offset = AT(slim.seed), .metavar = "N",
-	  .low = 0, .high = 9007199254740992.0, .help = "of everything drawn at random" },
-	{ .name = "max-memory", .kind = OPTION_BYTES, .commands = SLIM, .offset = AT(slim.max_memory), .metavar = "BYTES",
-	  .low = 1, .high = 9e15, .help = "refuse to plan for more memory than this (4G, 500M)" },
-	{ .name = "json", .kind = OPTION_TEXT, .commands = EVERY & ~RUN, .offset = AT(json), .metavar = "FILE",
+	{ .name = "threads", .letter = 'j', .kind = OPTION_INT, .commands = SLIM | RUN | COMPARE,
+	  .offset = AT(slim.threads), .metavar = "N", .low = 0, .high = 1024,
+	  .help = "worker threads; 0 takes every processor. The result does not depend on it" },
+	{ .name = "seed", .kind = OPTION_INT64, .commands = SLIM | RUN | COMPARE, .offset = AT(slim.seed),
+	  .metavar = "N", .low = 0, .high = 9007199254740992.0, .help = "of everything drawn at random" },
+	{ .name = "max-memory", .kind = OPTION_BYTES, .commands = SLIM, .offset = AT(slim.max_memory),
+	  .metavar = "BYTES", .low = 1, .high = 9e15,
+	  .help = "refuse to plan for more memory than this (4G, 500M)" },
+	{ .name = "json", .kind = OPTION_TEXT, .commands = EVERY & ~RUN, .offset = AT(json),
+	  .metavar = "FILE",
 	  .help = "write the report there as JSON; - is standard output, instead of the text" },
-	{ .name = "progress", .kind = OPTION_CHOICE, .commands = SLIM | RUN | COMPARE, .offset = AT(progress),
-	  .metavar = "auto|always|never", .first = PROGRESS_AUTO, .help = "progress on standard error; auto shows it on a "
-	  "terminal" },
+	{ .name = "progress", .kind = OPTION_CHOICE, .commands = SLIM | RUN | COMPARE,
+	  .offset = AT(progress), .metavar = "auto|always|never", .first = PROGRESS_AUTO,
+	  .help = "progress on standard error; auto shows it on a terminal" },
 	{ .name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .commands = EVERY, .offset = AT(quiet),
 	  .help = "print nothing but errors" },
-	{ .name = "verbose", .letter = 'v', .kind = OPTION_FLAG, .commands = SLIM | RUN | COMPARE, .offset = AT(verbose),
-	  .help = "a line for each phase on standard error" },
+	{ .name = "verbose", .letter = 'v', .kind = OPTION_FLAG, .commands = SLIM | RUN | COMPARE,
+	  .offset = AT(verbose), .help = "a line for each phase on standard error" },
 	{ .name = "help", .letter = 'h', .kind = OPTION_FLAG, .commands = EVERY, .offset = AT(help),
 	  .help = "print this help" },
-	{ .name = "version", .kind = OPTION_FLAG, .commands = EVERY, .offset = AT(version), .help = "print the version" },
+	{ .name = "version", .kind = OPTION_FLAG, .commands = EVERY, .offset = AT(version),
+	  .help = "print the version" },
 	/* before any command */
-	{ .name = "help", .letter = 'h', .kind = OPTION_FLAG, .commands = 0, .offset = AT(help), .help = "print this help" },
-	{ .name = "version", .kind = OPTION_FLAG, .commands = 0, .offset = AT(version), .help = "print the version" },
-	{ .name = "man", .kind = OPTION_FLAG, .commands = 0, .offset = AT(man), .help = "print the manual page, for man(1)" },
-	{ .name = "completion", .kind = OPTION_WORD, .commands = 0, .offset = AT(completion), .metavar = "bash",
-	  .help = "print the completion of the command line for a shell" },
+	{ .name = "help", .letter = 'h', .kind = OPTION_FLAG, .commands = 0, .offset = AT(help),
+	  .help = "print this help" },
+	{ .name = "version", .kind = OPTION_FLAG, .commands = 0, .offset = AT(version),
+	  .help = "print the version" },
+	{ .name = "man", .kind = OPTION_FLAG, .commands = 0, .offset = AT(man),
+	  .help = "print the manual page, for man(1)" },
+	{ .name = "completion", .kind = OPTION_WORD, .commands = 0, .offset = AT(completion),
+	  .metavar = "bash", .help = "print the completion of the command line for a shell" },
 };
 const size_t n_options = sizeof options / sizeof *options;

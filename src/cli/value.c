@@ -32,8 +32,8 @@ static size_t digits(const char *s)
 	return strspn(s, "0123456789");
 }
 
-/* [-]digits[.digits][e[+-]digits] and nothing else: no blanks, hexadecimal, infinity or NaN, which strtod would take.
- * main never calls setlocale, so that strtod's decimal point is the C locale's. */
+/* [-]digits[.digits][e[+-]digits] and nothing else: no blanks, hexadecimal, infinity or NaN, which
+ * strtod would take. main never calls setlocale, so that strtod's decimal point is the C locale's. */
 static bool read_number(const char *text, double *out)
 {
 	const char *s = text + (*text == '-');
@@ -56,7 +56,8 @@ static bool read_number(const char *text, double *out)
 	return *s == '\0';
 }
 
-/* Digits and, where allowed, one letter for a power of 1,024. Saturates rather than overflows: the range refuses it. */
+/* Digits and, where allowed, one letter for a power of 1,024. Saturates rather than overflows: the range
+ * refuses it. */
 static bool read_count(const char *text, bool bytes, uint64_t *out)
 {
 	size_t n = digits(text);
@@ -147,7 +148,8 @@ static enum tamis_status store_count(struct arguments *a, const struct option *o
 	uint64_t n;
 
 	if (!read_count(text, o->kind == OPTION_BYTES, &n) || !in_range(o, (double)n))
-		return o->kind == OPTION_BYTES ? refuse(o, "a number of bytes such as 500M or 4G", text) : refuse_count(o, text);
+		return o->kind == OPTION_BYTES ? refuse(o, "a number of bytes such as 500M or 4G", text)
+		                               : refuse_count(o, text);
 	if (o->kind == OPTION_INT)
 		*(int *)place(a, o) = (int)n;
 	else if (o->kind == OPTION_INT64)

@@ -5,9 +5,9 @@
 
 #include "cli/arguments.h"
 
-/* Stores `text` where the row says; on failure one sentence has been printed and TAMIS_E_USAGE comes back. For
- * OPTION_FLAG and OPTION_CLEAR text is ignored. A list takes what its array has room for: arguments_parse makes it as
- * long as argv. */
+/* Stores `text` where the row says; on failure one sentence has been printed and TAMIS_E_USAGE comes
+ * back. For OPTION_FLAG and OPTION_CLEAR text is ignored. A list takes what its array has room for:
+ * arguments_parse makes it as long as argv. */
 enum tamis_status value_store(struct arguments *a, const struct option *o, const char *text);
 
 /* The default of a row as text for the help, from a struct of defaults; "" where there is none to tell. */

@@ -316,6 +316,11 @@ static struct object op_object(const void *item)
 	return o;
 }
 
+static void set_ops(struct object *o, const struct ops_figures *f)
+{
+	set_array(o, "operators", f->lines, f->n_lines, sizeof *f->lines, op_object);
+}
+
 static void set_cpu(struct object *o, const struct cpu_figures *c)
 {
 	set_text(o, "processor", c->processor);
@@ -340,7 +345,7 @@ static void set_kind(struct object *o, const struct tamis_report *r)
 	case REPORT_INFO: set_info(o, &r->info); break;
 	case REPORT_CHECK: set_check(o, &r->check); break;
 	case REPORT_COMPARE: set_compare(o, &r->compare); break;
-	case REPORT_OPS: set_array(o, "operators", r->ops.lines, r->ops.n_lines, sizeof *r->ops.lines, op_object); break;
+	case REPORT_OPS: set_ops(o, &r->ops); break;
 	case REPORT_CPU: set_cpu(o, &r->cpu); break;
 	}
 }
@@ -365,8 +370,8 @@ static struct object report_object(const struct tamis_report *r)
 	return o;
 }
 
-/* jansson asks the locale for the decimal point; with the C locale there is nothing to ask. 15 digits: 0.05 comes
- * out as 0.05. */
+/* jansson asks the locale for the decimal point; with the C locale there is nothing to ask. 15 digits:
+ * 0.05 comes out as 0.05. */
 enum tamis_status report_json(const struct tamis_report *r, char **json, struct tamis_error *err)
 {
 	locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0), before;

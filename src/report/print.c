@@ -161,7 +161,8 @@ void table_count(struct table *t, int64_t n)
 
 enum { MAX_COLUMNS = 16, GAP = 2, LEAST_CUT = 8 };
 
-/* Takes single columns from the widest column that may be cut until the rows fit, or nothing is left to take. */
+/* Takes single columns from the widest column that may be cut until the rows fit, or nothing is left to
+ * take. */
 static void narrow(const struct table *t, int width[MAX_COLUMNS], int room)
 {
 	int total = -GAP;
@@ -172,7 +173,8 @@ static void narrow(const struct table *t, int width[MAX_COLUMNS], int room)
 		int widest = -1;
 
 		for (int c = 0; c < t->columns; c++)
-			if (strchr("ns", t->layout[c]) && width[c] > LEAST_CUT && (widest < 0 || width[c] > width[widest]))
+			if (strchr("ns", t->layout[c]) && width[c] > LEAST_CUT
+			    && (widest < 0 || width[c] > width[widest]))
 				widest = c;
 		if (widest < 0)
 			return;

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 static const struct model_figures no_figures = {
-	.nodes = -1, .initializers = -1, .parameters = -1, .nonzeros = -1, .connections = -1, .connections_nonzero = -1,
+	.nodes = -1, .initializers = -1, .parameters = -1, .nonzeros = -1, .connections = -1,
+	.connections_nonzero = -1,
 	.macs = -1, .macs_nonzero = -1, .file_bytes = -1, .gzip_bytes = -1, .channels = -1,
 };
 
@@ -13,12 +14,13 @@ static void empty_slim(struct slim_figures *s)
 {
 	*s = (struct slim_figures){
 		.alpha = NAN, .before = no_figures, .after = no_figures, .tests = -1, .significant = -1,
-		.channels_removed = -1, .keep = NAN, .seconds_score = NAN, .seconds_search = NAN, .seconds_total = NAN,
+		.channels_removed = -1, .keep = NAN, .seconds_score = NAN, .seconds_search = NAN,
+		.seconds_total = NAN,
 	};
 	s->gate = (struct gate_figures){
-		.fit_items = -1, .held_out_items = -1, .tolerance = NAN, .confidence = NAN, .value = NAN, .bound = NAN,
-		.disagreement = NAN, .disagreement_upper = NAN, .worst = NAN, .looks = -1, .label_loss = NAN, .label_p = NAN,
-		.accuracy_before = NAN, .accuracy_after = NAN,
+		.fit_items = -1, .held_out_items = -1, .tolerance = NAN, .confidence = NAN, .value = NAN,
+		.bound = NAN, .disagreement = NAN, .disagreement_upper = NAN, .worst = NAN, .looks = -1,
+		.label_loss = NAN, .label_p = NAN, .accuracy_before = NAN, .accuracy_after = NAN,
 	};
 }
 
@@ -26,7 +28,8 @@ static void empty_compare(struct compare_figures *c)
 {
 	*c = (struct compare_figures){
 		.items = -1, .agree = -1, .agree_lower = NAN, .agree_upper = NAN, .max_abs = NAN, .max_rel = NAN,
-		.relative_squared_error = NAN, .expected_loss = NAN, .accuracy_a = NAN, .accuracy_b = NAN, .mcnemar_p = NAN,
+		.relative_squared_error = NAN, .expected_loss = NAN, .accuracy_a = NAN, .accuracy_b = NAN,
+		.mcnemar_p = NAN,
 		.only_a = -1, .only_b = -1,
 	};
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plain-text form of each kind of report. Every function writes whole lines and is false when out of memory. */
+/* The plain-text form of each kind of report. Every function writes whole lines and is false when out of
+ * memory. */
 #ifndef REPORT_TEXT_H
 #define REPORT_TEXT_H
 

@@ -54,12 +54,15 @@ static bool info_figures(FILE *out, const struct info_figures *f)
 
 	if (f->ir_version >= 0)
 		snprintf(version, sizeof version, "%" PRId64, f->ir_version);
-	return named(out, "model", f->model) && named(out, "producer", f->producer) && named(out, "IR version", version)
-	       && named(out, "opsets", f->opsets) && named(out, "inputs", f->inputs) && named(out, "outputs", f->outputs)
-	       && named_count(out, "nodes", (double)m->nodes) && named_count(out, "initializers", (double)m->initializers)
+	return named(out, "model", f->model) && named(out, "producer", f->producer)
+	       && named(out, "IR version", version) && named(out, "opsets", f->opsets)
+	       && named(out, "inputs", f->inputs) && named(out, "outputs", f->outputs)
+	       && named_count(out, "nodes", (double)m->nodes)
+	       && named_count(out, "initializers", (double)m->initializers)
 	       && named_count(out, "parameters", (double)m->parameters) && named_count(out, "  zeros", zeros)
-	       && named_count(out, "connections", (double)m->connections) && named_count(out, "channels", (double)m->channels)
-	       && named_count(out, "MACs an item", m->macs) && named_count(out, "file bytes", (double)m->file_bytes)
+	       && named_count(out, "connections", (double)m->connections)
+	       && named_count(out, "channels", (double)m->channels) && named_count(out, "MACs an item", m->macs)
+	       && named_count(out, "file bytes", (double)m->file_bytes)
 	       && named_count(out, "  after gzip", (double)m->gzip_bytes);
 }
 
@@ -84,8 +87,8 @@ static bool info_ops(FILE *out, const struct info_figures *f)
 
 static bool info_layers(FILE *out, const struct info_figures *f)
 {
-	static const char *const names[] = {"layer", "op", "initializer", "shape", "entries", "zeros", "MACs", "slimmed",
-		"because"};
+	static const char *const names[] = {"layer", "op", "initializer", "shape", "entries", "zeros", "MACs",
+		"slimmed", "because"};
 	struct table t;
 
 	if (f->n_layers == 0)
@@ -154,7 +157,8 @@ static void compare_classes(FILE *out, const struct compare_figures *f)
 	figure_line(out, "expected accuracy loss", f->expected_loss);
 	if (isnan(f->accuracy_a))
 		return;
-	fprintf(out, "%-26s%s (A), %s (B)\n", "accuracy", print_share(a, f->accuracy_a), print_share(b, f->accuracy_b));
+	fprintf(out, "%-26s%s (A), %s (B)\n", "accuracy", print_share(a, f->accuracy_a),
+	        print_share(b, f->accuracy_b));
 	fprintf(out, "%-26sonly A %s, only B %s; McNemar's p = %s\n", "right", print_count(a, f->only_a),
 	        print_count(b, f->only_b), print_figure(c, f->mcnemar_p, 3));
 }
@@ -206,6 +210,7 @@ bool text_cpu(FILE *out, const struct cpu_figures *f)
 	          && named(out, "convolution", f->convolution);
 
 	if (ok && f->advice)
-		fprintf(out, "\nThe BLAS takes this processor for an older one. Faster with OPENBLAS_CORETYPE=%s set.\n", f->advice);
+		fprintf(out, "\nThe BLAS takes this processor for an older one. Faster with OPENBLAS_CORETYPE=%s "
+		        "set.\n", f->advice);
 	return ok;
 }

@@ -52,13 +52,14 @@ static void write_agreement(FILE *out, const struct gate_figures *g)
 	char buf[PRINT_NUMBER], bound[PRINT_NUMBER];
 
 	if (!isnan(g->disagreement))
-		fprintf(out, "agreement: the same class on %s of the held-out items, on at least %s with confidence %g\n",
-		        print_share(buf, 1 - g->disagreement), print_share(bound, 1 - g->disagreement_upper), g->confidence);
+		fprintf(out, "agreement: the same class on %s of the held-out items, on at least %s with "
+		        "confidence %g\n", print_share(buf, 1 - g->disagreement),
+		        print_share(bound, 1 - g->disagreement_upper), g->confidence);
 	if (!isnan(g->worst))
 		fprintf(out, "worst held-out item: %s\n", print_figure(buf, g->worst, 3));
 	if (!isnan(g->accuracy_before))
-		fprintf(out, "accuracy on the held-out labels: %s before, %s after", print_share(buf, g->accuracy_before),
-		        print_share(bound, g->accuracy_after));
+		fprintf(out, "accuracy on the held-out labels: %s before, %s after",
+		        print_share(buf, g->accuracy_before), print_share(bound, g->accuracy_after));
 	if (!isnan(g->accuracy_before) && !isnan(g->label_p))
 		fprintf(out, " (McNemar's exact one-sided p = %s)", print_figure(buf, g->label_p, 3));
 	if (!isnan(g->accuracy_before))
@@ -71,8 +72,9 @@ static void write_gate(FILE *out, const struct gate_figures *g)
 
 	if (!g->kind)
 		return;
-	fprintf(out, "\ngate %s: %s %s, at most %s with confidence %g; tolerance %s\n", g->passed ? "passed" : "NOT passed",
-	        g->kind, print_figure(value, g->value, 3), print_figure(bound, g->bound, 3), g->confidence,
+	fprintf(out, "\ngate %s: %s %s, at most %s with confidence %g; tolerance %s\n",
+	        g->passed ? "passed" : "NOT passed", g->kind, print_figure(value, g->value, 3),
+	        print_figure(bound, g->bound, 3), g->confidence,
 	        print_figure(limit, g->tolerance, 3));
 	fprintf(out, "  on %s held-out items, fitted on %s", print_count(value, g->held_out_items),
 	        print_count(bound, g->fit_items));
@@ -93,7 +95,8 @@ static void write_cut(FILE *out, const struct slim_figures *s)
 	if (!isnan(s->keep))
 		fprintf(out, "cut: %s of the connections kept", print_share(a, s->keep));
 	if (!isnan(s->keep) && s->channels_removed >= 0)
-		fprintf(out, ", %s channel%s removed", print_count(b, s->channels_removed), s->channels_removed == 1 ? "" : "s");
+		fprintf(out, ", %s channel%s removed", print_count(b, s->channels_removed),
+		        s->channels_removed == 1 ? "" : "s");
 	if (!isnan(s->keep))
 		fputc('\n', out);
 }
@@ -115,6 +118,7 @@ static void change_cell(struct table *t, int64_t before, int64_t after)
 
 static void layer_row(struct table *t, const struct layer_line *l)
 {
+	double share = l->entries > 0 && l->kept >= 0 ? (double)l->kept / (double)l->entries : -1;
 	char buf[PRINT_NUMBER];
 
 	table_cell(t, l->node);
@@ -122,7 +126,7 @@ static void layer_row(struct table *t, const struct layer_line *l)
 	table_cell(t, l->shape);
 	table_count(t, l->entries);
 	table_count(t, l->kept);
-	table_cell(t, l->entries > 0 && l->kept >= 0 ? print_share(buf, (double)l->kept / (double)l->entries) : "");
+	table_cell(t, share >= 0 ? print_share(buf, share) : "");
 	change_cell(t, l->features, l->significant);
 	change_cell(t, l->channels, l->channels_kept);
 	table_cell(t, l->storage);
@@ -130,8 +134,8 @@ static void layer_row(struct table *t, const struct layer_line *l)
 
 static bool write_slimmed(FILE *out, const struct slim_figures *s)
 {
-	static const char *const heading[] = {"layer", "op", "weight", "entries", "kept", "share", "significant", "channels",
-		"stored"};
+	static const char *const heading[] = {"layer", "op", "weight", "entries", "kept", "share",
+		"significant", "channels", "stored"};
 	struct table t;
 
 	table_start(&t, "nssrrrrrl");
@@ -207,7 +211,8 @@ bool text_slim(FILE *out, const struct slim_figures *s)
 {
 	bool ok = print_wrapped(out, 0, 0, s->model ? s->model : "-");
 
-	fprintf(out, "criterion %s%s\n\n", s->criterion ? s->criterion : "-", s->dry_run ? " (dry run, nothing written)" : "");
+	fprintf(out, "criterion %s%s\n\n", s->criterion ? s->criterion : "-",
+	        s->dry_run ? " (dry run, nothing written)" : "");
 	ok = ok && write_sizes(out, s);
 	write_gate(out, &s->gate);
 	write_cut(out, s);

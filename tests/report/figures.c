@@ -30,13 +30,16 @@ static bool fill_slim(struct tamis_report *r, enum filling f)
 	s->criterion = "pii";
 	s->alpha = 0.05;
 	s->seed = 1;
-	s->before = (struct model_figures){10, 8, 431080, 431080, 430500, 430500, 2293000, 2293000, 1726311, 1600000, 580};
-	s->after = (struct model_figures){10, 8, 300000, 150000, 299500, 149500, 1800000, 900000, 800000, 600000, 520};
+	s->before = (struct model_figures){10, 8, 431080, 431080, 430500, 430500, 2293000, 2293000, 1726311,
+		1600000, 580};
+	s->after = (struct model_figures){10, 8, 300000, 150000, 299500, 149500, 1800000, 900000, 800000,
+		600000, 520};
 	s->gate = (struct gate_figures){
 		.kind = "expected accuracy loss", .fit_items = 4800, .held_out_items = 1200, .tolerance = 0.01,
 		.confidence = 0.95, .value = hostile ? INFINITY : 0.0042, .bound = hostile ? -INFINITY : 0.0087,
 		.disagreement = 0.012, .disagreement_upper = 0.019, .worst = hostile ? 1e308 : 0.87, .looks = 5,
-		.spending = "fixed sequence", .passed = true, .label_loss = NAN, .label_p = NAN, .accuracy_before = NAN,
+		.spending = "fixed sequence", .passed = true, .label_loss = NAN, .label_p = NAN,
+		.accuracy_before = NAN,
 		.accuracy_after = NAN,
 	};
 	s->n_layers = hostile ? 40 : 2;
@@ -47,7 +50,8 @@ static bool fill_slim(struct tamis_report *r, enum filling f)
 	for (size_t i = 0; i < s->n_layers; i++)
 		s->layers[i] = (struct layer_line){
 			.node = name(r, f, "/conv1/Conv"), .op = name(r, f, "Conv"), .weight = name(r, f, "conv1.weight"),
-			.shape = name(r, f, "20x1x5x5"), .entries = hostile ? INT64_MAX : 500, .kept = 400, .features = 25,
+			.shape = name(r, f, "20x1x5x5"), .entries = hostile ? INT64_MAX : 500, .kept = 400,
+			.features = 25,
 			.significant = 20, .channels = 20, .channels_kept = hostile ? 0 : 18, .storage = "sparse",
 			.note = i % 2 ? name(r, f, "an input of the graph too") : NULL,
 		};
@@ -72,13 +76,15 @@ static bool fill_info(struct tamis_report *r, enum filling f)
 	i->opsets = "ai.onnx 17";
 	i->inputs = name(r, f, "image: uint8[batch,1,28,28]\nscale: float32[]");
 	i->outputs = "logits: float32[batch,10]";
-	i->figures = (struct model_figures){10, 8, 431080, 431000, 430500, 430420, 2293000, 2292000, 1726311, 1600000, 580};
+	i->figures = (struct model_figures){10, 8, 431080, 431000, 430500, 430420, 2293000, 2292000, 1726311,
+		1600000, 580};
 	i->layers = arena_array(&r->arena, 1, sizeof *i->layers);
 	i->ops = arena_array(&r->arena, 1, sizeof *i->ops);
 	if (!i->layers || !i->ops)
 		return false;
 	i->n_layers = i->n_ops = 1;
-	i->layers[0] = (struct info_layer){name(r, f, "/fc/Gemm"), "Gemm", name(r, f, "fc.weight"), "500x800", 400000, 3, NAN,
+	i->layers[0] = (struct info_layer){name(r, f, "/fc/Gemm"), "Gemm", name(r, f, "fc.weight"), "500x800",
+		400000, 3, NAN,
 		false, name(r, f, "int8")};
 	i->ops[0] = (struct info_count){name(r, f, "ai.onnx"), name(r, f, "Gemm"), 2, false};
 	r->cpu = (struct cpu_figures){"Processor", "OpenBLAS", "Prescott", "SkylakeX", "oneDNN", 2};
@@ -93,7 +99,8 @@ static bool fill_check(struct tamis_report *r, enum filling f)
 	c->lines = arena_array(&r->arena, 1, sizeof *c->lines);
 	if (!c->lines)
 		return false;
-	c->lines[0] = (struct check_line){"graph-sorted", "error", name(r, f, "node 'a'"), name(r, f, "it comes too early")};
+	c->lines[0] = (struct check_line){"graph-sorted", "error", name(r, f, "node 'a'"),
+		name(r, f, "it comes too early")};
 	c->n_lines = 1;
 	c->errors = 1;
 	return true;
@@ -104,9 +111,10 @@ static bool fill_compare(struct tamis_report *r, enum filling f)
 	struct compare_figures *c = &r->compare;
 
 	*c = (struct compare_figures){
-		.a = name(r, f, "a.onnx"), .b = name(r, f, "b.onnx"), .items = 1000, .agree = 990, .agree_lower = 0.98,
-		.agree_upper = 0.995, .max_abs = f == FILL_HOSTILE ? INFINITY : 3e-6, .max_rel = NAN, .accuracy_a = 0.91,
-		.relative_squared_error = 1e-12, .expected_loss = 0.001, .accuracy_b = 0.9, .mcnemar_p = 0.3, .only_a = 5, .only_b = 4,
+		.a = name(r, f, "a.onnx"), .b = name(r, f, "b.onnx"), .items = 1000, .agree = 990,
+		.agree_lower = 0.98, .agree_upper = 0.995, .max_abs = f == FILL_HOSTILE ? INFINITY : 3e-6,
+		.max_rel = NAN, .relative_squared_error = 1e-12, .expected_loss = 0.001, .accuracy_a = 0.91,
+		.accuracy_b = 0.9, .mcnemar_p = 0.3, .only_a = 5, .only_b = 4,
 	};
 	return true;
 }

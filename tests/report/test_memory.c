@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every allocation of a report and its renderings fails once, in turn. Linked with the allocators wrapped. */
+/* Every allocation of a report and its renderings fails once, in turn. Linked with the allocators
+ * wrapped. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <stdlib.h>

@@ -78,7 +78,8 @@ Test(print, a_table_lines_up)
 	table_count(&t, 7);
 	table_cell(&t, NULL);
 	cr_assert(table_write(&t, c.file, 1));
-	cr_expect_str_eq(capture_end(&c), " name              n\n \xc3\xa9t\xc3\xa9          12,345\n longer name       7\n");
+	cr_expect_str_eq(capture_end(&c), " name              n\n \xc3\xa9t\xc3\xa9          12,345\n longer "
+	                 "name       7\n");
 	free(c.text);
 }
 
@@ -128,7 +129,8 @@ Test(print, names_lose_their_front_and_sentences_their_end)
 /* One random word of printable, wide and broken characters. */
 static void random_word(struct rng *r, char *s, size_t size)
 {
-	static const char *const letters[] = {"a", "W", "/", ".", "\xc3\xa9", "\xe5\x85\xa8", "e\xcc\x81", "\xff", "\x1b", " "};
+	static const char *const letters[] = {"a", "W", "/", ".", "\xc3\xa9", "\xe5\x85\xa8", "e\xcc\x81",
+		"\xff", "\x1b", " "};
 	size_t n = (size_t)rng_below(r, size / 4);
 
 	*s = '\0';
@@ -148,7 +150,8 @@ static void expect_lines_fit(const char *text, uint64_t seed, uint64_t trial)
 		line[len] = '\0';
 		cr_assert_leq(unicode_width(line), PRINT_WIDTH, "seed %llu trial %llu: %s", (unsigned long long)seed,
 		              (unsigned long long)trial, line);
-		cr_assert(len == 0 || line[len - 1] != ' ' || len == PRINT_WIDTH, "seed %llu trial %llu: blank at the end",
+		cr_assert(len == 0 || line[len - 1] != ' ' || len == PRINT_WIDTH, "seed %llu trial %llu: blank at "
+		          "the end",
 		          (unsigned long long)seed, (unsigned long long)trial);
 		text += len + 1;
 	}
@@ -208,7 +211,8 @@ Test(print, wrapping_keeps_every_character)
 		clean = unicode_printable(word);
 		squeeze(clean);
 		squeeze(c.text);
-		cr_assert_str_eq(clean, c.text, "seed %llu trial %llu", (unsigned long long)seed, (unsigned long long)trial);
+		cr_assert_str_eq(clean, c.text, "seed %llu trial %llu", (unsigned long long)seed,
+		                 (unsigned long long)trial);
 		free(clean);
 		free(c.text);
 	}

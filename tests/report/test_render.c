@@ -72,7 +72,8 @@ static void check_tree(json_t *value)
 
 Test(render, json_of_every_kind_parses_and_names_its_schema)
 {
-	static const char *const schemas[] = {"tamis.slim/1", "tamis.info/1", "tamis.check/1", "tamis.compare/1", "tamis.ops/1",
+	static const char *const schemas[] = {"tamis.slim/1", "tamis.info/1", "tamis.check/1",
+		"tamis.compare/1", "tamis.ops/1",
 		"tamis.cpu/1"};
 
 	for (int k = 0; k < N_KINDS; k++)
@@ -126,8 +127,10 @@ Test(render, figures_come_back_from_json)
 
 Test(render, the_table_says_what_was_gained_and_lost)
 {
-	static const char *const expected[] = {"parameters", "431,080", "300,000", "1.44x", "gate passed: expected accuracy loss "
-		"0.0042, at most 0.0087 with confidence 0.95; tolerance 0.01", "98.80 %", "60 channels removed", "every runtime",
+	static const char *const expected[] = {"parameters", "431,080", "300,000", "1.44x",
+		"gate passed: expected accuracy loss "
+		"0.0042, at most 0.0087 with confidence 0.95; tolerance 0.01", "98.80 %", "60 channels removed",
+		"every runtime",
 		"onnxruntime expands it", "conv1.weight: an input of the graph too"};
 	struct tamis_report *r = make_report(REPORT_SLIM, FILL_PLAIN);
 	char *text = text_of(r);

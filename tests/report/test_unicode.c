@@ -47,8 +47,10 @@ Test(unicode, decode_inverts_encode_for_every_character)
 
 Test(unicode, bad_sequences_are_bad_and_advance_one_byte)
 {
-	static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3(", "\xe0\x80\x80", "\xe0\x9f\xbf",
-		"\xe2\x82", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe", "\xff",
+	static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3(",
+		"\xe0\x80\x80", "\xe0\x9f\xbf",
+		"\xe2\x82", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe",
+		"\xff",
 		"\xf0\x9f\x98"};
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -59,7 +61,8 @@ Test(unicode, bad_sequences_are_bad_and_advance_one_byte)
 	}
 }
 
-/* jansson judges what is well-formed: repaired bytes always are, and what was well-formed stays as it was. */
+/* jansson judges what is well-formed: repaired bytes always are, and what was well-formed stays as it
+ * was. */
 Test(unicode, repair_makes_any_bytes_well_formed)
 {
 	const uint64_t seed = 20240607;
@@ -76,11 +79,14 @@ Test(unicode, repair_makes_any_bytes_well_formed)
 		fixed = unicode_repair(s);
 		before = json_string(s);
 		after = json_string(fixed);
-		cr_assert_not_null(after, "seed %llu trial %llu", (unsigned long long)seed, (unsigned long long)trial);
+		cr_assert_not_null(after, "seed %llu trial %llu", (unsigned long long)seed,
+		                   (unsigned long long)trial);
 		if (before)
-			cr_assert_str_eq(s, fixed, "seed %llu trial %llu", (unsigned long long)seed, (unsigned long long)trial);
+			cr_assert_str_eq(s, fixed, "seed %llu trial %llu", (unsigned long long)seed,
+			                 (unsigned long long)trial);
 		else
-			cr_assert_str_neq(s, fixed, "seed %llu trial %llu", (unsigned long long)seed, (unsigned long long)trial);
+			cr_assert_str_neq(s, fixed, "seed %llu trial %llu", (unsigned long long)seed,
+			                  (unsigned long long)trial);
 		json_decref(before);
 		json_decref(after);
 		free(fixed);
