@@ -54,6 +54,8 @@ struct tensor tensor_of_proto(const Onnx__TensorProto *p, struct arena *arena)
 	    tensor_shape(&t, (enum dtype)p->data_type, (int)p->n_dims, p->dims, NULL) != TAMIS_OK)
 		return (struct tensor){0};
 	t.data = arena_alloc(arena, tensor_bytes(&t) + 1);
+	if (t.count == 0)
+		return t;
 	if (p->has_raw_data && p->raw_data.len == tensor_bytes(&t))
 		memcpy(t.data, p->raw_data.data, p->raw_data.len);
 	else if (!decode_fields(p, &t))
