@@ -39,8 +39,13 @@ enum tamis_status api_inputs(const struct document *doc, struct arena *arena, st
 enum tamis_status api_feeds(const struct tamis_reader *callbacks, const struct data_input *inputs, int n_inputs,
                             struct feed_reader *out, struct tamis_error *err);
 
-/* The graph inputs of g against those that the items were opened for, in order: TAMIS_E_INVALID where they differ. */
-enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct graph *g, struct tamis_error *err);
+/* The graph inputs of a model against those that the items were opened for, names and types in order:
+ * TAMIS_E_INVALID where they differ. */
+enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct tamis_model *m, struct tamis_error *err);
+
+/* A model as a graph, made ready to run forward. g and p are released by graph_free and program_free also after a
+ * failure. */
+enum tamis_status api_program(const struct tamis_model *m, struct graph **g, struct program **p, struct tamis_error *err);
 
 /* A reader cut off after `limit` items (0 = all). The struct is the state; nothing to release. */
 struct api_limited {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/api.h"
 #include "base/memory.h"
 #include "data/npz.h"
-#include "ops/table.h"
 
 void tamis_run_options_default(struct tamis_run_options *o)
 {
@@ -144,7 +142,6 @@ static enum tamis_status run_program(struct running *k, const struct program *p,
 enum tamis_status tamis_run(struct tamis_model *model, struct tamis_calibration *data, const char *npz_path,
                             const struct tamis_run_options *options, struct tamis_error *err)
 {
-	const struct program_options forward = { .merge_norms = true };
 	struct tamis_run_options o;
 	struct running k = { 0 };
 	struct program *p = NULL;
@@ -159,11 +156,9 @@ enum tamis_status tamis_run(struct tamis_model *model, struct tamis_calibration 
 	if (o.threads < 0 || o.items < 0)
 		return tm_fail(err, TAMIS_E_USAGE, "expected 0 or more threads and items, and %d and %lld came", o.threads,
 		               (long long)o.items);
-	s = graph_build(model->doc, &op_table, &g, err);
+	s = api_same_inputs(data, model, err);
 	if (s == TAMIS_OK)
-		s = api_same_inputs(data, g, err);
-	if (s == TAMIS_OK)
-		s = program_create(g, &forward, &p, err);
+		s = api_program(model, &g, &p, err);
 	k.graph = g;
 	if (s == TAMIS_OK)
 		s = run_program(&k, p, data, npz_path, &o, err);

@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "graph/names.h"
+#include "ops/table.h"
 
 #define CHUNK_BYTES (32 << 20) /* what the values of a chunk may take in one worker, when a chunk has several items */
 #define CHUNK_MOST 64          /* items */
@@ -69,22 +70,39 @@ enum tamis_status api_inputs(const struct document *doc, struct arena *arena, st
 	return s;
 }
 
-enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct graph *g, struct tamis_error *err)
+static enum tamis_status differ(const struct data_input *a, const struct data_input *b, int i, struct tamis_error *err)
 {
-	if (c->n_inputs != g->n_inputs)
-		return tm_fail(err, TAMIS_E_INVALID, "the items are for a model with %d inputs, and one with %d came",
-		               c->n_inputs, g->n_inputs);
-	for (int i = 0; i < g->n_inputs; i++) {
-		const struct value *v = &g->values[g->inputs[i]];
+	return tm_fail(err, TAMIS_E_INVALID, "graph input %d should be '%.200s' of %s, as in the model that the items were "
+	               "opened for, and is '%.200s' of %s", i, a->name, dtype_name((int)a->type), b->name,
+	               dtype_name((int)b->type));
+}
 
-		if (!strcmp(v->name, c->inputs[i].name) && v->declared.type == c->inputs[i].type)
-			continue;
-		tm_fail(err, TAMIS_E_INVALID, "graph input %d is '%s' of %s in the model that the items are for, "
-		        "and '%s' of %s in this one", i, c->inputs[i].name, dtype_name((int)c->inputs[i].type), v->name,
-		        dtype_name((int)v->declared.type));
-		return tm_in_file(err, g->doc->path);
-	}
-	return TAMIS_OK;
+enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct tamis_model *m, struct tamis_error *err)
+{
+	struct arena arena = { 0 };
+	struct data_input *in;
+	int n;
+	enum tamis_status s = api_inputs(m->doc, &arena, &in, &n, err);
+
+	if (s == TAMIS_OK && n != c->n_inputs)
+		s = tm_fail(err, TAMIS_E_INVALID, "the items were opened for a model with %d inputs, and this one has %d",
+		            c->n_inputs, n);
+	for (int i = 0; s == TAMIS_OK && i < n; i++)
+		if (strcmp(in[i].name, c->inputs[i].name) || in[i].type != c->inputs[i].type)
+			s = differ(&c->inputs[i], &in[i], i, err);
+	if (s != TAMIS_OK)
+		tm_in_file(err, m->doc->path);
+	arena_free(&arena);
+	return s;
+}
+
+enum tamis_status api_program(const struct tamis_model *m, struct graph **g, struct program **p, struct tamis_error *err)
+{
+	const struct program_options forward = { .merge_norms = true };
+	enum tamis_status s = graph_build(m->doc, &op_table, g, err);
+
+	*p = NULL;
+	return s == TAMIS_OK ? program_create(*g, &forward, p, err) : s;
 }
 
 /* ---- the first items only ----------------------------------------------------------------------------------- */
