@@ -12,7 +12,7 @@ static const char *const coordinates[] = {"half_pixel", "half_pixel_symmetric", 
 
 Test(resize, vectors)
 {
-	check_vectors(ops_resize, 25, NULL);
+	check_vectors(ops_resize, 23, NULL);
 }
 
 static void floats_in(struct op_case *c, int n, const double *values)
