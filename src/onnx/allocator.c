@@ -10,7 +10,8 @@
 #define DEFAULT_MESSAGES 4000000ull
 #define MAX_MESSAGES (1ull << 30)
 #define FREE_MEMORY (64ull << 20) /* what any file may take to unpack ... */
-#define GROWTH 64ull              /* ... and so many for each byte of the file: real ones stay below 25 */
+#define GROWTH 64ull              /* ... and so many for each byte of it: conformance models need 32 at most
+                                     */
 
 /* Before each block: its size, so that the count goes down when it is freed. Keeps malloc's alignment. */
 union header {

@@ -46,8 +46,9 @@ struct check_options {
 
 /* Checks a whole document: model, graphs (subgraphs to DOC_MAX_SUBGRAPHS), functions, tensors. Findings are
  * not failures: TAMIS_OK whenever the check itself came to its end; TAMIS_E_MEMORY when it could not.
- * external data is checked by name, offset and length only, no file is opened. *out is the caller's, for
- * check_free. Expected O(size of the tree), by hash tables with whole names compared; no recursion. */
+ * External data is checked by name, offset and length; a file is opened for indices of sparse tensors only.
+ * *out is the caller's, for check_free. Expected O(size of the tree), by hash tables with whole names
+ * compared; no recursion. */
 enum tamis_status check_document(const struct document *doc, const struct check_options *options,
                                  struct check_report *out, struct tamis_error *err);
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares our schema, as a FileDescriptorSet, with the official one of the installed package onnx.
 
-Every message, field (name, number, type, label, type name, oneof, packed, default) and enum value of either side
-must be on the other. A newer official schema may have more; what it has beyond IR 13 is listed in NEWER.
+Every message, field (name, number, type, label, type name, oneof, packed, default) and enum value of either
+side must be on the other. A newer official schema may have more; what it has beyond IR 13 is listed in NEWER.
 """
 import sys
 
