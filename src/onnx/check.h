@@ -41,7 +41,7 @@ struct check_report {
 /* Zero-initialise for the defaults. */
 struct check_options {
 	size_t max_findings; /* kept in the report; 0 = 100 */
-	bool no_payloads;    /* skip the elements of tensors (sizes are still checked where no list is walked) */
+	bool no_payloads;    /* skip the payloads of tensors, dense and sparse; default false */
 };
 
 /* Checks a whole document: model, graphs (subgraphs to DOC_MAX_SUBGRAPHS), functions, tensors. Findings are
