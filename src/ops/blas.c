@@ -45,20 +45,21 @@ static int pitch(int64_t ld, int64_t cols)
 	return (int)(ld < cols ? cols : ld < 1 ? 1 : ld);
 }
 
-static void piece(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
-                  int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+static void piece(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
+                  const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
 {
 	CBLAS_TRANSPOSE opa = ta ? CblasTrans : CblasNoTrans, opb = tb ? CblasTrans : CblasNoTrans;
 	int la = pitch(lda, ta ? m : k), lb = pitch(ldb, tb ? k : n), lc = pitch(ldc, n);
 
 	if (type == DT_FLOAT)
-		cblas_sgemm(CblasRowMajor, opa, opb, (int)m, (int)n, (int)k, (float)alpha, a, la, b, lb, (float)beta, c, lc);
+		cblas_sgemm(CblasRowMajor, opa, opb, (int)m, (int)n, (int)k, (float)alpha, a, la, b, lb, (float)beta, c,
+		            lc);
 	else
 		cblas_dgemm(CblasRowMajor, opa, opb, (int)m, (int)n, (int)k, alpha, a, la, b, lb, beta, c, lc);
 }
 
-void blas_gemm(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
-               int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+void blas_gemm(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
+               const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
 {
 	if (m == 0 || n == 0)
 		return;
@@ -76,8 +77,9 @@ void blas_gemm(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t 
 }
 
 #define GEMM_INT(bits) \
-	static void gemm_int##bits(int64_t m, int64_t n, int64_t k, const uint##bits##_t *a, int64_t ai, int64_t al, \
-	                           const uint##bits##_t *b, int64_t bl, int64_t bj, uint##bits##_t *restrict c) \
+	static void gemm_int##bits(int64_t m, int64_t n, int64_t k, const uint##bits##_t *a, int64_t ai, \
+	                           int64_t al, const uint##bits##_t *b, int64_t bl, int64_t bj, \
+	                           uint##bits##_t *restrict c) \
 	{ \
 		for (int64_t i = 0; i < m; i++, c += n) \
 			for (int64_t l = 0; l < k; l++) \
@@ -87,8 +89,8 @@ void blas_gemm(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t 
 GEMM_INT(32)
 GEMM_INT(64)
 
-void blas_gemm_int(int bits, int64_t m, int64_t n, int64_t k, const void *a, int64_t ai, int64_t al, const void *b,
-                   int64_t bl, int64_t bj, void *c)
+void blas_gemm_int(int bits, int64_t m, int64_t n, int64_t k, const void *a, int64_t ai, int64_t al,
+                   const void *b, int64_t bl, int64_t bj, void *c)
 {
 	if (bits == 32)
 		gemm_int32(m, n, k, a, ai, al, b, bl, bj, c);
@@ -96,7 +98,8 @@ void blas_gemm_int(int bits, int64_t m, int64_t n, int64_t k, const void *a, int
 		gemm_int64(m, n, k, a, ai, al, b, bl, bj, c);
 }
 
-void blas_add_rows(enum dtype type, int64_t rows, int64_t cols, const void *x, int64_t ldx, void *y, int64_t ldy)
+void blas_add_rows(enum dtype type, int64_t rows, int64_t cols, const void *x, int64_t ldx, void *y,
+                   int64_t ldy)
 {
 	if (type == DT_FLOAT)
 		add_rows_float(rows, cols, x, ldx, y, ldy);
@@ -104,7 +107,8 @@ void blas_add_rows(enum dtype type, int64_t rows, int64_t cols, const void *x, i
 		add_rows_double(rows, cols, x, ldx, y, ldy);
 }
 
-void blas_row_sums(enum dtype type, int64_t rows, int64_t cols, const void *x, int64_t ldx, double scale, void *sums)
+void blas_row_sums(enum dtype type, int64_t rows, int64_t cols, const void *x, int64_t ldx, double scale,
+                   void *sums)
 {
 	if (type == DT_FLOAT)
 		row_sums_float(rows, cols, x, ldx, (float)scale, sums);

@@ -19,8 +19,8 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
 #undef T
 #undef NAME
 
-void columns_gather(enum dtype type, const struct window *w, int64_t channels, const void *image, int64_t from,
-                    int64_t to, void *col, int64_t pitch)
+void columns_gather(enum dtype type, const struct window *w, int64_t channels, const void *image,
+                    int64_t from, int64_t to, void *col, int64_t pitch)
 {
 	if (type == DT_FLOAT)
 		gather_float(w, channels, image, from, to, col, pitch);
@@ -28,8 +28,8 @@ void columns_gather(enum dtype type, const struct window *w, int64_t channels, c
 		gather_double(w, channels, image, from, to, col, pitch);
 }
 
-void columns_scatter(enum dtype type, const struct window *w, int64_t channels, const void *col, int64_t pitch,
-                     int64_t from, int64_t to, void *image)
+void columns_scatter(enum dtype type, const struct window *w, int64_t channels, const void *col,
+                     int64_t pitch, int64_t from, int64_t to, void *image)
 {
 	if (type == DT_FLOAT)
 		scatter_float(w, channels, col, pitch, from, to, image);

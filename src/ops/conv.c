@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conv and ConvTranspose: each is one of the three products of correlate.h forward, and the other two in reverse. */
+/* Conv and ConvTranspose: each is one of the three products of correlate.h forward, and the other two in
+ * reverse. */
 #include "ops/conv.h"
 
 #include "base/checked.h"
@@ -37,10 +38,11 @@ static enum tamis_status parse_transpose(struct op_parse *p, void **attr)
 	return parse(p, true, attr);
 }
 
-/* The weight is (maps of all groups) x (channels a group) x kernel for both operators, maps meaning outputs for Conv
- * and inputs for ConvTranspose. */
-static enum tamis_status check_channels(const struct conv_attr *a, const struct tensor *x, const struct tensor *w,
-                                        const struct tensor *bias, struct tamis_error *err)
+/* The weight is (maps of all groups) x (channels a group) x kernel for both operators, maps meaning
+ * outputs for Conv and inputs for ConvTranspose. */
+static enum tamis_status check_channels(const struct conv_attr *a, const struct tensor *x,
+                                        const struct tensor *w, const struct tensor *bias,
+                                        struct tamis_error *err)
 {
 	int64_t in = x->dims[1], expected = a->transposed ? w->dims[0] : 0, outs = w->dims[0];
 
@@ -66,8 +68,9 @@ enum tamis_status conv_resolve(const struct conv_attr *a, const struct tensor *x
 	enum tamis_status s;
 
 	if (x->rank < 3 || w->rank != x->rank)
-		return tm_fail(err, TAMIS_E_INVALID, "the input has rank %d and the weight %d; the same of at least 3 is expected",
-		               x->rank, w->rank);
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "the input has rank %d and the weight %d; the same of at least 3 is expected", x->rank,
+		               w->rank);
 	if ((s = check_channels(a, x, w, bias, err)))
 		return s;
 	*c = (struct correlation){.type = x->type, .items = x->dims[0], .groups = a->group, .channels = w->dims[1],
@@ -182,10 +185,10 @@ static enum tamis_status reverse(struct op_grad *g)
 
 const struct op ops_conv[] = {
 	{.name = "Conv", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_conv, .shape = shape, .run = run, .reverse = reverse,
-	 .linear = &conv_linear, .free_state = onednn_conv_free},
-	{.name = "ConvTranspose", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_transpose, .shape = shape, .run = run,
-	 .reverse = reverse, .linear = &conv_transpose_linear},
+	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_conv, .shape = shape, .run = run,
+	 .reverse = reverse, .linear = &conv_linear, .free_state = onednn_conv_free},
+	{.name = "ConvTranspose", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 3,
+	 .min_out = 1, .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_transpose, .shape = shape,
+	 .run = run, .reverse = reverse, .linear = &conv_transpose_linear},
 	{0},
 };

@@ -14,8 +14,9 @@ struct conv_attr {
 	int n_output_padding, n_output_shape;
 };
 
-/* The products of one node. For Conv the image is x and the maps are y, for ConvTranspose the other way round.
- * Checks ranks, channels and groups, and bias; x and w need shapes only. TAMIS_E_INVALID or _UNSUPPORTED. */
+/* The products of one node. For Conv the image is x and the maps are y, for ConvTranspose the other way
+ * round. Checks ranks, channels and groups, and bias; x and w need shapes only. TAMIS_E_INVALID or
+ * _UNSUPPORTED. */
 enum tamis_status conv_resolve(const struct conv_attr *a, const struct tensor *x, const struct tensor *w,
                                const struct tensor *bias, struct correlation *c, struct tamis_error *err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolutions as rows of signals times weights. Features of all groups in order are (channel, kernel element), for
- * both operators: Conv reads image channels, ConvTranspose map channels. */
+/* Convolutions as rows of signals times weights. Features of all groups in order are (channel, kernel
+ * element), for both operators: Conv reads image channels, ConvTranspose map channels. */
 #include "base/error.h"
 #include "ops/conv.h"
 
@@ -28,7 +28,8 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 	return TAMIS_OK;
 }
 
-/* The call's products, with the positions of one batch row and the batch rows an item; 0 rows when they do not divide. */
+/* The call's products, with the positions of one batch row and the batch rows an item; 0 rows when they do
+ * not divide. */
 struct frame {
 	struct correlation c;
 	int64_t size, rows;
@@ -54,8 +55,8 @@ static int64_t positions(const struct op_call *call, const struct linear_view *v
 	return open_frame(call, items, &f) ? 0 : f.rows * f.size;
 }
 
-/* Offset on the feature side of the element that kernel element k (three axes) meets at output position `at`; -1 for
- * padding. */
+/* Offset on the feature side of the element that kernel element k (three axes) meets at output position
+ * `at`; -1 for padding. */
 static int64_t meets_image(const struct window *w, const int64_t *at, const int64_t *k)
 {
 	int64_t line = window_line(w, at[0], at[1], k[0], k[1]);
@@ -102,9 +103,10 @@ static void find_offsets(const struct window *w, bool transposed, int64_t positi
 	}
 }
 
-/* One batch row, float or double, seen as planes: n elements of each channel's plane, side by side, `pitch` apart. */
-static void gather_row(const struct tensor *x, int64_t first, int64_t channels, int64_t plane, const int64_t *offsets,
-                       int64_t n, float *u, int64_t pitch)
+/* One batch row, float or double, seen as planes: n elements of each channel's plane, side by side,
+ * `pitch` apart. */
+static void gather_row(const struct tensor *x, int64_t first, int64_t channels, int64_t plane,
+                       const int64_t *offsets, int64_t n, float *u, int64_t pitch)
 {
 	const float *f = x->data;
 	const double *d = x->data;
@@ -143,8 +145,9 @@ static enum tamis_status gather(const struct op_call *call, const struct linear_
 	return s;
 }
 
-static enum tamis_status gather_out(const struct op_call *call, const struct linear_view *v, const struct tensor *z,
-                                    int64_t items, const int64_t *pos, int64_t n_pos, float *out)
+static enum tamis_status gather_out(const struct op_call *call, const struct linear_view *v,
+                                    const struct tensor *z, int64_t items, const int64_t *pos, int64_t n_pos,
+                                    float *out)
 {
 	static const int64_t whole = 0;
 	struct frame f;

@@ -57,8 +57,8 @@ static enum tamis_status direct(const struct correlation *c, enum direct_what wh
 	return TAMIS_OK;
 }
 
-/* The columns at hand: positions from..to-1 of each of `items` items, one item after the other. Either a part of one
- * item or all of several. */
+/* The columns at hand: positions from..to-1 of each of `items` items, one item after the other. Either a
+ * part of one item or all of several. */
 struct tile { int64_t item, items, from, to, width; };
 
 /* Buffers of one call, and how it goes through the columns. */
@@ -155,8 +155,8 @@ static void *staged(const struct plan *p, const struct tile *t, int64_t g, const
 	return p->stage;
 }
 
-static void forward_tile(const struct plan *p, const struct tile *t, int64_t g, const void *image, const void *weight,
-                         void *maps)
+static void forward_tile(const struct plan *p, const struct tile *t, int64_t g, const void *image,
+                         const void *weight, void *maps)
 {
 	const struct correlation *c = p->c;
 	int64_t pitch, size = c->win.out_size;
@@ -164,15 +164,15 @@ static void forward_tile(const struct plan *p, const struct tile *t, int64_t g, 
 	void *to = p->stage ? p->stage : maps_at(c, maps, t->item, g, t->from);
 	void *w = blas_at(c->type, weight, g * c->maps * p->fan_in);
 
-	blas_gemm(c->type, false, false, c->maps, t->width, p->fan_in, 1, w, p->fan_in, col, pitch, p->stage ? 0 : 1, to,
-	          p->stage ? t->width : size);
+	blas_gemm(c->type, false, false, c->maps, t->width, p->fan_in, 1, w, p->fan_in, col, pitch, p->stage ? 0 : 1,
+	          to, p->stage ? t->width : size);
 	for (int64_t i = 0; p->stage && i < t->items; i++)
 		blas_add_rows(c->type, c->maps, size, blas_at(c->type, p->stage, i * size), t->width,
 		              maps_at(c, maps, t->item + i, g, 0), size);
 }
 
-static void back_tile(const struct plan *p, const struct tile *t, int64_t g, const void *maps, const void *weight,
-                      void *image)
+static void back_tile(const struct plan *p, const struct tile *t, int64_t g, const void *maps,
+                      const void *weight, void *image)
 {
 	const struct correlation *c = p->c;
 	int64_t pitch, each = t->to - t->from;
@@ -184,14 +184,15 @@ static void back_tile(const struct plan *p, const struct tile *t, int64_t g, con
 		          blas_at(c->type, image_at(c, image, t->item, g), t->from), c->win.in_size);
 		return;
 	}
-	blas_gemm(c->type, true, false, p->fan_in, t->width, c->maps, 1, w, p->fan_in, from, pitch, 0, p->col, t->width);
+	blas_gemm(c->type, true, false, p->fan_in, t->width, c->maps, 1, w, p->fan_in, from, pitch, 0, p->col,
+	          t->width);
 	for (int64_t i = 0; i < t->items; i++)
 		columns_scatter(c->type, &c->win, c->channels, blas_at(c->type, p->col, i * each), t->width, t->from, t->to,
 		                image_at(c, image, t->item + i, g));
 }
 
-static void weight_tile(const struct plan *p, const struct tile *t, int64_t g, const void *image, const void *maps,
-                        void *weight)
+static void weight_tile(const struct plan *p, const struct tile *t, int64_t g, const void *image,
+                        const void *maps, void *weight)
 {
 	const struct correlation *c = p->c;
 	int64_t pitch, from_pitch;
@@ -217,7 +218,8 @@ enum tamis_status correlate(const struct correlation *c, const void *image, cons
 	return TAMIS_OK;
 }
 
-enum tamis_status correlate_back(const struct correlation *c, const void *maps, const void *weight, void *image)
+enum tamis_status correlate_back(const struct correlation *c, const void *maps, const void *weight,
+                                 void *image)
 {
 	struct plan p;
 	enum tamis_status s;
@@ -232,7 +234,8 @@ enum tamis_status correlate_back(const struct correlation *c, const void *maps, 
 	return TAMIS_OK;
 }
 
-enum tamis_status correlate_weight(const struct correlation *c, const void *image, const void *maps, void *weight)
+enum tamis_status correlate_weight(const struct correlation *c, const void *image, const void *maps,
+                                   void *weight)
 {
 	struct plan p;
 	enum tamis_status s;

@@ -46,22 +46,24 @@ static enum tamis_status find_c_strides(const struct tensor *c, struct sizes *s,
 	char text[128];
 
 	if (c->rank > 2 || (cols != 1 && cols != s->n) || (rows != 1 && rows != s->m))
-		return tm_fail(err, TAMIS_E_INVALID, "the input C is %s; a shape that broadcasts to [%lld,%lld] is expected",
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "the input C is %s; a shape that broadcasts to [%lld,%lld] is expected",
 		               tensor_describe(c, text, sizeof text), (long long)s->m, (long long)s->n);
 	s->col = cols > 1;
 	s->row = rows > 1 ? cols : 0;
 	return TAMIS_OK;
 }
 
-static enum tamis_status find_sizes(const struct gemm_attr *a, const struct tensor *const *in, const struct tensor *c,
-                                    struct sizes *s, struct tamis_error *err)
+static enum tamis_status find_sizes(const struct gemm_attr *a, const struct tensor *const *in,
+                                    const struct tensor *c, struct sizes *s, struct tamis_error *err)
 {
 	if (in[0]->rank != 2 || in[1]->rank != 2)
 		return tm_fail(err, TAMIS_E_INVALID, "the inputs A and B have ranks %d and %d; both must be matrices",
 		               in[0]->rank, in[1]->rank);
 	*s = (struct sizes){.m = in[0]->dims[a->ta], .k = in[0]->dims[!a->ta], .n = in[1]->dims[!a->tb]};
 	if (in[1]->dims[a->tb] != s->k)
-		return tm_fail(err, TAMIS_E_INVALID, "the product runs over %lld elements of A and %lld of B; the same is expected",
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "the product runs over %lld elements of A and %lld of B; the same is expected",
 		               (long long)s->k, (long long)in[1]->dims[a->tb]);
 	if (!blas_fits(s->m) || !blas_fits(s->n) || !blas_fits(s->k))
 		return tm_fail(err, TAMIS_E_UNSUPPORTED, "a matrix exceeds %d rows or columns", INT32_MAX);
@@ -75,7 +77,8 @@ static enum tamis_status shape(struct op_call *call)
 	enum tamis_status status;
 
 	if (!blas_has_type(in[0]->type))
-		return tm_fail(call->err, TAMIS_E_UNSUPPORTED, "Gemm of the type %s is not defined", dtype_name((int)in[0]->type));
+		return tm_fail(call->err, TAMIS_E_UNSUPPORTED, "Gemm of the type %s is not defined",
+		               dtype_name((int)in[0]->type));
 	if (in[1]->type != in[0]->type || (c && c->type != in[0]->type))
 		return tm_fail(call->err, TAMIS_E_INVALID, "the inputs of Gemm have different types");
 	status = find_sizes(call->node->attr, in, c, &s, call->err);
@@ -83,7 +86,8 @@ static enum tamis_status shape(struct op_call *call)
 }
 
 /* Integers: the product modulo 2^bits. Scaled results go through double, truncated towards zero. */
-static void run_int(const struct gemm_attr *a, const struct op_call *call, const struct tensor *c, const struct sizes *s)
+static void run_int(const struct gemm_attr *a, const struct op_call *call, const struct tensor *c,
+                    const struct sizes *s)
 {
 	const struct tensor *x = call->in[0], *w = call->in[1];
 	struct tensor *y = call->out[0];
@@ -125,8 +129,8 @@ static enum tamis_status run(struct op_call *call)
 		spread_float(s.m, s.n, a->beta, c->data, s.row, s.col, y->data);
 	else if (c)
 		spread_double(s.m, s.n, a->beta, c->data, s.row, s.col, y->data);
-	blas_gemm(y->type, a->ta, a->tb, s.m, s.n, s.k, a->alpha, call->in[0]->data, a->ta ? s.m : s.k, call->in[1]->data,
-	          a->tb ? s.k : s.n, c ? 1 : 0, y->data, s.n);
+	blas_gemm(y->type, a->ta, a->tb, s.m, s.n, s.k, a->alpha, call->in[0]->data, a->ta ? s.m : s.k,
+	          call->in[1]->data, a->tb ? s.k : s.n, c ? 1 : 0, y->data, s.n);
 	return TAMIS_OK;
 }
 
@@ -163,7 +167,7 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 {
 	const struct gemm_attr *a = n->attr;
 	const struct tensor *c = n_in > 2 ? in[2] : NULL;
-	struct sizes s;
+	struct sizes s = {0};
 	enum tamis_status status = find_sizes(a, in, c, &s, err);
 	bool bias_fits;
 
@@ -181,12 +185,14 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 	return TAMIS_OK;
 }
 
-static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather, row_linear_gather_out};
+static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather,
+                                        row_linear_gather_out};
 
 /* Until opset 10 the third input is required. */
 const struct op ops_gemm[] = {
 	{.name = "Gemm", .domain = "", .since = 7, .until = 10, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
-	 .channels = CHANNEL_LINEAR, .parse = parse, .shape = shape, .run = run, .reverse = reverse, .linear = &linear},
+	 .channels = CHANNEL_LINEAR, .parse = parse, .shape = shape, .run = run, .reverse = reverse,
+	 .linear = &linear},
 	{.name = "Gemm", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
 	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse, .shape = shape, .run = run, .reverse = reverse,
 	 .linear = &linear},

@@ -16,7 +16,8 @@ struct product {
 	bool a_vector, b_vector;
 };
 
-/* Axis i of the broadcast batch axes (0 = first of `rank`), 1 where t has none. `t` has its last two axes cut off. */
+/* Axis i of the broadcast batch axes (0 = first of `rank`), 1 where t has none. `t` has its last two axes
+ * cut off. */
 static int64_t batch_dim(const struct tensor *t, int rank, int i)
 {
 	int axis = i - rank + t->rank - 2;
@@ -67,7 +68,8 @@ static enum tamis_status find_product(const struct tensor *a, const struct tenso
 	p->n = p->b_vector ? 1 : b->dims[b->rank - 1];
 	inner = b->dims[p->b_vector ? 0 : b->rank - 2];
 	if (inner != p->k)
-		return tm_fail(err, TAMIS_E_INVALID, "the product runs over %lld elements of A and %lld of B; the same is expected",
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "the product runs over %lld elements of A and %lld of B; the same is expected",
 		               (long long)p->k, (long long)inner);
 	if (!blas_fits(p->m) || !blas_fits(p->k) || !blas_fits(p->n))
 		return tm_fail(err, TAMIS_E_UNSUPPORTED, "a matrix exceeds %d rows or columns", INT32_MAX);
@@ -103,7 +105,8 @@ static enum tamis_status shape(struct op_call *call)
 	int rank;
 
 	if (!blas_has_type(a->type))
-		return tm_fail(call->err, TAMIS_E_UNSUPPORTED, "MatMul of the type %s is not defined", dtype_name((int)a->type));
+		return tm_fail(call->err, TAMIS_E_UNSUPPORTED, "MatMul of the type %s is not defined",
+		               dtype_name((int)a->type));
 	if (a->type != b->type)
 		return tm_fail(call->err, TAMIS_E_INVALID, "the factors have the types %s and %s; the same is expected",
 		               dtype_name((int)a->type), dtype_name((int)b->type));
@@ -145,7 +148,8 @@ static enum tamis_status run(struct op_call *call)
 		return TAMIS_OK;
 	}
 	for (int64_t i = 0; i < p.batches; i++)
-		blas_gemm(y->type, false, false, p.m, p.n, p.k, 1, blas_at(y->type, a->data, offset(&p, p.a_stride, i)), p.k,
+		blas_gemm(y->type, false, false, p.m, p.n, p.k, 1,
+		          blas_at(y->type, a->data, offset(&p, p.a_stride, i)), p.k,
 		          blas_at(y->type, b->data, offset(&p, p.b_stride, i)), p.n, 0,
 		          blas_at(y->type, y->data, i * p.m * p.n), p.n);
 	return TAMIS_OK;
@@ -175,7 +179,8 @@ static enum tamis_status reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
-/* Only a plain matrix on the right makes connections; a vector there has no output axis to name channels on. */
+/* Only a plain matrix on the right makes connections; a vector there has no output axis to name channels
+ * on. */
 static enum tamis_status describe(const struct node *n, const struct tensor *const *in, int n_in,
                                   struct linear_view *view, struct tamis_error *err)
 {
@@ -196,10 +201,12 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 	return TAMIS_OK;
 }
 
-static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather, row_linear_gather_out};
+static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather,
+                                        row_linear_gather_out};
 
 const struct op ops_matmul[] = {
 	{.name = "MatMul", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .channels = CHANNEL_LINEAR, .shape = shape, .run = run, .reverse = reverse, .linear = &linear},
+	 .max_out = 1, .channels = CHANNEL_LINEAR, .shape = shape, .run = run, .reverse = reverse,
+	 .linear = &linear},
 	{0},
 };

@@ -16,7 +16,8 @@
 
 enum { LEAST_CHANNELS = 8 }; /* on either side: fewer do not fill the vectors of a blocked layout */
 
-/* A tensor on its way in or out: the caller's plain layout, the layout the convolution wants, the change between. */
+/* A tensor on its way in or out: the caller's plain layout, the layout the convolution wants, the change
+ * between. */
 enum port_name { PORT_SRC, PORT_WEIGHTS, PORT_BIAS, PORT_DST, PORTS };
 struct port {
 	dnnl_memory_desc_t plain, wanted;
@@ -44,8 +45,8 @@ static bool belongs(const struct correlation *c)
 	       c->maps >= LEAST_CHANNELS;
 }
 
-/* oneDNN uses as many threads as OpenMP allows the calling thread, and fixes the number when a primitive is made. The
- * OpenMP runtime is oneDNN's own dependency, so it is looked up rather than linked. */
+/* oneDNN uses as many threads as OpenMP allows the calling thread, and fixes the number when a primitive
+ * is made. The OpenMP runtime is oneDNN's own dependency, so it is looked up rather than linked. */
 static bool find_threads(struct compiled *s)
 {
 	if (dnnl_version()->cpu_runtime == DNNL_RUNTIME_SEQ)
@@ -94,8 +95,8 @@ void onednn_conv_free(void *state)
 
 static bool same_shape(const struct compiled *s, const struct correlation *c, bool has_bias)
 {
-	bool same = s->items == c->items && s->channels == c->channels && s->maps == c->maps && s->has_bias == has_bias &&
-	            s->win.rank == c->win.rank;
+	bool same = s->items == c->items && s->channels == c->channels && s->maps == c->maps &&
+	            s->has_bias == has_bias && s->win.rank == c->win.rank;
 
 	for (int i = 0; i < WINDOW_AXES; i++)
 		same = same && s->win.in[i] == c->win.in[i] && s->win.out[i] == c->win.out[i] &&
@@ -129,7 +130,8 @@ static dnnl_status_t describe_all(struct compiled *s)
 	    (status = describe(&s->ports[PORT_WEIGHTS], s->maps, s->channels, s->win.kernel, rank)) ||
 	    (status = describe(&s->ports[PORT_DST], s->items, s->maps, s->win.out, rank)))
 		return status;
-	status = dnnl_memory_desc_init_by_tag(&s->ports[PORT_BIAS].plain, 1, (dnnl_dims_t){s->maps}, dnnl_f32, dnnl_a);
+	status = dnnl_memory_desc_init_by_tag(&s->ports[PORT_BIAS].plain, 1, (dnnl_dims_t){s->maps}, dnnl_f32,
+	                                      dnnl_a);
 	s->ports[PORT_BIAS].wanted = s->ports[PORT_BIAS].plain;
 	return status;
 }
@@ -191,7 +193,9 @@ static dnnl_status_t open_ports(struct compiled *s, const_dnnl_primitive_desc_t 
 	s->scratchpad_desc = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
 	for (int i = 0; !status && i < PORTS; i++)
 		status = open_port(s, (enum port_name)i);
-	return status ? status : dnnl_memory_create(&s->scratchpad, &s->scratchpad_desc, s->engine, DNNL_MEMORY_NONE);
+	if (status)
+		return status;
+	return dnnl_memory_create(&s->scratchpad, &s->scratchpad_desc, s->engine, DNNL_MEMORY_NONE);
 }
 
 static dnnl_status_t compile(struct compiled *s)
@@ -288,17 +292,19 @@ static dnnl_status_t execute(struct compiled *s)
 		if (i != PORT_BIAS || s->has_bias)
 			args[n++] = (dnnl_exec_arg_t){names[i], s->ports[i].inner ? s->ports[i].inner : s->ports[i].outer};
 	args[n++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, s->scratchpad};
-	if ((status = reorder(s, &s->ports[PORT_SRC], true)) || (status = reorder(s, &s->ports[PORT_WEIGHTS], true)) ||
+	if ((status = reorder(s, &s->ports[PORT_SRC], true)) ||
+	    (status = reorder(s, &s->ports[PORT_WEIGHTS], true)) ||
 	    (status = dnnl_primitive_execute(s->conv, s->stream, n, args)) ||
 	    (status = reorder(s, &s->ports[PORT_DST], false)))
 		return status;
 	return dnnl_stream_wait(s->stream);
 }
 
-enum tamis_status onednn_conv(void **state, const struct correlation *c, const void *image, const void *weight,
-                              const void *bias, void *maps, bool *done)
+enum tamis_status onednn_conv(void **state, const struct correlation *c, const void *image,
+                              const void *weight, const void *bias, void *maps, bool *done)
 {
-	const void *data[PORTS] = {[PORT_SRC] = image, [PORT_WEIGHTS] = weight, [PORT_BIAS] = bias, [PORT_DST] = maps};
+	const void *data[PORTS] = {
+		[PORT_SRC] = image, [PORT_WEIGHTS] = weight, [PORT_BIAS] = bias, [PORT_DST] = maps};
 	struct compiled *s;
 	enum tamis_status status;
 	dnnl_status_t result;
@@ -332,8 +338,8 @@ void onednn_conv_free(void *state)
 	(void)state;
 }
 
-enum tamis_status onednn_conv(void **state, const struct correlation *c, const void *image, const void *weight,
-                              const void *bias, void *maps, bool *done)
+enum tamis_status onednn_conv(void **state, const struct correlation *c, const void *image,
+                              const void *weight, const void *bias, void *maps, bool *done)
 {
 	(void)state, (void)c, (void)image, (void)weight, (void)bias, (void)maps;
 	*done = false;

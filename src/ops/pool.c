@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MaxPool, AveragePool, LpPool and their global forms. Averages and norms are sums under a window with something done
- * to the elements before and to the sums after; in reverse the same steps run backwards. */
+/* MaxPool, AveragePool, LpPool and their global forms. Averages and norms are sums under a window with
+ * something done to the elements before and to the sums after; in reverse the same steps run backwards. */
 #include "ops/pool.h"
 
 #include <math.h>
@@ -33,7 +33,8 @@
 #undef T
 #undef NAME
 
-/* Calls the function of the tensor type in hand: `type` is DT_FLOAT or DT_DOUBLE, and only those come here. */
+/* Calls the function of the tensor type in hand: `type` is DT_FLOAT or DT_DOUBLE, and only those come
+ * here. */
 #define BY_TYPE(type, name, ...) ((type) == DT_FLOAT ? name##_float(__VA_ARGS__) : name##_double(__VA_ARGS__))
 
 static enum tamis_status parse_p(struct op_parse *p, struct pool_attr *a)
@@ -93,8 +94,8 @@ static enum tamis_status resolve_global(const struct op_call *call, struct pooli
 	enum tamis_status s;
 
 	if (x->rank < 2)
-		return tm_fail(call->err, TAMIS_E_INVALID, "the input has rank %d; batch and channels at least are expected",
-		               x->rank);
+		return tm_fail(call->err, TAMIS_E_INVALID,
+		               "the input has rank %d; batch and channels at least are expected", x->rank);
 	if (!tm_product(x->dims + 2, x->rank - 2, &flat.dims[2]) || flat.dims[2] < 1)
 		return tm_fail(call->err, TAMIS_E_INVALID, "the spatial axes hold no element to pool");
 	s = window_resolve(&(struct window_attr){.kernel = &flat.dims[2], .n_kernel = 1, .n_strides = -1,
@@ -119,7 +120,8 @@ static enum tamis_status check_type(const struct op_call *call, bool bytes)
 
 	if (dtype_is_float((int)t) || (bytes && (t == DT_INT8 || t == DT_UINT8)))
 		return TAMIS_OK;
-	return tm_fail(call->err, TAMIS_E_UNSUPPORTED, "pooling of the type %s is not supported", dtype_name((int)t));
+	return tm_fail(call->err, TAMIS_E_UNSUPPORTED, "pooling of the type %s is not supported",
+	               dtype_name((int)t));
 }
 
 static enum tamis_status set_shape(struct op_call *call)
@@ -206,13 +208,14 @@ static enum tamis_status reverse_global_max(struct op_grad *g)
 	return reverse_any_max(g, true);
 }
 
-/* Elements under the window at position o of one axis; with `include_pad` those of the padding too, but never those
- * that ceil_mode reaches beyond it. */
+/* Elements under the window at position o of one axis; with `include_pad` those of the padding too, but
+ * never those that ceil_mode reaches beyond it. */
 static int64_t elements(const struct window *w, int axis, int64_t o, bool include_pad)
 {
 	int64_t start = o * w->stride[axis] - w->begin[axis], d = w->dilation[axis];
 	int64_t end = w->in[axis] + (include_pad ? w->end[axis] : 0);
-	int64_t lo = start < 0 && !include_pad ? (-start + d - 1) / d : 0, hi = end > start ? (end - start + d - 1) / d : 0;
+	int64_t lo = start < 0 && !include_pad ? (-start + d - 1) / d : 0;
+	int64_t hi = end > start ? (end - start + d - 1) / d : 0;
 
 	hi = hi < w->kernel[axis] ? hi : w->kernel[axis];
 	return hi > lo ? hi - lo : 0;
@@ -248,7 +251,8 @@ static enum tamis_status run_average(struct op_call *call)
 	if ((s = open_pooling(call, false, &p)) || (s = count_elements(call, &p, &down, &across)))
 		return s;
 	for (int64_t i = 0; i < p.planes; i++) {
-		void *from = blas_at(x->type, x->data, i * p.win.in_size), *to = blas_at(x->type, y->data, i * p.win.out_size);
+		void *from = blas_at(x->type, x->data, i * p.win.in_size);
+		void *to = blas_at(x->type, y->data, i * p.win.out_size);
 
 		BY_TYPE(x->type, sum_plane, &p.win, p.spans, from, to);
 		BY_TYPE(x->type, divide_plane, &p.win, down, across, to, to);

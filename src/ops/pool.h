@@ -13,7 +13,8 @@ struct pool_attr {
 	int64_t p;         /* LpPool */
 };
 
-/* A resolved pooling over planes = batch * channels images; the global forms have one window over everything. */
+/* A resolved pooling over planes = batch * channels images; the global forms have one window over
+ * everything. */
 struct pooling {
 	struct window win;
 	struct window_span *spans; /* of the last axis, in scratch */

@@ -27,8 +27,8 @@ static void copy_row(const struct tensor *t, int64_t row, int64_t n, float *to)
 			to[i] = (float)d[row * n + i];
 }
 
-static void copy_rows(const struct tensor *t, int64_t each, int64_t n, int64_t items, const int64_t *pos, int64_t n_pos,
-                      float *to)
+static void copy_rows(const struct tensor *t, int64_t each, int64_t n, int64_t items, const int64_t *pos,
+                      int64_t n_pos, float *to)
 {
 	for (int64_t i = 0; i < items; i++)
 		for (int64_t p = 0; p < n_pos; p++, to += n)
@@ -42,8 +42,9 @@ enum tamis_status row_linear_gather(const struct op_call *c, const struct linear
 	return TAMIS_OK;
 }
 
-enum tamis_status row_linear_gather_out(const struct op_call *c, const struct linear_view *v, const struct tensor *z,
-                                        int64_t items, const int64_t *pos, int64_t n_pos, float *out)
+enum tamis_status row_linear_gather_out(const struct op_call *c, const struct linear_view *v,
+                                        const struct tensor *z, int64_t items, const int64_t *pos,
+                                        int64_t n_pos, float *out)
 {
 	copy_rows(z, rows_an_item(c, v, items), v->outs, items, pos, n_pos, out);
 	return TAMIS_OK;

@@ -18,8 +18,8 @@ enum tamis_status window_parse(const struct op_parse *p, struct window_attr *a)
 }
 
 /* Copies a list of `rank` values, each in least..INT32_MAX, to the last axes of `to`. */
-static enum tamis_status take(const char *what, const int64_t *list, int n, int rank, int64_t least, int64_t *to,
-                              struct tamis_error *err)
+static enum tamis_status take(const char *what, const int64_t *list, int n, int rank, int64_t least,
+                              int64_t *to, struct tamis_error *err)
 {
 	if (n != rank)
 		return tm_fail(err, TAMIS_E_INVALID, "%s has %d values; %d spatial axes need as many", what, n, rank);
@@ -78,8 +78,8 @@ static enum tamis_status start(const struct window_attr *a, const struct tensor 
 	enum tamis_status s;
 
 	if (x->rank < 3)
-		return tm_fail(err, TAMIS_E_INVALID, "the input has rank %d; at least 3 (batch, channels, space) is expected",
-		               x->rank);
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "the input has rank %d; at least 3 (batch, channels, space) is expected", x->rank);
 	*w = (struct window){.rank = x->rank - 2};
 	if (w->rank > WINDOW_AXES)
 		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the input has %d spatial axes; at most %d are supported", w->rank,
@@ -137,7 +137,8 @@ static int64_t explicit_extent(const struct window *w, int axis, bool ceil_mode)
 	return out > 0 && (out - 1) * w->stride[axis] >= w->in[axis] + w->begin[axis] ? out - 1 : out;
 }
 
-static enum tamis_status set_output(const struct window_attr *a, struct window *w, int axis, struct tamis_error *err)
+static enum tamis_status set_output(const struct window_attr *a, struct window *w, int axis,
+                                    struct tamis_error *err)
 {
 	if (a->auto_pad == AUTO_PAD_NOTSET) {
 		w->out[axis] = explicit_extent(w, axis, a->ceil_mode);
@@ -166,14 +167,15 @@ enum tamis_status window_resolve(const struct window_attr *a, const struct tenso
 }
 
 /* From the image's extent x and output_padding to the output's extent and the padding that cuts it. */
-static enum tamis_status set_transposed(const struct window_attr *a, struct window *w, int axis, int64_t padding,
-                                        int64_t wanted, struct tamis_error *err)
+static enum tamis_status set_transposed(const struct window_attr *a, struct window *w, int axis,
+                                        int64_t padding, int64_t wanted, struct tamis_error *err)
 {
 	int64_t x = w->in[axis], full, out;
 
 	if (padding >= w->stride[axis] && padding >= w->dilation[axis])
-		return tm_fail(err, TAMIS_E_INVALID, "output_padding %lld is not below the stride %lld or the dilation %lld",
-		               (long long)padding, (long long)w->stride[axis], (long long)w->dilation[axis]);
+		return tm_fail(err, TAMIS_E_INVALID,
+		               "output_padding %lld is not below the stride %lld or the dilation %lld", (long long)padding,
+		               (long long)w->stride[axis], (long long)w->dilation[axis]);
 	full = (x - 1) * w->stride[axis] + extent(w, axis) + padding;
 	if (a->auto_pad == AUTO_PAD_VALID)
 		w->begin[axis] = w->end[axis] = 0;
@@ -192,9 +194,10 @@ static enum tamis_status set_transposed(const struct window_attr *a, struct wind
 	return TAMIS_OK;
 }
 
-enum tamis_status window_resolve_transposed(const struct window_attr *a, const struct tensor *x, const int64_t *kernel,
-                                            const int64_t *padding, int n_padding, const int64_t *shape, int n_shape,
-                                            struct window *w, struct tamis_error *err)
+enum tamis_status window_resolve_transposed(const struct window_attr *a, const struct tensor *x,
+                                            const int64_t *kernel, const int64_t *padding, int n_padding,
+                                            const int64_t *shape, int n_shape, struct window *w,
+                                            struct tamis_error *err)
 {
 	int64_t extra[WINDOW_AXES] = {0}, wanted[WINDOW_AXES] = {-1, -1, -1};
 	enum tamis_status s = start(a, x, kernel, w, err);

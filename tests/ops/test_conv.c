@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conv and ConvTranspose against loops that follow the definition, reverse against differences, the linear view
- * against run, hostile attributes. */
+/* Conv and ConvTranspose against loops that follow the definition, reverse against differences, the linear
+ * view against run, hostile attributes. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -28,8 +28,9 @@ static int64_t pick(struct rng *r, int n, const int64_t *from)
 /* A random convolution, biased to corners; false when its kernel does not fit. */
 static bool draw(struct rng *r, bool transposed, struct conv *c)
 {
-	*c = (struct conv){.transposed = transposed, .rank = (int)PICK(r, 1, 2, 2, 2, 3), .items = PICK(r, 1, 1, 2, 3),
-	                   .groups = PICK(r, 1, 1, 1, 2, 3, 7), .channels = PICK(r, 1, 1, 2, 3, 5),
+	*c = (struct conv){.transposed = transposed, .rank = (int)PICK(r, 1, 2, 2, 2, 3),
+	                   .items = PICK(r, 1, 1, 2, 3), .groups = PICK(r, 1, 1, 1, 2, 3, 7),
+	                   .channels = PICK(r, 1, 1, 2, 3, 5),
 	                   .maps = PICK(r, 1, 1, 2, 5), .bias = rng_below(r, 2)};
 	for (int i = 0; i < 3; i++) {
 		bool used = i >= 3 - c->rank;
@@ -68,7 +69,8 @@ static struct op_case *open_case(const struct conv *c, enum dtype type)
 	struct op_case *o = case_new(ops_conv, c->transposed ? "ConvTranspose" : "Conv", 11);
 	const int64_t *space = (c->transposed ? c->grid : c->image) + 3 - c->rank;
 	int64_t x[5] = {c->items, c->groups * (c->transposed ? c->maps : c->channels)}, pads[6];
-	int64_t w[5] = {c->groups * c->maps, c->channels}, outs = c->groups * (c->transposed ? c->channels : c->maps);
+	int64_t w[5] = {c->groups * c->maps, c->channels};
+	int64_t outs = c->groups * (c->transposed ? c->channels : c->maps);
 
 	for (int i = 0; i < c->rank; i++) {
 		x[2 + i] = space[i];
@@ -170,7 +172,8 @@ static void compare(const struct conv *c, enum dtype type)
 	double *y = reference(c, o, dims);
 
 	case_run(o);
-	case_expect(o, 0, type, 2 + c->rank, dims, y, type == DT_FLOAT ? 1e-5 + 1e-6 * terms : 1e-12 * terms + 1e-12);
+	case_expect(o, 0, type, 2 + c->rank, dims, y,
+	            type == DT_FLOAT ? 1e-5 + 1e-6 * terms : 1e-12 * terms + 1e-12);
 	case_free(o);
 }
 
@@ -265,7 +268,8 @@ Test(conv, transposed_reverse)
 	reverse_many(true, 4);
 }
 
-/* The adjoint identity on shapes with several tiles: <gy, conv(x)> = <gx, x> for a convolution without bias. */
+/* The adjoint identity on shapes with several tiles: <gy, conv(x)> = <gx, x> for a convolution without
+ * bias. */
 Test(conv, reverse_of_tiles)
 {
 	struct conv c = {.rank = 2, .items = 3, .groups = 1, .channels = 64, .maps = 5, .image = {1, 45, 45},
@@ -307,7 +311,8 @@ static void check_linear(const struct conv *c, enum dtype type, int64_t items, s
 	struct op_case *o = open_case(c, type);
 	const struct tensor *in[3] = {&o->in[0], &o->in[1], c->bias ? &o->in[2] : NULL};
 	struct tensor *out[1] = {&o->out[0]};
-	struct op_call call = {.node = &o->node, .n_in = o->node.n_in, .n_out = 1, .in = in, .out = out, .err = &o->err};
+	struct op_call call = {.node = &o->node, .n_in = o->node.n_in, .n_out = 1, .in = in, .out = out,
+	                       .err = &o->err};
 	const struct linear_op *l = o->node.op->linear;
 	struct linear_view v;
 	int64_t n, pos[4], row;
@@ -326,13 +331,13 @@ static void check_linear(const struct conv *c, enum dtype type, int64_t items, s
 	cr_assert_eq(l->gather(&call, &v, items, pos, 4, u), TAMIS_OK);
 	cr_assert_eq(l->gather_out(&call, &v, &o->out[0], items, pos, 4, z), TAMIS_OK);
 	for (int64_t i = 0; i < items * 4 * v.outs; i++) {
-		int64_t out_channel = i % v.outs, g = out_channel / (v.outs / v.groups), inside = out_channel % (v.outs / v.groups);
+		int64_t out_channel = i % v.outs, each = v.outs / v.groups, g = out_channel / each;
 		const float *signal = u + i / v.outs * row + g * v.fan_in;
 		double sum = c->bias ? v.bias_scale * tensor_get(in[v.bias], out_channel) : 0;
 
 		for (int64_t d = 0; d < v.fan_in; d++)
 			sum += v.weight_scale * signal[d] *
-			       tensor_get(in[v.weight], g * v.stride_group + inside * v.stride_out +
+			       tensor_get(in[v.weight], g * v.stride_group + out_channel % each * v.stride_out +
 			                                d / v.inner * v.stride_channel + d % v.inner);
 		cr_assert_float_eq(z[i], sum, 1e-4, "output %lld is %g, signals give %g", (long long)i, z[i], sum);
 	}
@@ -514,15 +519,22 @@ Test(conv, hostile_attributes)
 		case_in(o, DT_FLOAT, SHAPE(1, 2, 5, 5), NULL);
 		case_in(o, DT_FLOAT, SHAPE(h->op[4] ? 2 : 4, 2, 3, 3), NULL);
 		status = case_status(o);
-		cr_assert_eq(status, h->status, "row %zu (%s %s): status %d: %s", i, h->op, h->name, status, o->err.message);
+		cr_assert_eq(status, h->status, "row %zu (%s %s): status %d: %s", i, h->op, h->name, status,
+		             o->err.message);
 		case_free(o);
 	}
 }
 
 Test(conv, hostile_shapes)
 {
-	static const struct { int x_rank; int64_t x[6]; int w_rank; int64_t w[6]; enum dtype type; enum tamis_status status; }
-	rows[] = {
+	static const struct {
+		int x_rank;
+		int64_t x[6];
+		int w_rank;
+		int64_t w[6];
+		enum dtype type;
+		enum tamis_status status;
+	} rows[] = {
 		{2, {1, 2}, 2, {4, 2}, DT_FLOAT, TAMIS_E_INVALID},
 		{3, {1, 2, 5}, 4, {4, 2, 3, 3}, DT_FLOAT, TAMIS_E_INVALID},
 		{6, {1, 1, 1, 1, 1, 1}, 6, {1, 1, 1, 1, 1, 1}, DT_FLOAT, TAMIS_E_UNSUPPORTED},

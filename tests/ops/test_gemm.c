@@ -8,8 +8,8 @@
 
 /* The forms of C: rank and which axes it has in full. */
 static const struct { int rank; bool rows, cols; } c_forms[] = {
-	{-1, false, false}, {0, false, false}, {1, false, false}, {1, false, true}, {2, false, false}, {2, false, true},
-	{2, true, false}, {2, true, true},
+	{-1, false, false}, {0, false, false}, {1, false, false}, {1, false, true}, {2, false, false},
+	{2, false, true}, {2, true, false}, {2, true, true},
 };
 enum { C_FORMS = sizeof c_forms / sizeof *c_forms };
 
@@ -59,7 +59,8 @@ static void compare(const struct form *f, enum dtype type)
 
 static struct form form_of(int i)
 {
-	static const struct { int64_t m, n, k; } sizes[] = {{1, 1, 1}, {3, 4, 2}, {1, 7, 5}, {6, 1, 3}, {4, 4, 4}, {2, 3, 0}};
+	static const struct { int64_t m, n, k; } sizes[] = {{1, 1, 1}, {3, 4, 2}, {1, 7, 5},
+	                                                    {6, 1, 3}, {4, 4, 4}, {2, 3, 0}};
 	static const struct { double alpha, beta; } scales[] = {{1, 1}, {0.5, 2}, {1, 0}, {0, 1}};
 
 	return (struct form){.ta = i & 1, .tb = i & 2, .c = i / 4 % C_FORMS, .m = sizes[i / 32 % 6].m,
@@ -114,7 +115,8 @@ static void check_linear(const struct form *f, enum dtype type, int64_t items)
 	struct op_case *o = open_case(f, type);
 	const struct tensor *in[3] = {&o->in[0], &o->in[1], &o->in[2]};
 	struct tensor *out[1] = {&o->out[0]};
-	struct op_call call = {.node = &o->node, .n_in = o->node.n_in, .n_out = 1, .in = in, .out = out, .err = &o->err};
+	struct op_call call = {.node = &o->node, .n_in = o->node.n_in, .n_out = 1, .in = in, .out = out,
+	                       .err = &o->err};
 	const struct linear_op *l = o->node.op->linear;
 	struct linear_view v;
 	int64_t n = f->m / items, pos[8];
@@ -168,9 +170,16 @@ Test(gemm, linear_refuses_transposed_data)
 
 Test(gemm, hostile)
 {
-	static const struct { int a_rank; int64_t a[3]; int b_rank; int64_t b[3]; int c_rank; int64_t c[3]; enum dtype type;
-	                      enum tamis_status status; }
-	rows[] = {
+	static const struct {
+		int a_rank;
+		int64_t a[3];
+		int b_rank;
+		int64_t b[3];
+		int c_rank;
+		int64_t c[3];
+		enum dtype type;
+		enum tamis_status status;
+	} rows[] = {
 		{2, {2, 3}, 2, {4, 5}, 1, {5}, DT_FLOAT, TAMIS_E_INVALID},
 		{1, {3}, 2, {3, 5}, 1, {5}, DT_FLOAT, TAMIS_E_INVALID},
 		{2, {2, 3}, 3, {1, 3, 5}, 1, {5}, DT_FLOAT, TAMIS_E_INVALID},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MatMul against the definition over random broadcast shapes, reverse against differences, the linear view. */
+/* MatMul against the definition over random broadcast shapes, reverse against differences, the linear
+ * view. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -37,7 +38,8 @@ static struct op_case *open_case(const struct form *f, enum dtype type)
 
 static struct form draw(struct rng *r)
 {
-	struct form f = {.m = 1 + (int64_t)rng_below(r, 4), .k = (int64_t)rng_below(r, 5), .n = 1 + (int64_t)rng_below(r, 4)};
+	struct form f = {.m = 1 + (int64_t)rng_below(r, 4), .k = (int64_t)rng_below(r, 5),
+	                 .n = 1 + (int64_t)rng_below(r, 4)};
 	int a_axes = (int)rng_below(r, 4), b_axes = (int)rng_below(r, 4);
 
 	for (int i = 0; i < 3; i++) {
@@ -197,8 +199,14 @@ Test(matmul, linear_refuses_batches_on_the_right)
 
 Test(matmul, hostile)
 {
-	static const struct { int a_rank; int64_t a[4]; int b_rank; int64_t b[4]; enum dtype type; enum tamis_status status; }
-	rows[] = {
+	static const struct {
+		int a_rank;
+		int64_t a[4];
+		int b_rank;
+		int64_t b[4];
+		enum dtype type;
+		enum tamis_status status;
+	} rows[] = {
 		{0, {0}, 2, {3, 5}, DT_FLOAT, TAMIS_E_INVALID},
 		{2, {2, 3}, 0, {0}, DT_FLOAT, TAMIS_E_INVALID},
 		{2, {2, 3}, 2, {4, 5}, DT_FLOAT, TAMIS_E_INVALID},
@@ -206,7 +214,8 @@ Test(matmul, hostile)
 		{3, {2, 2, 3}, 3, {3, 3, 5}, DT_FLOAT, TAMIS_E_INVALID},
 		{2, {2, 3}, 2, {3, 5}, DT_INT16, TAMIS_E_UNSUPPORTED},
 		{2, {0, INT64_MAX}, 2, {INT64_MAX, 0}, DT_FLOAT, TAMIS_E_UNSUPPORTED},
-		{4, {INT32_MAX, INT32_MAX, INT32_MAX, 0}, 4, {INT32_MAX, INT32_MAX, 0, INT32_MAX}, DT_FLOAT, TAMIS_E_INVALID},
+		{4, {INT32_MAX, INT32_MAX, INT32_MAX, 0}, 4, {INT32_MAX, INT32_MAX, 0, INT32_MAX}, DT_FLOAT,
+		 TAMIS_E_INVALID},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

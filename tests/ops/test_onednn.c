@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conv with a slot for compiled state against Conv without, which is checked against the definition elsewhere. Where
- * oneDNN is not built in, both take the same path. */
+/* Conv with a slot for compiled state against Conv without, which is checked against the definition
+ * elsewhere. Where oneDNN is not built in, both take the same path. */
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <math.h>
@@ -10,7 +10,11 @@
 #include "harness.h"
 #include "ops/family.h"
 
-struct shape { int rank; int64_t items, channels, maps, image[3], kernel, stride, dilation, pads[6]; bool bias; };
+struct shape {
+	int rank;
+	int64_t items, channels, maps, image[3], kernel, stride, dilation, pads[6];
+	bool bias;
+};
 
 static struct op_case *open_case(const struct shape *s)
 {
@@ -59,8 +63,9 @@ static void compare(struct op_case *o, const struct tensor *y, double terms)
 
 static bool draw(struct rng *r, struct shape *s)
 {
-	*s = (struct shape){.rank = (int)PICK(r, 1, 2, 2, 3), .items = PICK(r, 1, 2, 5), .channels = PICK(r, 1, 8, 16, 19),
-	                    .maps = PICK(r, 8, 16, 21), .kernel = PICK(r, 1, 2, 3, 5), .stride = PICK(r, 1, 1, 2, 3),
+	*s = (struct shape){.rank = (int)PICK(r, 1, 2, 2, 3), .items = PICK(r, 1, 2, 5),
+	                    .channels = PICK(r, 1, 8, 16, 19), .maps = PICK(r, 8, 16, 21),
+	                    .kernel = PICK(r, 1, 2, 3, 5), .stride = PICK(r, 1, 1, 2, 3),
 	                    .dilation = PICK(r, 1, 1, 2), .bias = rng_below(r, 2)};
 	for (int i = 0; i < s->rank; i++) {
 		s->image[i] = PICK(r, 1, 3, 5, 8, 13);
@@ -103,8 +108,8 @@ Test(onednn, same_as_built_in)
 /* However many threads OpenMP offers, the bits are the same, and its setting is left as it was. */
 Test(onednn, threads_change_nothing)
 {
-	struct shape s = {.rank = 2, .items = 4, .channels = 32, .maps = 48, .image = {20, 20}, .kernel = 3, .stride = 1,
-	                  .dilation = 1, .pads = {1, 1, 1, 1}, .bias = true};
+	struct shape s = {.rank = 2, .items = 4, .channels = 32, .maps = 48, .image = {20, 20}, .kernel = 3,
+	                  .stride = 1, .dilation = 1, .pads = {1, 1, 1, 1}, .bias = true};
 	struct op_case *o = open_case(&s);
 	struct tensor first = {0};
 	void (*set_threads)(int);
