@@ -108,10 +108,17 @@ Test(arena, allocations_are_aligned_zeroed_disjoint_and_stay)
 	enum { N = 3000 };
 	static unsigned char *at[N];
 	static size_t size[N];
-	struct arena a = {0};
+	struct arena a = {0}, dirty = {0};
 	struct rng r = rng_make(11, 0);
 	size_t total = 0;
 
+	for (int i = 0; i < 300; i++) { /* blocks of the same sizes, full of ones, for the allocator to hand out again */
+		void *p = arena_alloc(&dirty, 1000 * (size_t)i);
+
+		cr_assert_not_null(p);
+		memset(p, 255, 1000 * (size_t)i);
+	}
+	arena_free(&dirty);
 	for (int i = 0; i < N; i++) {
 		size[i] = rng_below(&r, i % 100 == 0 ? 200000 : 300);
 		at[i] = arena_alloc(&a, size[i]);

@@ -77,6 +77,7 @@ Test(npz, the_same_arrays_give_the_same_bytes)
 		x = get_bytes("x.npz", &n);
 		y = get_bytes("y.npz", &m);
 		cr_assert(n == m && memcmp(x, y, n) == 0);
+		cr_assert_eq(memcmp(x + 10, "\0\0\x21\0", 4), 0, "the time is 1980-01-01 00:00");
 		free(x);
 		free(y);
 	}
