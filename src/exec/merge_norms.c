@@ -104,8 +104,9 @@ static enum tamis_status merge(struct program *p, const struct pair *m, struct t
 	int b = w == GRAPH_NONE ? GRAPH_NONE : new_constant(p, m->scale, err);
 	int *in = arena_array(&p->arena, 3, sizeof *in);
 	int *out = arena_array(&p->arena, 1, sizeof *out);
+	struct node *biased = arena_alloc(&p->arena, sizeof *biased);
 
-	if (b == GRAPH_NONE || !in || !out)
+	if (b == GRAPH_NONE || !in || !out || !biased)
 		return tm_no_memory(err, "merging batch normalisation");
 	for (int64_t o = 0; o < outs; o++)
 		scale_channel(m, p->constant[w].data, p->constant[b].data, o, outs ? m->weight->count / outs : 0);
@@ -113,6 +114,11 @@ static enum tamis_status merge(struct program *p, const struct pair *m, struct t
 	in[1] = w;
 	in[2] = b;
 	out[0] = m->norm->out[0];
+	/* The operator goes by the inputs of its node: one written without a bias must not hide the new one. */
+	*biased = *m->conv->node;
+	biased->in = in;
+	biased->n_in = 3;
+	m->conv->node = biased;
 	m->conv->in = in;
 	m->conv->n_in = 3;
 	m->conv->out = out;
