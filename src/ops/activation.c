@@ -4,11 +4,12 @@
 #include <float.h>
 
 #include "ops/map.h"
+#include "ops/vector_math.h"
 #include "ops/zip.h"
 
 /* Stable forms of the logistic function and of log(1 + exp(x)). */
-#define SIGMOID(x) (1 / (1 + exp(-(x))))
-#define SOFTPLUS(x) (((x) > 0 ? (x) : 0) + log1p(exp(-fabs(x))))
+#define SIGMOID(x) (1 / (1 + VECTOR_EXP(-(x))))
+#define SOFTPLUS(x) (((x) > 0 ? (x) : 0) + log1p(VECTOR_EXP(-fabs(x))))
 
 /* ---- without parameters ---- */
 
@@ -19,7 +20,7 @@ static const struct map relu_map = {.row = {MAP_FLOATS(relu), MAP_SIGNED(relu)},
 MAP_STEPS_REVERSE(relu)
 
 MAP_SMOOTH(sigmoid, SIGMOID(x), y * (1 - y))
-MAP_SMOOTH(tanh, tanh(x), 1 - y * y)
+MAP_SMOOTH(tanh, VECTOR_TANH(x), 1 - y * y)
 MAP_SMOOTH(softplus, SOFTPLUS(x), SIGMOID(x))
 MAP_SMOOTH(softsign, x / (1 + fabs(x)), 1 / ((1 + fabs(x)) * (1 + fabs(x))))
 
@@ -27,17 +28,17 @@ MAP_SMOOTH(softsign, x / (1 + fabs(x)), 1 / ((1 + fabs(x)) * (1 + fabs(x))))
 MAP_SMOOTH(hard_swish, x <= -3 ? 0 : x >= 3 ? x : x * (x / 6 + (T)0.5), HARD_SWISH_SLOPE(x))
 
 /* x t with t = tanh(softplus(x)); the slope is t + x (1 - t^2) sigmoid(x). */
-#define MISH_T(x) tanh(SOFTPLUS(x))
+#define MISH_T(x) VECTOR_TANH(SOFTPLUS(x))
 MAP_SMOOTH(mish, x * MISH_T(x), MISH_T(x) + x * (1 - MISH_T(x) * MISH_T(x)) * SIGMOID(x))
 
 /* x Phi(x), Phi the normal distribution function; the slope is Phi(x) + x phi(x). */
-#define PHI(x) ((T)0.5 * (1 + erf((x) * (T)0.70710678118654752)))
+#define PHI(x) ((T)0.5 * (1 + VECTOR_ERF((x) * (T)0.70710678118654752)))
 MAP_FLOAT_ROWS(gelu_erf, x * PHI(x))
 MAP_FLOAT_SLOPES(gelu_erf, PHI(x) + x * (T)0.39894228040143268 * exp((T)-0.5 * x * x))
 static const struct map gelu_erf_map = {.row = {MAP_FLOATS(gelu_erf)}, .slope = {MAP_SLOPES(gelu_erf)}};
 
 /* The same with Phi(x) ~ (1 + tanh u) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3). */
-#define GELU_TANH(x) tanh((T)0.79788456080286536 * ((x) + (T)0.044715 * (x) * (x) * (x)))
+#define GELU_TANH(x) VECTOR_TANH((T)0.79788456080286536 * ((x) + (T)0.044715 * (x) * (x) * (x)))
 #define GELU_DU(x) ((T)0.79788456080286536 * (1 + 3 * (T)0.044715 * (x) * (x)))
 MAP_FLOAT_ROWS(gelu_tanh, (T)0.5 * x * (1 + GELU_TANH(x)))
 MAP_FLOAT_SLOPES(gelu_tanh, (T)0.5 * (1 + GELU_TANH(x)) +

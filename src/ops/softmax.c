@@ -7,49 +7,111 @@
 
 #include "ops/args.h"
 #include "ops/reduce.h"
+#include "ops/vector_math.h"
 
 struct softmax_attr {
 	int64_t axis;
 	bool flattened; /* the old form */
 };
 
-/* One block: x and y hold n * inner elements; m and s have room for `inner`. y may be x. */
-typedef void (*softmax_block)(const void *x, int64_t n, int64_t inner, void *m, double *s, void *y);
+/* One block of x and y, n * inner elements each, and scratch of the element type: m, f (inner elements) and e
+ * (as many as the block); s: inner sums. */
+struct block {
+	int64_t n, inner;
+	void *m, *f, *e;
+	double *s;
+};
+typedef void (*softmax_block)(const struct block *b, const void *x, void *y); /* y may be x */
 /* gx += the gradient, from y and g; s has room for `inner`. */
 typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t inner, double *s, void *gx);
 
-/* m[i] = the largest of x[. * inner + i]; subtracting it keeps exp from overflowing. */
-#define LARGEST(name, type) \
-	static void name(const type *x, int64_t n, int64_t inner, type *m) \
+#define LANES 8
+
+/* The passes over a block, each with a form of its own for inner = 1, where the reduction runs along memory
+ * in eight lanes. m[i] = the largest of x[. * inner + i]: subtracting it keeps exp from overflowing. */
+#define PASSES(type) \
+	static void largest_##type(const type *x, int64_t n, int64_t inner, type *m) \
 	{ \
+		type lane[LANES]; \
+		int64_t k = 0; \
+ \
 		memcpy(m, x, (size_t)inner * sizeof *m); \
-		for (int64_t k = 1; k < n; k++) \
+		for (; k < n && inner != 1; k++) \
 			for (int64_t i = 0; i < inner; i++) \
 				m[i] = x[k * inner + i] > m[i] ? x[k * inner + i] : m[i]; \
-	}
-LARGEST(largest_float, float)
-LARGEST(largest_double, double)
-
-#define SOFTMAX(name, type, largest) \
-	static void name(const void *px, int64_t n, int64_t inner, void *pm, double *s, void *py) \
+		for (int j = 0; j < LANES; j++) \
+			lane[j] = x[0]; \
+		for (; k + LANES <= n; k += LANES) \
+			for (int j = 0; j < LANES; j++) \
+				lane[j] = x[k + j] > lane[j] ? x[k + j] : lane[j]; \
+		for (int j = 0; k < n; k++, j++) \
+			lane[j] = x[k] > lane[j] ? x[k] : lane[j]; \
+		for (int j = 0; j < LANES && inner == 1; j++) \
+			m[0] = lane[j] > m[0] ? lane[j] : m[0]; \
+	} \
+	/* y = exp(x - m) */ \
+	static void exponents_##type(const type *x, int64_t n, int64_t inner, const type *m, type *y) \
 	{ \
-		const type *x = px; \
-		type *m = pm, *y = py; \
+		const type single = m[0]; \
+		const int64_t dense = inner == 1 ? n : 0; \
  \
-		largest(x, n, inner, m); \
-		memset(s, 0, (size_t)inner * sizeof *s); \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) { \
-				const type e = exp(x[k * inner + i] - m[i]); \
- \
-				y[k * inner + i] = e; \
-				s[i] += (double)e; \
-			} \
-		for (int64_t i = 0; i < inner; i++) \
-			m[i] = (type)(1 / s[i]); \
-		for (int64_t k = 0; k < n; k++) \
+		LOOP_INDEPENDENT \
+		for (int64_t k = 0; k < dense; k++) \
+			y[k] = VECTOR_EXP(x[k] - single); \
+		for (int64_t k = 0; k < n && !dense; k++) { \
+			LOOP_INDEPENDENT \
 			for (int64_t i = 0; i < inner; i++) \
-				y[k * inner + i] *= m[i]; \
+				y[k * inner + i] = VECTOR_EXP(x[k * inner + i] - m[i]); \
+		} \
+	} \
+	/* s[i] = the sum of x[. * inner + i] */ \
+	static void sums_##type(const type *x, int64_t n, int64_t inner, double *s) \
+	{ \
+		double lane[LANES] = {0}; \
+		int64_t k = 0; \
+ \
+		memset(s, 0, (size_t)inner * sizeof *s); \
+		for (; k < n && inner != 1; k++) \
+			for (int64_t i = 0; i < inner; i++) \
+				s[i] += (double)x[k * inner + i]; \
+		for (; k + LANES <= n; k += LANES) \
+			for (int j = 0; j < LANES; j++) \
+				lane[j] += (double)x[k + j]; \
+		for (int j = 0; k < n; k++, j++) \
+			lane[j] += (double)x[k]; \
+		for (int j = 0; j < LANES && inner == 1; j++) \
+			s[0] += lane[j]; \
+	} \
+	/* y = x * f or, where that is wanted, x - m - f */ \
+	static void finish_##type(const type *x, int64_t n, int64_t inner, const type *m, const type *f, bool logs, \
+	                          type *y) \
+	{ \
+		const type m0 = m[0], f0 = f[0]; \
+		const int64_t dense = inner == 1 ? n : 0; \
+ \
+		LOOP_INDEPENDENT \
+		for (int64_t k = 0; k < dense; k++) \
+			y[k] = logs ? x[k] - m0 - f0 : x[k] * f0; \
+		for (int64_t k = 0; k < n && !dense; k++) { \
+			LOOP_INDEPENDENT \
+			for (int64_t i = k * inner; i < (k + 1) * inner; i++) \
+				y[i] = logs ? x[i] - m[i - k * inner] - f[i - k * inner] : x[i] * f[i - k * inner]; \
+		} \
+	}
+PASSES(float)
+PASSES(double)
+
+#define SOFTMAX(name, type) \
+	static void name(const struct block *b, const void *x, void *y) \
+	{ \
+		type *m = b->m, *f = b->f; \
+ \
+		largest_##type(x, b->n, b->inner, m); \
+		exponents_##type(x, b->n, b->inner, m, y); \
+		sums_##type(y, b->n, b->inner, b->s); \
+		for (int64_t i = 0; i < b->inner; i++) \
+			f[i] = (type)(1 / b->s[i]); \
+		finish_##type(y, b->n, b->inner, m, f, false, y); \
 	} \
 	/* y (g - sum g y) */ \
 	static void name##_slope(const void *py, const void *pg, int64_t n, int64_t inner, double *s, void *pgx) \
@@ -65,25 +127,21 @@ LARGEST(largest_double, double)
 			for (int64_t i = 0; i < inner; i++) \
 				gx[k * inner + i] += y[k * inner + i] * (g[k * inner + i] - (type)s[i]); \
 	}
-SOFTMAX(softmax_float, float, largest_float)
-SOFTMAX(softmax_double, double, largest_double)
+SOFTMAX(softmax_float, float)
+SOFTMAX(softmax_double, double)
 
-#define LOG_SOFTMAX(name, type, largest) \
-	static void name(const void *px, int64_t n, int64_t inner, void *pm, double *s, void *py) \
+/* The exponentials go to b->e: y may be x, which is needed again. */
+#define LOG_SOFTMAX(name, type) \
+	static void name(const struct block *b, const void *x, void *y) \
 	{ \
-		const type *x = px; \
-		type *m = pm, *y = py; \
+		type *m = b->m, *f = b->f; \
  \
-		largest(x, n, inner, m); \
-		memset(s, 0, (size_t)inner * sizeof *s); \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				s[i] += (double)exp(x[k * inner + i] - m[i]); \
-		for (int64_t i = 0; i < inner; i++) \
-			s[i] = log(s[i]); \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				y[k * inner + i] = x[k * inner + i] - m[i] - (type)s[i]; \
+		largest_##type(x, b->n, b->inner, m); \
+		exponents_##type(x, b->n, b->inner, m, b->e); \
+		sums_##type(b->e, b->n, b->inner, b->s); \
+		for (int64_t i = 0; i < b->inner; i++) \
+			f[i] = (type)log(b->s[i]); \
+		finish_##type(x, b->n, b->inner, m, f, true, y); \
 	} \
 	/* g - exp(y) sum g */ \
 	static void name##_slope(const void *py, const void *pg, int64_t n, int64_t inner, double *s, void *pgx) \
@@ -97,30 +155,30 @@ SOFTMAX(softmax_double, double, largest_double)
 				s[i] += (double)g[k * inner + i]; \
 		for (int64_t k = 0; k < n; k++) \
 			for (int64_t i = 0; i < inner; i++) \
-				gx[k * inner + i] += g[k * inner + i] - exp(y[k * inner + i]) * (type)s[i]; \
+				gx[k * inner + i] += g[k * inner + i] - VECTOR_EXP(y[k * inner + i]) * (type)s[i]; \
 	}
-LOG_SOFTMAX(log_softmax_float, float, largest_float)
-LOG_SOFTMAX(log_softmax_double, double, largest_double)
+LOG_SOFTMAX(log_softmax_float, float)
+LOG_SOFTMAX(log_softmax_double, double)
 
 /* 1 at the first largest element, 0 elsewhere; s[i] counts how often it was found. */
-#define HARDMAX(name, type, largest) \
-	static void name(const void *px, int64_t n, int64_t inner, void *pm, double *s, void *py) \
+#define HARDMAX(name, type) \
+	static void name(const struct block *b, const void *px, void *py) \
 	{ \
 		const type *x = px; \
-		type *m = pm, *y = py; \
+		type *m = b->m, *y = py; \
  \
-		largest(x, n, inner, m); \
-		memset(s, 0, (size_t)inner * sizeof *s); \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) { \
-				const bool found = x[k * inner + i] == m[i]; \
+		largest_##type(x, b->n, b->inner, m); \
+		memset(b->s, 0, (size_t)b->inner * sizeof *b->s); \
+		for (int64_t k = 0; k < b->n; k++) \
+			for (int64_t i = 0; i < b->inner; i++) { \
+				const bool found = x[k * b->inner + i] == m[i]; \
  \
-				y[k * inner + i] = found && s[i] == 0 ? 1 : 0; \
-				s[i] += found; \
+				y[k * b->inner + i] = found && b->s[i] == 0 ? 1 : 0; \
+				b->s[i] += found; \
 			} \
 	}
-HARDMAX(hardmax_float, float, largest_float)
-HARDMAX(hardmax_double, double, largest_double)
+HARDMAX(hardmax_float, float)
+HARDMAX(hardmax_double, double)
 
 static enum tamis_status softmax_parse(struct op_parse *p, void **attr)
 {
@@ -161,27 +219,35 @@ static enum tamis_status softmax_shape(struct op_call *c)
 	return status == TAMIS_OK ? op_set_like(c, 0, x->type, x) : status;
 }
 
+static enum tamis_status make_block(struct op_call *c, struct cut cut, struct block *b)
+{
+	size_t inner = (size_t)cut.inner, size = sizeof(double);
+
+	*b = (struct block){.n = cut.n, .inner = cut.inner};
+	b->m = scratch_alloc(c->scratch, inner, size);
+	b->f = scratch_alloc(c->scratch, inner, size);
+	b->s = scratch_alloc(c->scratch, inner, size);
+	b->e = scratch_alloc(c->scratch, (size_t)(cut.n * cut.inner), size);
+	return b->m && b->f && b->s && b->e ? TAMIS_OK : tm_no_memory(c->err, "normalising exponentials");
+}
+
 static enum tamis_status run_blocks(struct op_call *c, softmax_block single, softmax_block twice)
 {
 	const struct tensor *x = op_in(c, 0);
 	int64_t size = dtype_bits((int)x->type) / 8;
 	struct cut cut;
+	struct block b;
 	enum tamis_status status = softmax_cut(c, &cut);
-	double *m, *s;
 
 	if (status != TAMIS_OK || x->count == 0)
 		return status;
-	m = scratch_alloc(c->scratch, (size_t)cut.inner, sizeof *m);
-	s = scratch_alloc(c->scratch, (size_t)cut.inner, sizeof *s);
-	if (!m || !s)
-		return tm_no_memory(c->err, "normalising exponentials");
-	for (int64_t i = 0; i < cut.outer; i++) {
+	status = make_block(c, cut, &b);
+	for (int64_t i = 0; status == TAMIS_OK && i < cut.outer; i++) {
 		int64_t at = i * cut.n * cut.inner * size;
 
-		(x->type == DT_FLOAT ? single : twice)((const char *)x->data + at, cut.n, cut.inner, m, s,
-		                                       (char *)c->out[0]->data + at);
+		(x->type == DT_FLOAT ? single : twice)(&b, (const char *)x->data + at, (char *)c->out[0]->data + at);
 	}
-	return TAMIS_OK;
+	return status;
 }
 
 static enum tamis_status reverse_blocks(struct op_grad *g, softmax_slope single, softmax_slope twice)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Functions of one element that are not used as activations: arithmetic, roundings, trigonometry, tests. */
 #include "ops/map.h"
+#include "ops/vector_math.h"
 
 MAP_FLOAT_ROWS(neg, -x)
 MAP_SIGNED_ROWS(neg, 0 - (uint64_t)x)
@@ -33,10 +34,10 @@ MAP_STEP(ceil, ceil(x))
 MAP_STEP(round, rint(x))
 
 MAP_SMOOTH(sqrt, sqrt(x), (T)0.5 / y)
-MAP_SMOOTH(exp, exp(x), y)
+MAP_SMOOTH(exp, VECTOR_EXP(x), y)
 MAP_SMOOTH(log, log(x), 1 / x)
 MAP_SMOOTH(reciprocal, 1 / x, -y * y)
-MAP_SMOOTH(erf, erf(x), (T)1.1283791670955126 * exp(-x * x)) /* 2 / sqrt(pi) */
+MAP_SMOOTH(erf, VECTOR_ERF(x), (T)1.1283791670955126 * exp(-x * x)) /* 2 / sqrt(pi) */
 
 MAP_SMOOTH(sin, sin(x), cos(x))
 MAP_SMOOTH(cos, cos(x), -sin(x))
