@@ -41,8 +41,8 @@ def train(random, items, labels):
     return [array.astype(np.float32) for array in (first, first_bias, second, second_bias)]
 
 
-def value(name, *dims, kind=TensorProto.FLOAT):
-    return helper.make_tensor_value_info(name, kind, dims)
+def value(name, *dims):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
 
 
 def save(name, nodes, inputs, outputs, initializers=(), opsets=(OPSET,)):
@@ -69,10 +69,8 @@ def refused():
         helper.make_node('Whirl', ['x'], ['a'], '/first', domain='com.example'),
         helper.make_node('Relu', ['a'], ['b'], '/second'),
         helper.make_node('Spin', ['b'], ['c'], '/third', domain='com.example'),
-        helper.make_node('StringNormalizer', ['s'], ['d'], '/fourth'),
-    ], [value('x', 'batch', INPUTS), value('s', 2, kind=TensorProto.STRING)],
-        [value('c', 'batch', INPUTS), value('d', 2, kind=TensorProto.STRING)],
-        opsets=(OPSET, helper.make_opsetid('com.example', 1)))
+        helper.make_node('Unique', ['c'], ['d'], '/fourth'),
+    ], [value('x', 'batch', INPUTS)], [value('d', 'n')], opsets=(OPSET, helper.make_opsetid('com.example', 1)))
     save('unsorted', [
         helper.make_node('Relu', ['a'], ['y'], '/late'),
         helper.make_node('Relu', ['x'], ['a'], '/early'),

@@ -11,7 +11,8 @@
 # NAME.stdout.glob  instead: a pattern of bash for each line; a line '...' stands for any number of lines
 # NAME.stderr, NAME.stderr.glob  the same for standard error
 #
-# A case finds the command as 'tamis', $MODELS (models/ here) and $SAMPLES. Leaving a temporary file of tamis behind is a
+# A case finds the command as 'tamis', $MODELS (models/ here), $SAMPLES, and $PYTHON with numpy. The paths are relative
+# to its folder, so that messages do not depend on where the tests are. Leaving a temporary file of tamis behind is a
 # failure too.
 set -uo pipefail
 shopt -s dotglob nullglob
@@ -27,9 +28,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin"
 ln -s "$tamis" "$work/bin/tamis"
-export PATH=$work/bin:$PATH MODELS=$here/models SAMPLES=$here/../../samples
-unset LC_ALL LANG LANGUAGE LC_MESSAGES
-export LC_ALL=C
+ln -s "$here/models" "$work/models"
+ln -s "$here/../../samples" "$work/samples"
+for PYTHON in "${TAMIS_PYTHON:-python3}" python3 /usr/bin/python3; do
+	"$PYTHON" -c 'import numpy' 2>/dev/null && break
+done
+export PATH=$work/bin:$PATH MODELS=../models SAMPLES=../samples PYTHON LC_ALL=C
 
 # Matches lines $2[from..] with patterns $1[from..]; '...' takes as few lines as it can.
 matches() {

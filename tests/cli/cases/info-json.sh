@@ -1,4 +1,4 @@
 cp "$MODELS/tiny.onnx" . && tamis info tiny.onnx --json - >report.json || exit
-"${TAMIS_PYTHON:-python3}" -c 'import json, sys
+"$PYTHON" -c 'import json, sys
 report = json.load(open("report.json"))
 print(report["schema"], report["figures"]["parameters"], report["inputs"])'

@@ -1,6 +1,6 @@
 # The two layers again, in numpy.
 tamis run "$MODELS/tiny.onnx" -c "$MODELS/tiny.npz" -o out.npz --items 500 || exit
-"${TAMIS_PYTHON:-python3}" - <<'EOF'
+"$PYTHON" - <<'EOF'
 import os
 import numpy
 models = os.environ['MODELS']

@@ -1,5 +1,5 @@
 tamis slim "$MODELS/tiny.onnx" out.onnx -c "$MODELS/tiny.npz" --tolerance 0.05 --json report.json -q || exit
-"${TAMIS_PYTHON:-python3}" -c 'import json
+"$PYTHON" -c 'import json
 report = json.load(open("report.json"))
 before, after, gate = report["before"], report["after"], report["gate"]
 print(report["schema"], report["criterion"], gate["passed"], gate["bound"] <= gate["tolerance"])
