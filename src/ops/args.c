@@ -37,7 +37,8 @@ enum tamis_status args_index_type(const struct op_call *c, int i)
 
 	if (type == DT_INT32 || type == DT_INT64)
 		return TAMIS_OK;
-	return tm_fail(c->err, TAMIS_E_INVALID, "input %d must be int32 or int64, not %s", i, dtype_name((int)type));
+	return tm_fail(c->err, TAMIS_E_INVALID, "input %d must be int32 or int64, not %s", i,
+	               dtype_name((int)type));
 }
 
 enum tamis_status args_axis(struct tamis_error *err, int64_t axis, int rank, int *out)
@@ -49,13 +50,14 @@ enum tamis_status args_axis(struct tamis_error *err, int64_t axis, int rank, int
 	return TAMIS_OK;
 }
 
-enum tamis_status args_ints(const struct op_call *c, int i, const char *what, int max, int64_t *values, int *n)
+enum tamis_status args_ints(const struct op_call *c, int i, const char *what, int max, int64_t *values,
+                            int *n)
 {
 	const struct tensor *t = c->in[i];
 
 	if ((t->type != DT_INT64 && t->type != DT_INT32) || t->rank != 1)
-		return tm_fail(c->err, TAMIS_E_INVALID, "%s must be a vector of int32 or int64, not %s of rank %d", what,
-		               dtype_name((int)t->type), t->rank);
+		return tm_fail(c->err, TAMIS_E_INVALID, "%s must be a vector of int32 or int64, not %s of rank %d",
+		               what, dtype_name((int)t->type), t->rank);
 	if (t->count > max)
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "%s has %lld elements; at most %d are supported", what,
 		               (long long)t->count, max);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arguments of operators that are axes, lists of integers or element types: read, checked and normalised in one
- * place, so that every family refuses the same mistakes with the same words. */
+/* Arguments of operators that are axes, lists of integers or element types: read, checked and normalised
+ * in one place, so that every family refuses the same mistakes with the same words. */
 #ifndef OPS_ARGS_H
 #define OPS_ARGS_H
 
@@ -22,9 +22,10 @@ enum tamis_status args_index_type(const struct op_call *c, int i);
 /* Axis of a tensor of `rank` axes, negative from the end: *out in [0, rank). TAMIS_E_INVALID outside. */
 enum tamis_status args_axis(struct tamis_error *err, int64_t axis, int rank, int *out);
 
-/* Input i, a vector of int32 or int64 with data, into values[0 .. *n). `what` names it in messages. More than `max`
- * elements are TAMIS_E_UNSUPPORTED. */
-enum tamis_status args_ints(const struct op_call *c, int i, const char *what, int max, int64_t *values, int *n);
+/* Input i, a vector of int32 or int64 with data, into values[0 .. *n). `what` names it in messages. More
+ * than `max` elements are TAMIS_E_UNSUPPORTED. */
+enum tamis_status args_ints(const struct op_call *c, int i, const char *what, int max, int64_t *values,
+                            int *n);
 
 /* Input i, one integer with data, a scalar or a vector of one element. */
 enum tamis_status args_int(const struct op_call *c, int i, const char *what, int64_t *value);

@@ -14,8 +14,8 @@ enum tamis_status blocks_make(struct op_call *c, struct blocks *b, int64_t n, in
 enum tamis_status blocks_index(struct tamis_error *err, int64_t *index, int64_t limit)
 {
 	if (*index < -limit || *index >= limit)
-		return tm_fail(err, TAMIS_E_INVALID, "index %lld is outside an axis of length %lld", (long long)*index,
-		               (long long)limit);
+		return tm_fail(err, TAMIS_E_INVALID, "index %lld is outside an axis of length %lld",
+		               (long long)*index, (long long)limit);
 	if (*index < 0)
 		*index += limit;
 	return TAMIS_OK;
@@ -74,7 +74,8 @@ void blocks_scatter(const struct blocks *b, size_t size, const void *dense, void
 			for (int64_t i = 0; i < b->length; i++) \
 				dense[k * b->length + i] += sparse[b->offset[k] + i]; \
 	} \
-	static void scatter_add_##real(const struct blocks *b, const real *restrict dense, real *restrict sparse) \
+	static void scatter_add_##real(const struct blocks *b, const real *restrict dense, \
+	                               real *restrict sparse) \
 	{ \
 		for (int64_t k = 0; k < b->n; k++) \
 			for (int64_t i = 0; i < b->length; i++) \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Gathering and scattering by a list of offsets: what every indexing operator comes down to once its indices are
- * checked. Block k is `length` elements, dense on one side at k * length and on the other at offset[k]. */
+/* Gathering and scattering by a list of offsets: what every indexing operator comes down to once its
+ * indices are checked. Block k is `length` elements, dense on one side at k * length and on the other at
+ * offset[k]. */
 #ifndef OPS_BLOCKS_H
 #define OPS_BLOCKS_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cast and CastLike between numbers and bool. The conversions themselves are tensor_convert's; here are the rules
- * that an attribute can change. */
+/* Cast and CastLike between numbers and bool. The conversions themselves are tensor_convert's; here are
+ * the rules that an attribute can change. */
 #include <math.h>
 
 #include "ops/args.h"
@@ -49,16 +49,16 @@ static enum tamis_status cast_shape(struct op_call *c)
 	enum dtype from = c->in[0]->type, to = a->to ? (enum dtype)a->to : c->in[1]->type;
 
 	if (!castable(from) || !castable(to))
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "casting %s to %s is not supported", dtype_name((int)from),
-		               dtype_name((int)to));
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "casting %s to %s is not supported",
+		               dtype_name((int)from), dtype_name((int)to));
 	if (to == DT_FLOAT8E8M0 && (a->round_mode != ROUND_UP || !a->saturate))
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "casting to %s is supported rounding up and saturating only",
-		               dtype_name((int)to));
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED,
+		               "casting to %s is supported rounding up and saturating only", dtype_name((int)to));
 	return op_set_like(c, 0, to, c->in[0]);
 }
 
-/* Least magnitude that no longer rounds to the largest finite value, and the word (without sign) that it becomes
- * when not saturating: infinity where the type has one, else NaN. False for other types. */
+/* Least magnitude that no longer rounds to the largest finite value, and the word (without sign) that it
+ * becomes when not saturating: infinity where the type has one, else NaN. False for other types. */
 static bool overflow_rule(enum dtype type, double *beyond, unsigned *word)
 {
 	switch (type) {
@@ -131,8 +131,8 @@ const struct op ops_cast[] = {
 	{.name = "Cast", .domain = "", .since = 6, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .channels = CHANNEL_SAME, .parse = cast_parse, .shape = cast_shape,
 	 .run = cast_run, .reverse = cast_reverse},
-	{.name = "CastLike", .domain = "", .since = 15, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = like_parse, .shape = cast_shape, .run = cast_run,
-	 .reverse = cast_reverse},
+	{.name = "CastLike", .domain = "", .since = 15, .until = OP_LATEST, .min_in = 2, .max_in = 2,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = like_parse, .shape = cast_shape,
+	 .run = cast_run, .reverse = cast_reverse},
 	{0},
 };

@@ -13,7 +13,8 @@ static struct part part_of(const struct tensor *whole, int axis, int64_t at, int
 {
 	int64_t inner = tensor_extent(whole, axis + 1, whole->rank);
 
-	return (struct part){tensor_extent(whole, 0, axis), length * inner, at * inner, whole->dims[axis] * inner};
+	return (struct part){tensor_extent(whole, 0, axis), length * inner, at * inner,
+	                     whole->dims[axis] * inner};
 }
 
 /* Walk from the dense part to the whole. */
@@ -44,7 +45,8 @@ static void take_part(const struct tensor *whole, int axis, int64_t at, const st
 }
 
 /* part += its place in the whole, or the other way round. */
-static void add_part(const struct tensor *whole, int axis, int64_t at, const struct tensor *part, bool to_whole)
+static void add_part(const struct tensor *whole, int axis, int64_t at, const struct tensor *part,
+                     bool to_whole)
 {
 	int64_t size = (int64_t)args_element(part->type);
 	struct part p = part_of(whole, axis, at, part->dims[axis]);
@@ -95,8 +97,8 @@ static enum tamis_status concat_joins(const struct op_call *c, int i, int axis)
 		               dtype_name((int)x->type), x->rank);
 	for (int k = 0; k < x->rank; k++)
 		if (k != axis && y->dims[k] != x->dims[k])
-			return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of input %d is %lld long; input 0 has %lld", k, i,
-			               (long long)y->dims[k], (long long)x->dims[k]);
+			return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of input %d is %lld long; input 0 has %lld", k,
+			               i, (long long)y->dims[k], (long long)x->dims[k]);
 	return TAMIS_OK;
 }
 
@@ -183,7 +185,8 @@ static bool split_is_listed(const struct op_call *c)
 	return a->n >= 0 || op_in(c, 1);
 }
 
-/* Length of output i along the axis, which is `total` long. Equal parts, where the last takes what is left. */
+/* Length of output i along the axis, which is `total` long. Equal parts, where the last takes what is
+ * left. */
 static int64_t split_length(const struct op_call *c, int64_t total, int i)
 {
 	const struct split_attr *a = c->node->attr;
@@ -206,7 +209,8 @@ static enum tamis_status split_check(const struct op_call *c, int64_t total)
 	if (list && (list->type != DT_INT64 || list->rank != 1))
 		return tm_fail(c->err, TAMIS_E_INVALID, "split must be a vector of int64");
 	if (c->n_out < 1 || n != c->n_out)
-		return tm_fail(c->err, TAMIS_E_INVALID, "split has %lld elements for %d outputs", (long long)n, c->n_out);
+		return tm_fail(c->err, TAMIS_E_INVALID, "split has %lld elements for %d outputs", (long long)n,
+		               c->n_out);
 	if (c->node->opset >= 18 && (a->outputs > 0) == (list != NULL))
 		return tm_fail(c->err, TAMIS_E_INVALID, "one of split and num_outputs must be given, and not both");
 	if (a->outputs > 0 && a->outputs != c->n_out)
@@ -230,8 +234,9 @@ static enum tamis_status split_outputs(struct op_call *c, int axis)
 
 		dims[axis] = split_length(c, total, i);
 		if (dims[axis] < 0 || !tm_add(sum, dims[axis], &sum) || sum > total)
-			return tm_fail(c->err, TAMIS_E_INVALID, "part %d of %lld elements does not fit an axis of length %lld",
-			               i, (long long)dims[axis], (long long)total);
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "part %d of %lld elements does not fit an axis of length %lld", i,
+			               (long long)dims[axis], (long long)total);
 		status = op_set_out(c, i, x->type, x->rank, dims);
 		if (status)
 			return status;

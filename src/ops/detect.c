@@ -86,7 +86,8 @@ static bool overlaps(const struct corners *a, const struct corners *b, float thr
 {
 	float width = fminf(a->right, b->right) - fmaxf(a->left, b->left);
 	float height = fminf(a->high, b->high) - fmaxf(a->low, b->low), shared = width * height;
-	float area_a = (a->right - a->left) * (a->high - a->low), area_b = (b->right - b->left) * (b->high - b->low);
+	float area_a = (a->right - a->left) * (a->high - a->low);
+	float area_b = (b->right - b->left) * (b->high - b->low);
 	float whole = area_a + area_b - shared;
 
 	if (!(width > 0 && height > 0 && area_a > 0 && area_b > 0 && whole > 0))
@@ -324,7 +325,8 @@ static void spread_corner(int64_t offset, double weight, bool read, void *ctx)
 
 typedef void bin_fn(const struct op_call *c, const struct bin *b, int64_t base, int64_t out, void *ctx);
 
-/* Calls fn for each bin of each channel: base is where the channel begins in the input, out the output element. */
+/* Calls fn for each bin of each channel: base is where the channel begins in the input, out the output
+ * element. */
 static enum tamis_status each_bin(const struct op_call *c, bin_fn *fn, void *ctx)
 {
 	const struct align_attr *a = c->node->attr;
@@ -402,7 +404,8 @@ const struct op ops_detect[] = {
 	{.name = "NonMaxSuppression", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 5,
 	 .min_out = 1, .max_out = 1, .parse = suppression_parse, .shape = suppression_shape,
 	 .run = suppression_run},
-	{.name = "RoiAlign", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 3, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .parse = align_parse, .shape = align_shape, .run = align_run, .reverse = align_reverse},
+	{.name = "RoiAlign", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 3, .max_in = 3,
+	 .min_out = 1, .max_out = 1, .parse = align_parse, .shape = align_shape, .run = align_run,
+	 .reverse = align_reverse},
 	{0},
 };

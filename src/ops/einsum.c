@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Einsum for any number of operands. Two at a time are brought to [batch, M, K] and [batch, K, N] by strided walks and
- * multiplied by GEMM; labels no longer needed are summed on the way. A gradient is the same contraction with the
- * output's gradient in the operand's place. */
+/* Einsum for any number of operands. Two at a time are brought to [batch, M, K] and [batch, K, N] by
+ * strided walks and multiplied by GEMM; labels no longer needed are summed on the way. A gradient is the
+ * same contraction with the output's gradient in the operand's place. */
 #include <ctype.h>
 #include <string.h>
 
@@ -64,7 +64,8 @@ static int occurrences(const struct equation *e, char letter)
 	return count;
 }
 
-/* Without '->' the output has the ellipsis and then, in the order of the alphabet, each letter that occurs once. */
+/* Without '->' the output has the ellipsis and then, in the order of the alphabet, each letter that occurs
+ * once. */
 static enum tamis_status implicit_output(struct op_parse *p, const char *text, struct equation *e)
 {
 	e->out = (struct term){.n = 0, .ellipsis = -1};
@@ -170,7 +171,8 @@ static enum tamis_status note_dims(const struct op_call *c, int k, struct labels
 		int64_t *dim = &l->dim[axis_label(l, &e->in[k], width, i)];
 
 		if (*dim != 1 && x->dims[i] != 1 && *dim != x->dims[i])
-			return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of input %d is %lld long; its label has length %lld", i, k,
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "axis %d of input %d is %lld long; its label has length %lld", i, k,
 			               (long long)x->dims[i], (long long)*dim);
 		*dim = *dim == 1 ? x->dims[i] : *dim;
 	}
@@ -189,7 +191,8 @@ static enum tamis_status find_labels(const struct op_call *c, struct labels *l)
 		int width = c->in[k] ? c->in[k]->rank - e->in[k].n : -1;
 
 		if (width < 0 || (width > 0 && e->in[k].ellipsis < 0))
-			return tm_fail(c->err, TAMIS_E_INVALID, "input %d does not have the %d axes of its term", k, e->in[k].n);
+			return tm_fail(c->err, TAMIS_E_INVALID, "input %d does not have the %d axes of its term", k,
+			               e->in[k].n);
 		l->ellipsis = width > l->ellipsis ? width : l->ellipsis;
 	}
 	l->n = l->ellipsis;
@@ -297,9 +300,10 @@ static void insert_axis(struct strided *s, int64_t dim, int64_t from, int64_t to
 	s->to[at] = to;
 }
 
-/* to += from over all labels that either has: those of `from` alone are summed, those of `to` alone repeat. */
-static void add_factor(const struct labels *l, enum dtype type, const struct factor *from, const int64_t *to_stride,
-                       uint64_t to_has, void *to)
+/* to += from over all labels that either has: those of `from` alone are summed, those of `to` alone
+ * repeat. */
+static void add_factor(const struct labels *l, enum dtype type, const struct factor *from,
+                       const int64_t *to_stride, uint64_t to_has, void *to)
 {
 	struct strided s = {.rank = 0};
 
@@ -326,14 +330,17 @@ static const void *arrange(struct op_call *c, const struct labels *l, enum dtype
 }
 
 /* One product: of the labels of a and b those in `keep` stay. The result is dense, in scratch. */
-static enum tamis_status contract(struct op_call *c, const struct labels *l, enum dtype type, const struct factor *a,
-                                  const struct factor *b, uint64_t keep, struct factor *out)
+static enum tamis_status contract(struct op_call *c, const struct labels *l, enum dtype type,
+                                  const struct factor *a, const struct factor *b, uint64_t keep,
+                                  struct factor *out)
 {
 	uint64_t both = a->has & b->has, batch = both & keep, inner = both & ~keep;
 	uint64_t rows = a->has & ~both & keep, cols = b->has & ~both & keep;
-	int64_t batches = count_of(l, batch), m = count_of(l, rows), n = count_of(l, cols), k = count_of(l, inner);
+	int64_t batches = count_of(l, batch), m = count_of(l, rows), n = count_of(l, cols);
+	int64_t k = count_of(l, inner);
 	struct layout order = layout_of(batch, rows, cols);
-	const void *left = arrange(c, l, type, a, batch, rows, inner), *right = arrange(c, l, type, b, batch, inner, cols);
+	const void *left = arrange(c, l, type, a, batch, rows, inner);
+	const void *right = arrange(c, l, type, b, batch, inner, cols);
 	void *product = scratch_alloc(c->scratch, (size_t)count_of(l, batch | rows | cols), blas_size(type));
 
 	if (!left || !right || !product || !blas_fits(k) || !blas_fits(n))
@@ -432,6 +439,7 @@ static enum tamis_status einsum_reverse(struct op_grad *g)
 
 const struct op ops_einsum[] = {
 	{.name = "Einsum", .domain = "", .since = 12, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1,
-	 .max_out = 1, .parse = einsum_parse, .shape = einsum_shape, .run = einsum_run, .reverse = einsum_reverse},
+	 .max_out = 1, .parse = einsum_parse, .shape = einsum_shape, .run = einsum_run,
+	 .reverse = einsum_reverse},
 	{0},
 };

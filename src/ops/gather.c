@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading by index: Gather, GatherElements, GatherND. Each turns its indices into offsets once; running gathers blocks
- * there, and the gradient adds them back there. */
+/* Reading by index: Gather, GatherElements, GatherND. Each turns its indices into offsets once; running
+ * gathers blocks there, and the gradient adds them back there. */
 #include <string.h>
 
 #include "ops/args.h"
@@ -130,8 +130,9 @@ static enum tamis_status gather_elements_shape(struct op_call *c)
 		               index->rank);
 	for (int i = 0; i < x->rank; i++)
 		if (i != axis && index->dims[i] > x->dims[i])
-			return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of the indices is %lld long but the data have %lld",
-			               i, (long long)index->dims[i], (long long)x->dims[i]);
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "axis %d of the indices is %lld long but the data have %lld", i,
+			               (long long)index->dims[i], (long long)x->dims[i]);
 	return op_set_like(c, 0, x->type, index);
 }
 
@@ -169,12 +170,14 @@ static enum tamis_status gather_nd_check(const struct op_call *c, int64_t batch)
 		               (long long)batch, x->rank, index->rank);
 	for (int i = 0; i < batch; i++)
 		if (x->dims[i] != index->dims[i])
-			return tm_fail(c->err, TAMIS_E_INVALID, "batch axis %d is %lld long in the data and %lld in the indices",
-			               i, (long long)x->dims[i], (long long)index->dims[i]);
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "batch axis %d is %lld long in the data and %lld in the indices", i,
+			               (long long)x->dims[i], (long long)index->dims[i]);
 	width = index->dims[index->rank - 1];
 	if (width < 1 || width > x->rank - batch)
-		return tm_fail(c->err, TAMIS_E_INVALID, "the last axis of the indices is %lld long; 1 to %lld are possible",
-		               (long long)width, (long long)(x->rank - batch));
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "the last axis of the indices is %lld long; 1 to %lld are possible", (long long)width,
+		               (long long)(x->rank - batch));
 	return TAMIS_OK;
 }
 
@@ -220,8 +223,8 @@ const struct op ops_gather[] = {
 	{.name = "GatherElements", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 2,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = axis_parse, .shape = gather_elements_shape,
 	 .run = gather_elements_run, .reverse = gather_elements_reverse},
-	{.name = "GatherND", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = gather_nd_parse, .shape = gather_nd_shape,
+	{.name = "GatherND", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 2,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = gather_nd_parse, .shape = gather_nd_shape,
 	 .run = gather_nd_run, .reverse = gather_nd_reverse},
 	{0},
 };

@@ -12,8 +12,8 @@
 
 /* ---- Constant ---- */
 
-static const char *const constant_forms[] = {"sparse_value", "value", "value_float", "value_floats", "value_int",
-                                             "value_ints", "value_string", "value_strings"};
+static const char *const constant_forms[] = {"sparse_value", "value", "value_float", "value_floats",
+                                             "value_int", "value_ints", "value_string", "value_strings"};
 
 static const Onnx__AttributeProto *attribute(const struct op_parse *p, const char *name)
 {
@@ -26,7 +26,8 @@ static const Onnx__AttributeProto *attribute(const struct op_parse *p, const cha
 }
 
 /* A dense tensor of n elements, data in the arena: rank 1 for lists, else a scalar. */
-static enum tamis_status constant_make(struct op_parse *p, struct tensor *t, enum dtype type, bool list, int64_t n)
+static enum tamis_status constant_make(struct op_parse *p, struct tensor *t, enum dtype type, bool list,
+                                       int64_t n)
 {
 	enum tamis_status status = tensor_shape(t, type, list, &n, p->err);
 
@@ -112,7 +113,8 @@ static enum tamis_status constant_parse(struct op_parse *p, void **attr)
 			found++;
 		}
 	if (found != 1)
-		return tm_fail(p->err, TAMIS_E_INVALID, "Constant needs exactly one value attribute; it has %zu", found);
+		return tm_fail(p->err, TAMIS_E_INVALID, "Constant needs exactly one value attribute; it has %zu",
+		               found);
 	if (!strcmp(form, "sparse_value"))
 		return constant_sparse(p, t);
 	if (!strcmp(form, "value"))
@@ -153,7 +155,8 @@ static enum tamis_status of_shape_parse(struct op_parse *p, void **attr)
 	if (!status && t->type == DT_UNDEFINED)
 		return constant_make(p, t, DT_FLOAT, false, 1);
 	if (!status && t->count != 1)
-		return tm_fail(p->err, TAMIS_E_INVALID, "the value must have one element, not %lld", (long long)t->count);
+		return tm_fail(p->err, TAMIS_E_INVALID, "the value must have one element, not %lld",
+		               (long long)t->count);
 	if (!status && !args_element(t->type))
 		return tm_fail(p->err, TAMIS_E_UNSUPPORTED, "a value of type %s is not supported here",
 		               dtype_name((int)t->type));
@@ -204,8 +207,8 @@ static enum tamis_status range_of_reals(const struct op_call *c, int64_t *n)
 	if (c->in[0]->type == DT_FLOAT)
 		count = ceil((double)((float)limit - (float)start) / delta);
 	if (!(delta != 0) || !(count < 0x1p62))
-		return tm_fail(c->err, TAMIS_E_INVALID, "a range from %g to %g by %g has no finite length", start, limit,
-		               delta);
+		return tm_fail(c->err, TAMIS_E_INVALID, "a range from %g to %g by %g has no finite length", start,
+		               limit, delta);
 	*n = count > 0 ? (int64_t)count : 0;
 	return TAMIS_OK;
 }
@@ -228,7 +231,8 @@ static enum tamis_status range_shape(struct op_call *c)
 		status = range_of_reals(c, &n);
 	} else {
 		int64_t delta = tensor_get_int(c->in[2], 0);
-		uint64_t count = delta ? range_count(tensor_get_int(c->in[0], 0), tensor_get_int(c->in[1], 0), delta) : 0;
+		int64_t start = tensor_get_int(c->in[0], 0), limit = tensor_get_int(c->in[1], 0);
+		uint64_t count = delta ? range_count(start, limit, delta) : 0;
 
 		if (delta == 0 || count > INT64_MAX)
 			return tm_fail(c->err, TAMIS_E_INVALID, "a range by %lld has no usable length", (long long)delta);
@@ -328,7 +332,8 @@ static void trilu_kept(const struct op_call *c, int64_t i, int64_t *low, int64_t
 {
 	const bool *upper = c->node->attr;
 	const struct tensor *x = c->in[0], *k = op_in(c, 1);
-	int64_t rows = x->dims[x->rank - 2], cols = x->dims[x->rank - 1], diagonal = k ? tensor_get_int(k, 0) : 0, at;
+	int64_t rows = x->dims[x->rank - 2], cols = x->dims[x->rank - 1];
+	int64_t diagonal = k ? tensor_get_int(k, 0) : 0, at;
 
 	diagonal = diagonal < -rows ? -rows : diagonal > cols ? cols : diagonal;
 	at = i + diagonal + !*upper;
@@ -383,12 +388,14 @@ static enum tamis_status trilu_reverse(struct op_grad *g)
 
 const struct op ops_generate[] = {
 	{.name = "Constant", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 0, .max_in = 0, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = constant_parse, .shape = constant_shape, .run = constant_run},
+	 .max_out = 1, .flags = OP_ANY_BITS, .parse = constant_parse, .shape = constant_shape,
+	 .run = constant_run},
 	{.name = "ConstantOfShape", .domain = "", .since = 9, .until = OP_LATEST, .min_in = 1, .max_in = 1,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = of_shape_parse, .shape = of_shape_shape,
 	 .run = of_shape_run},
 	{.name = "EyeLike", .domain = "", .since = 9, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS | OP_SHAPE_ONLY, .parse = eye_parse, .shape = eye_shape, .run = eye_run},
+	 .max_out = 1, .flags = OP_ANY_BITS | OP_SHAPE_ONLY, .parse = eye_parse, .shape = eye_shape,
+	 .run = eye_run},
 	{.name = "Range", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 3, .max_in = 3, .min_out = 1,
 	 .max_out = 1, .shape = range_shape, .run = range_run},
 	{.name = "Trilu", .domain = "", .since = 14, .until = OP_LATEST, .min_in = 1, .max_in = 2, .min_out = 1,

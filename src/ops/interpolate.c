@@ -66,10 +66,10 @@ static void add_tap(struct taps *t, int64_t *at, int64_t index, double weight)
 	t->weight[(*at)++] = weight;
 }
 
-/* Taps of one position x: all integers within the kernel's reach. They sum to one by themselves unless the kernel was
- * widened or positions were left out. */
-static void taps_around(const struct interpolation *rule, const struct axis_map *axis, double x, double shrink,
-                        struct taps *t, int64_t *at)
+/* Taps of one position x: all integers within the kernel's reach. They sum to one by themselves unless the
+ * kernel was widened or positions were left out. */
+static void taps_around(const struct interpolation *rule, const struct axis_map *axis, double x,
+                        double shrink, struct taps *t, int64_t *at)
 {
 	double reach = (rule->kernel == KERNEL_CUBIC ? 2 : 1) / shrink, sum = 0;
 	int64_t first = *at;
@@ -96,11 +96,12 @@ static double bounded(double x, int64_t n)
 	return x < -far ? -far : x > far ? far : x == x ? x : 0;
 }
 
-enum tamis_status interpolation_taps(struct op_call *c, const struct interpolation *rule, const struct axis_map *axis,
-                                     struct taps *t)
+enum tamis_status interpolation_taps(struct op_call *c, const struct interpolation *rule,
+                                     const struct axis_map *axis, struct taps *t)
 {
 	double shrink = rule->antialias && axis->scale < 1 ? axis->scale : 1;
-	double width = rule->kernel == KERNEL_NEAREST ? 1 : 2 * (rule->kernel == KERNEL_CUBIC ? 2 : 1) / shrink + 2;
+	double reach = rule->kernel == KERNEL_CUBIC ? 2 : 1;
+	double width = rule->kernel == KERNEL_NEAREST ? 1 : 2 * reach / shrink + 2;
 	size_t n = (size_t)axis->out;
 	int64_t at = 0;
 
@@ -167,8 +168,8 @@ enum tamis_status interpolation_taps(struct op_call *c, const struct interpolati
 APPLY(float)
 APPLY(double)
 
-void taps_apply(const struct taps *t, enum dtype type, int64_t outer, int64_t in, int64_t inner, const void *from,
-                void *to)
+void taps_apply(const struct taps *t, enum dtype type, int64_t outer, int64_t in, int64_t inner,
+                const void *from, void *to)
 {
 	for (int64_t u = 0; u < outer; u++) {
 		int64_t source = u * in * inner, target = u * t->n * inner;
@@ -184,8 +185,8 @@ void taps_apply(const struct taps *t, enum dtype type, int64_t outer, int64_t in
 	}
 }
 
-void taps_transpose(const struct taps *t, enum dtype type, int64_t outer, int64_t in, int64_t inner, const void *gto,
-                    void *gfrom)
+void taps_transpose(const struct taps *t, enum dtype type, int64_t outer, int64_t in, int64_t inner,
+                    const void *gto, void *gfrom)
 {
 	for (int64_t u = 0; u < outer; u++) {
 		int64_t source = u * in * inner, target = u * t->n * inner;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators that put every element somewhere else, or in several places. Most describe themselves as one strided
- * walk from input to output: running copies along it, and the gradient adds along the swapped one. */
+/* Operators that put every element somewhere else, or in several places. Most describe themselves as one
+ * strided walk from input to output: running copies along it, and the gradient adds along the swapped one. */
 #include <string.h>
 
 #include "base/checked.h"
@@ -243,7 +243,8 @@ static enum tamis_status blocks_check(const struct op_call *c, int64_t *square)
 	if (c->in[0]->rank != 4)
 		return tm_fail(c->err, TAMIS_E_INVALID, "the input must have rank 4, not %d", c->in[0]->rank);
 	if (a->size < 1 || !tm_mul(a->size, a->size, square))
-		return tm_fail(c->err, TAMIS_E_INVALID, "blocksize is %lld; it must be at least 1", (long long)a->size);
+		return tm_fail(c->err, TAMIS_E_INVALID, "blocksize is %lld; it must be at least 1",
+		               (long long)a->size);
 	return TAMIS_OK;
 }
 
@@ -277,7 +278,8 @@ static enum tamis_status space_to_depth_shape(struct op_call *c)
 	return set_moved(c, 4, (const int64_t[]){x[0], depth, x[2] / a->size, x[3] / a->size});
 }
 
-/* The walk between depth D = C b b (H x W) and space C (H b x W b): axes n, c, block row, block column, h, w. */
+/* The walk between depth D = C b b (H x W) and space C (H b x W b): axes n, c, block row, block column, h,
+ * w. */
 static void blocks_walk(const struct op_call *c, const int64_t *space, bool to_space, struct strided *s)
 {
 	const struct blocks_attr *a = c->node->attr;
@@ -366,15 +368,17 @@ static enum tamis_status reverse_sequence_shape(struct op_call *c)
 	return set_moved(c, x->rank, x->dims);
 }
 
-/* One batch item: the first `length` steps backwards, the others as they are. `add` sums instead of copying. */
+/* One batch item: the first `length` steps backwards, the others as they are. `add` sums instead of
+ * copying. */
 static void reverse_item(const struct tensor *x, const struct reverse_attr *a, int64_t item, int64_t length,
                          bool add, const char *from, char *to)
 {
 	int64_t inner = tensor_extent(x, 2, x->rank), steps = x->dims[a->time];
 	int64_t time_step = a->time == 0 ? x->dims[1] * inner : inner;
 	int64_t item_step = a->batch == 0 ? x->dims[1] * inner : inner;
-	int64_t size = (int64_t)args_element(x->type), start = item * item_step, kept = start + length * time_step;
-	struct strided turned = {2, {length, inner}, {-time_step, 1}, {time_step, 1}}; /* nothing when length is 0 */
+	int64_t size = (int64_t)args_element(x->type);
+	int64_t start = item * item_step, kept = start + length * time_step;
+	struct strided turned = {2, {length, inner}, {-time_step, 1}, {time_step, 1}};
 	struct strided rest = {2, {steps - length, inner}, {time_step, 1}, {time_step, 1}};
 
 	if (add) {
@@ -415,21 +419,21 @@ static enum tamis_status reverse_sequence_reverse(struct op_grad *g)
 }
 
 const struct op ops_move[] = {
-	{.name = "DepthToSpace", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = blocks_parse, .shape = depth_to_space_shape,
+	{.name = "DepthToSpace", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = blocks_parse, .shape = depth_to_space_shape,
 	 .run = depth_to_space_run, .reverse = depth_to_space_reverse},
 	{.name = "Expand", .domain = "", .since = 8, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .shape = expand_shape, .run = expand_run, .reverse = expand_reverse},
 	{.name = "ReverseSequence", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 2,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = reverse_sequence_parse,
 	 .shape = reverse_sequence_shape, .run = reverse_sequence_run, .reverse = reverse_sequence_reverse},
-	{.name = "SpaceToDepth", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = blocks_parse, .shape = space_to_depth_shape,
+	{.name = "SpaceToDepth", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = blocks_parse, .shape = space_to_depth_shape,
 	 .run = space_to_depth_run, .reverse = space_to_depth_reverse},
 	{.name = "Tile", .domain = "", .since = 6, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .shape = tile_shape, .run = tile_run, .reverse = tile_reverse},
-	{.name = "Transpose", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = transpose_parse, .shape = transpose_shape, .run = transpose_run,
-	 .reverse = transpose_reverse},
+	{.name = "Transpose", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = transpose_parse, .shape = transpose_shape,
+	 .run = transpose_run, .reverse = transpose_reverse},
 	{0},
 };

@@ -3,7 +3,8 @@
 
 #include "ops/args.h"
 
-/* Steps an odometer over the first `rank` axes of dims; returns the axis that advanced, -1 after the last step. */
+/* Steps an odometer over the first `rank` axes of dims; returns the axis that advanced, -1 after the last
+ * step. */
 static int step(int64_t *at, const int64_t *dims, int rank)
 {
 	for (int i = rank - 1; i >= 0; i--) {
@@ -23,8 +24,8 @@ static int64_t place(const int64_t *at, const int64_t *strides, int rank, int sk
 	return sum;
 }
 
-enum tamis_status offsets_of_elements(struct op_call *c, const struct tensor *data, const struct tensor *index,
-                                      int axis, struct blocks *b)
+enum tamis_status offsets_of_elements(struct op_call *c, const struct tensor *data,
+                                      const struct tensor *index, int axis, struct blocks *b)
 {
 	int last = index->rank - 1;
 	int64_t strides[TENSOR_MAX_RANK], at[TENSOR_MAX_RANK] = {0}, k = 0;
@@ -49,8 +50,8 @@ enum tamis_status offsets_of_elements(struct op_call *c, const struct tensor *da
 	return TAMIS_OK;
 }
 
-enum tamis_status offsets_of_rows(struct op_call *c, const struct tensor *data, const struct tensor *index, int batch,
-                                  struct blocks *b)
+enum tamis_status offsets_of_rows(struct op_call *c, const struct tensor *data, const struct tensor *index,
+                                  int batch, struct blocks *b)
 {
 	int last = index->rank - 1;
 	int64_t width = index->dims[last], rows = tensor_extent(index, 0, last);

@@ -48,8 +48,8 @@ static enum tamis_status pads_of_inputs(const struct op_call *c, struct pads *pa
 	if (!status)
 		status = args_axes(c->err, axes, n_axes, c->in[0]->rank);
 	if (!status && n != 2 * n_axes)
-		status = tm_fail(c->err, TAMIS_E_INVALID, "pads has %d elements for %d axes; two an axis are needed", n,
-		                 n_axes);
+		status = tm_fail(c->err, TAMIS_E_INVALID, "pads has %d elements for %d axes; two an axis are needed",
+		                 n, n_axes);
 	for (int i = 0; !status && i < n_axes; i++) {
 		pads->before[axes[i]] = list[i];
 		pads->after[axes[i]] = list[n_axes + i];
@@ -66,8 +66,8 @@ static enum tamis_status pads_of(const struct op_call *c, struct pads *pads)
 	if (a->n < 0)
 		return pads_of_inputs(c, pads);
 	if (a->n != 2 * rank)
-		return tm_fail(c->err, TAMIS_E_INVALID, "pads has %d elements for a tensor of rank %d; two an axis are needed",
-		               a->n, rank);
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "pads has %d elements for a tensor of rank %d; two an axis are needed", a->n, rank);
 	for (int i = 0; i < rank; i++) {
 		pads->before[i] = a->pads[i];
 		pads->after[i] = a->pads[rank + i];
@@ -83,18 +83,20 @@ static void kept(int64_t d, int64_t before, int64_t after, int64_t *low, int64_t
 }
 
 /* Length of an axis after padding; only a constant can pad an axis of which nothing is left. */
-static enum tamis_status padded(const struct op_call *c, int axis, int64_t before, int64_t after, int64_t *length)
+static enum tamis_status padded(const struct op_call *c, int axis, int64_t before, int64_t after,
+                                int64_t *length)
 {
 	const struct pad_attr *a = c->node->attr;
 	int64_t d = c->in[0]->dims[axis], low, high;
 
-	if (before < -INT64_MAX || after < -INT64_MAX || !tm_add(d, before, length) || !tm_add(*length, after, length) ||
-	    *length < 0)
-		return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of length %lld cannot be padded by %lld and %lld", axis,
-		               (long long)d, (long long)before, (long long)after);
+	if (before < -INT64_MAX || after < -INT64_MAX || !tm_add(d, before, length) ||
+	    !tm_add(*length, after, length) || *length < 0)
+		return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of length %lld cannot be padded by %lld and %lld",
+		               axis, (long long)d, (long long)before, (long long)after);
 	kept(d, before, after, &low, &high);
 	if (a->mode != MODE_CONSTANT && *length > 0 && low >= high)
-		return tm_fail(c->err, TAMIS_E_INVALID, "axis %d has no elements that its padding could repeat", axis);
+		return tm_fail(c->err, TAMIS_E_INVALID, "axis %d has no elements that its padding could repeat",
+		               axis);
 	return TAMIS_OK;
 }
 
@@ -159,7 +161,8 @@ static void pad_constant(const struct op_call *c, const struct pads *pads)
 		tensor_set(&fill, 0, (double)a->value);
 	strided_fill(y->data, y->count, size, word);
 	inside(x, y, pads, &s, &from, &to);
-	strided_copy(&s, size, (const char *)x->data + from * (int64_t)size, (char *)y->data + to * (int64_t)size);
+	strided_copy(&s, size, (const char *)x->data + from * (int64_t)size,
+	             (char *)y->data + to * (int64_t)size);
 }
 
 /* The constant's gradient is what falls outside: the sum of all less the sum inside. */
@@ -210,7 +213,8 @@ static int64_t continued(enum mode mode, int64_t i, int64_t n)
 	return i < n ? i : period - i;
 }
 
-/* Blocks of the padded axes first .. last: leading axes without pads are looped over, trailing ones are one block. */
+/* Blocks of the padded axes first .. last: leading axes without pads are looped over, trailing ones are
+ * one block. */
 struct middle { int first, last; int64_t outer, from_step, to_step; };
 
 static struct middle middle_of(const struct tensor *x, const struct tensor *y, const struct pads *pads)
@@ -326,8 +330,8 @@ static enum tamis_status pad_reverse(struct op_grad *g)
 }
 
 const struct op ops_pad[] = {
-	{.name = "Pad", .domain = "", .since = 2, .until = 10, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
-	 .parse = pad_parse, .shape = pad_shape, .run = pad_run, .reverse = pad_reverse},
+	{.name = "Pad", .domain = "", .since = 2, .until = 10, .min_in = 1, .max_in = 1, .min_out = 1,
+	 .max_out = 1, .parse = pad_parse, .shape = pad_shape, .run = pad_run, .reverse = pad_reverse},
 	{.name = "Pad", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 4, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .parse = pad_parse, .shape = pad_shape, .run = pad_run,
 	 .reverse = pad_reverse},

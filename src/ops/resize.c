@@ -91,7 +91,8 @@ static enum tamis_status listed_axes(const struct op_call *c, int64_t *axes, int
 
 	*n = a->n_axes < 0 ? c->in[0]->rank : a->n_axes;
 	if (*n > c->in[0]->rank)
-		return tm_fail(c->err, TAMIS_E_INVALID, "%d axes are listed for a tensor of rank %d", *n, c->in[0]->rank);
+		return tm_fail(c->err, TAMIS_E_INVALID, "%d axes are listed for a tensor of rank %d", *n,
+		               c->in[0]->rank);
 	for (int k = 0; k < *n; k++)
 		axes[k] = a->n_axes < 0 ? k : a->axes[k];
 	return args_axes(c->err, axes, *n, c->in[0]->rank);
@@ -237,7 +238,8 @@ static enum tamis_status resize_shape(struct op_call *c)
 
 /* ---- Passes ---- */
 
-/* Axes that change something, with their taps; `outer` and `inner` of the pass, which runs from the last axis. */
+/* Axes that change something, with their taps; `outer` and `inner` of the pass, which runs from the last
+ * axis. */
 struct pass { int64_t outer, in, inner; struct taps taps; };
 struct passes { int n, axis[TENSOR_MAX_RANK]; struct pass at[TENSOR_MAX_RANK]; };
 
@@ -277,23 +279,27 @@ static void *pass_room(struct op_call *c, const struct passes *ps, int k, size_t
 }
 
 /* Nearest reads one input a position, whatever the type; positions that a crop leaves out read the first. */
-static enum tamis_status pass_nearest(struct op_call *c, const struct pass *p, size_t size, const char *from, char *to)
+static enum tamis_status pass_nearest(struct op_call *c, const struct pass *p, size_t size, const char *from,
+                                      char *to)
 {
 	struct blocks b;
 	enum tamis_status status = blocks_make(c, &b, p->taps.n, p->inner);
 
 	if (status)
 		return status;
-	for (int64_t o = 0; o < p->taps.n; o++)
-		b.offset[o] = p->taps.start[o] < p->taps.start[o + 1] ? p->taps.index[p->taps.start[o]] * p->inner : 0;
+	for (int64_t o = 0; o < p->taps.n; o++) {
+		int64_t k = p->taps.start[o];
+
+		b.offset[o] = k < p->taps.start[o + 1] ? p->taps.index[k] * p->inner : 0;
+	}
 	for (int64_t u = 0; u < p->outer; u++)
 		blocks_gather(&b, size, from + (size_t)(u * p->in * p->inner) * size,
 		              to + (size_t)(u * p->taps.n * p->inner) * size);
 	return TAMIS_OK;
 }
 
-static enum tamis_status run_passes(struct op_call *c, const struct passes *ps, enum dtype type, const void *from,
-                                    void *out)
+static enum tamis_status run_passes(struct op_call *c, const struct passes *ps, enum dtype type,
+                                    const void *from, void *out)
 {
 	const struct resize_attr *a = c->node->attr;
 	size_t size = args_element(type);

@@ -18,8 +18,13 @@ struct sample_attr { int kernel, padding; bool align; };
 /* Taps of one coordinate along its axis: weights, and their derivatives by the normalised coordinate. */
 struct line { int n; int64_t index[4]; double weight[4], slope[4]; };
 
-/* What one output position reads: element offsets within a channel, weights, and derivatives by each coordinate. */
-struct stencil { int n; int64_t offset[MAX_STENCIL]; double weight[MAX_STENCIL], slope[MAX_SPACE][MAX_STENCIL]; };
+/* What one output position reads: element offsets within a channel, weights, and derivatives by each
+ * coordinate. */
+struct stencil {
+	int n;
+	int64_t offset[MAX_STENCIL];
+	double weight[MAX_STENCIL], slope[MAX_SPACE][MAX_STENCIL];
+};
 
 static enum tamis_status sample_parse(struct op_parse *p, void **attr)
 {
@@ -58,13 +63,14 @@ static enum tamis_status sample_shape(struct op_call *c)
 		               "the grid must have rank %d, batch %lld and %d coordinates a position", x->rank,
 		               (long long)(x->rank ? x->dims[0] : 0), space);
 	if (space > MAX_SPACE)
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "sampling %d dimensions of space is not supported; %d are",
-		               space, MAX_SPACE);
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED,
+		               "sampling %d dimensions of space is not supported; %d are", space, MAX_SPACE);
 	for (int i = 0; i < x->rank; i++)
 		dims[i] = i < 2 ? x->dims[i] : grid->dims[i - 1];
 	for (int i = 2; i < x->rank; i++)
 		if (x->dims[i] == 0)
-			return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of the input is empty: nothing can be sampled", i);
+			return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of the input is empty: nothing can be sampled",
+			               i);
 	return op_set_out(c, 0, x->type, x->rank, dims);
 }
 
@@ -113,7 +119,8 @@ static double cubic_slope(double t)
 	return 0;
 }
 
-static void add_tap(const struct sample_attr *a, struct line *l, double i, int64_t d, double weight, double slope)
+static void add_tap(const struct sample_attr *a, struct line *l, double i, int64_t d, double weight,
+                    double slope)
 {
 	int64_t index = pixel(a, i, d);
 
@@ -124,8 +131,8 @@ static void add_tap(const struct sample_attr *a, struct line *l, double i, int64
 	l->slope[l->n++] = slope;
 }
 
-/* Position on the axis of a normalised coordinate, -1 and 1 being the ends, and its derivative. Positions that are
- * not finite read nothing with zero padding, and the first pixel otherwise. */
+/* Position on the axis of a normalised coordinate, -1 and 1 being the ends, and its derivative. Positions
+ * that are not finite read nothing with zero padding, and the first pixel otherwise. */
 static double position(const struct sample_attr *a, double v, int64_t d, bool single, double *slope)
 {
 	double last = (double)(d - 1), low = a->align ? 0 : -0.5, high = a->align ? last : last + 0.5;
@@ -282,7 +289,8 @@ static enum tamis_status sample_reverse(struct op_grad *g)
 }
 
 const struct op ops_sample[] = {
-	{.name = "GridSample", .domain = "", .since = 16, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .parse = sample_parse, .shape = sample_shape, .run = sample_run, .reverse = sample_reverse},
+	{.name = "GridSample", .domain = "", .since = 16, .until = OP_LATEST, .min_in = 2, .max_in = 2,
+	 .min_out = 1, .max_out = 1, .parse = sample_parse, .shape = sample_shape, .run = sample_run,
+	 .reverse = sample_reverse},
 	{0},
 };

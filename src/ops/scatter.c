@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing by index: Scatter, ScatterElements, ScatterND, with and without a reduction. The output starts as the
- * data; updates are applied in their own order, so that duplicates have one meaning. */
+/* Writing by index: Scatter, ScatterElements, ScatterND, with and without a reduction. The output starts
+ * as the data; updates are applied in their own order, so that duplicates have one meaning. */
 #include <string.h>
 
 #include "ops/args.h"
@@ -52,7 +52,8 @@ static enum tamis_status scatter_parse(struct op_parse *p, void **attr)
 	REDUCER(type, add_##type, x + y) REDUCER(type, mul_##type, x * y) \
 	REDUCER(type, min_##type, LESS(x, y)) REDUCER(type, max_##type, MORE(x, y))
 #define REDUCERS_INT(type) \
-	REDUCER(type, add_##type, (uint64_t)x + (uint64_t)y) REDUCER(type, mul_##type, (uint64_t)x * (uint64_t)y) \
+	REDUCER(type, add_##type, (uint64_t)x + (uint64_t)y) \
+	REDUCER(type, mul_##type, (uint64_t)x * (uint64_t)y) \
 	REDUCER(type, min_##type, x < y ? x : y) REDUCER(type, max_##type, x > y ? x : y)
 
 REDUCERS_REAL(float)
@@ -116,12 +117,13 @@ static enum tamis_status scatter_elements_shape(struct op_call *c)
 	if (status)
 		return status;
 	if (index->rank != x->rank || !tensor_same_shape(index, c->in[2]))
-		return tm_fail(c->err, TAMIS_E_INVALID, "indices and updates must have one shape, of rank %d as the data",
-		               x->rank);
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "indices and updates must have one shape, of rank %d as the data", x->rank);
 	for (int i = 0; i < x->rank; i++)
 		if (i != axis && index->dims[i] > x->dims[i])
-			return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of the indices is %lld long but the data have %lld",
-			               i, (long long)index->dims[i], (long long)x->dims[i]);
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "axis %d of the indices is %lld long but the data have %lld", i,
+			               (long long)index->dims[i], (long long)x->dims[i]);
 	return op_set_like(c, 0, x->type, x);
 }
 
@@ -141,13 +143,15 @@ static enum tamis_status scatter_nd_shape(struct op_call *c)
 	rows = index->rank - 1;
 	width = index->dims[rows];
 	if (width < 1 || width > x->rank)
-		return tm_fail(c->err, TAMIS_E_INVALID, "the last axis of the indices is %lld long; 1 to %d are possible",
-		               (long long)width, x->rank);
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "the last axis of the indices is %lld long; 1 to %d are possible", (long long)width,
+		               x->rank);
 	fits = updates->rank == rows + x->rank - (int)width;
 	for (int i = 0; fits && i < updates->rank; i++)
 		fits = updates->dims[i] == (i < rows ? index->dims[i] : x->dims[i - rows + (int)width]);
 	if (!fits)
-		return tm_fail(c->err, TAMIS_E_INVALID, "the shape of the updates does not follow from data and indices");
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "the shape of the updates does not follow from data and indices");
 	return op_set_like(c, 0, x->type, x);
 }
 
@@ -191,8 +195,8 @@ static enum tamis_status scatter_by(struct op_call *c, offsets_fn *offsets)
 
 /* ---- Gradient: the updates undone one by one, last first ---- */
 
-/* Update y met x: *gy takes its share of the gradient *g and x keeps the rest. A tie of min or max goes to x, which
- * came first. */
+/* Update y met x: *gy takes its share of the gradient *g and x keeps the rest. A tie of min or max goes to
+ * x, which came first. */
 static void undo(enum reduction how, double x, double y, double *g, double *gy)
 {
 	switch (how) {
@@ -248,8 +252,8 @@ static void add_value(struct tensor *t, int64_t i, double v)
 }
 
 /* grad is the output's gradient on entry and the data's on return. */
-static void unwind(const struct blocks *b, enum reduction how, const struct tensor *updates, const double *before,
-                   double *grad, struct tensor *gupdates)
+static void unwind(const struct blocks *b, enum reduction how, const struct tensor *updates,
+                   const double *before, double *grad, struct tensor *gupdates)
 {
 	for (int64_t k = b->n - 1; k >= 0; k--)
 		for (int64_t i = 0; i < b->length; i++) {

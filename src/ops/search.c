@@ -68,8 +68,9 @@ static enum tamis_status compress_shape(struct op_call *c)
 		bool kept = ((const uint8_t *)condition->data)[i] != 0;
 
 		if (kept && i >= length)
-			return tm_fail(c->err, TAMIS_E_INVALID, "the condition selects index %lld of an axis of length %lld",
-			               (long long)i, (long long)length);
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "the condition selects index %lld of an axis of length %lld", (long long)i,
+			               (long long)length);
 		chosen += kept;
 	}
 	for (int i = 0; i < x->rank; i++)
@@ -366,8 +367,8 @@ static void rise(struct candidate *heap, int64_t at)
 }
 
 /* The k best of a lane of `length` elements from `start`, `pitch` apart, best first. O(length log k). */
-static void top_lane(const struct tensor *x, int64_t start, int64_t pitch, int64_t length, bool largest, int64_t k,
-                     struct candidate *best)
+static void top_lane(const struct tensor *x, int64_t start, int64_t pitch, int64_t length, bool largest,
+                     int64_t k, struct candidate *best)
 {
 	for (int64_t i = 0; i < length; i++) {
 		uint64_t key = order_key(x, start + i * pitch);
@@ -451,15 +452,15 @@ static enum tamis_status top_k_reverse(struct op_grad *g)
 
 const struct op ops_search[] = {
 	{.name = "Compress", .domain = "", .since = 9, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = compress_parse, .shape = compress_shape, .run = compress_run,
-	 .reverse = compress_reverse},
+	 .max_out = 1, .flags = OP_ANY_BITS, .parse = compress_parse, .shape = compress_shape,
+	 .run = compress_run, .reverse = compress_reverse},
 	{.name = "NonZero", .domain = "", .since = 9, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .shape = non_zero_shape, .run = non_zero_run},
 	{.name = "OneHot", .domain = "", .since = 9, .until = OP_LATEST, .min_in = 3, .max_in = 3, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .parse = axis_parse, .shape = one_hot_shape, .run = one_hot_run,
 	 .reverse = one_hot_reverse},
-	{.name = "TopK", .domain = "", .since = 1, .until = 9, .min_in = 1, .max_in = 1, .min_out = 2, .max_out = 2,
-	 .parse = top_k_parse, .shape = top_k_shape, .run = top_k_run, .reverse = top_k_reverse},
+	{.name = "TopK", .domain = "", .since = 1, .until = 9, .min_in = 1, .max_in = 1, .min_out = 2,
+	 .max_out = 2, .parse = top_k_parse, .shape = top_k_shape, .run = top_k_run, .reverse = top_k_reverse},
 	{.name = "TopK", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 2,
 	 .max_out = 2, .parse = top_k_parse, .shape = top_k_shape, .run = top_k_run, .reverse = top_k_reverse},
 	{0},

@@ -30,7 +30,8 @@ static enum tamis_status where_shape(struct op_call *c)
 	if (status)
 		return status;
 	if (c->in[CONDITION]->type != DT_BOOL || c->in[X]->type != c->in[Y]->type)
-		return tm_fail(c->err, TAMIS_E_INVALID, "Where takes a bool and two inputs of one type, not %s, %s and %s",
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "Where takes a bool and two inputs of one type, not %s, %s and %s",
 		               dtype_name((int)c->in[CONDITION]->type), dtype_name((int)c->in[X]->type),
 		               dtype_name((int)c->in[Y]->type));
 	for (int k = 0; k < INPUTS; k++)
@@ -41,8 +42,9 @@ static enum tamis_status where_shape(struct op_call *c)
 			int64_t d = aligned(c->in[k], rank, i);
 
 			if (d != 1 && dims[i] != 1 && d != dims[i])
-				return tm_fail(c->err, TAMIS_E_INVALID, "lengths %lld and %lld of axis %d cannot be broadcast",
-				               (long long)dims[i], (long long)d, i);
+				return tm_fail(c->err, TAMIS_E_INVALID,
+				               "lengths %lld and %lld of axis %d cannot be broadcast", (long long)dims[i],
+				               (long long)d, i);
 			dims[i] = d != 1 ? d : dims[i];
 		}
 	}

@@ -27,10 +27,11 @@ static enum tamis_status reshape_read(struct op_call *c, bool allow_zero, int64_
 	*inferred = -1;
 	for (int i = 0; i < n; i++) {
 		if (dims[i] < -1)
-			return tm_fail(c->err, TAMIS_E_INVALID, "the new shape has dimension %lld; -1 is the least allowed",
-			               (long long)dims[i]);
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "the new shape has dimension %lld; -1 is the least allowed", (long long)dims[i]);
 		if (dims[i] == -1 && *inferred >= 0)
-			return tm_fail(c->err, TAMIS_E_INVALID, "the new shape has -1 twice; one dimension can be inferred");
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "the new shape has -1 twice; one dimension can be inferred");
 		if (dims[i] == -1)
 			*inferred = i;
 		if (dims[i] == 0 && !allow_zero && i >= x->rank)
@@ -56,8 +57,8 @@ static enum tamis_status reshape_infer(struct op_call *c, int64_t *dims, int n, 
 	if (inferred >= 0 && product > 0 && count % product == 0)
 		dims[inferred] = count / product;
 	else if (inferred >= 0 || product != count)
-		return tm_fail(c->err, TAMIS_E_INVALID, "%lld elements do not fit a new shape of %s%lld", (long long)count,
-		               inferred >= 0 ? "a multiple of " : "", (long long)product);
+		return tm_fail(c->err, TAMIS_E_INVALID, "%lld elements do not fit a new shape of %s%lld",
+		               (long long)count, inferred >= 0 ? "a multiple of " : "", (long long)product);
 	return TAMIS_OK;
 }
 
@@ -97,7 +98,8 @@ static enum tamis_status flatten_shape(struct op_call *c)
 		               (long long)axis, x->rank);
 	if (axis < 0)
 		axis += x->rank;
-	if (!tm_product(x->dims, (int)axis, &dims[0]) || !tm_product(x->dims + axis, x->rank - (int)axis, &dims[1]))
+	if (!tm_product(x->dims, (int)axis, &dims[0]) ||
+	    !tm_product(x->dims + axis, x->rank - (int)axis, &dims[1]))
 		return tm_fail(c->err, TAMIS_E_INVALID, "the flattened shape overflows");
 	return op_set_out(c, 0, x->type, 2, dims);
 }
@@ -203,8 +205,8 @@ static enum tamis_status identity_shape(struct op_call *c)
 	return op_set_like(c, 0, c->in[0]->type, c->in[0]);
 }
 
-/* From opset 12 on a model can ask for training: dropping then depends on a random generator, which is refused.
- * A ratio of zero drops nothing and is fine. */
+/* From opset 12 on a model can ask for training: dropping then depends on a random generator, which is
+ * refused. A ratio of zero drops nothing and is fine. */
 static enum tamis_status dropout_inference(struct op_call *c)
 {
 	const struct tensor *ratio = op_in(c, 1), *training = op_in(c, 2);

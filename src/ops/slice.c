@@ -40,8 +40,8 @@ static enum tamis_status slice_parse(struct op_parse *p, void **attr)
 static enum tamis_status lengths_differ(const struct op_call *c, int starts, int ends, int axes, int steps)
 {
 	return tm_fail(c->err, TAMIS_E_INVALID,
-	               "starts, ends, axes and steps must be equally long and at most the rank; they have %d, %d, %d "
-	               "and %d elements", starts, ends, axes, steps);
+	               "starts, ends, axes and steps need one length, at most the rank, not %d, %d, %d and %d",
+	               starts, ends, axes, steps);
 }
 
 static enum tamis_status bounds_of_attr(const struct op_call *c, struct bounds *b)
@@ -87,8 +87,8 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high)
 	return v < low ? low : v > high ? high : v;
 }
 
-/* One axis of length d: negative bounds count from the end, then everything is clamped to where a walk can stand. A
- * step beyond the length meets one element, as one equal to the length does. */
+/* One axis of length d: negative bounds count from the end, then everything is clamped to where a walk can
+ * stand. A step beyond the length meets one element, as one equal to the length does. */
 static void cut_axis(struct cut *cut, int axis, int64_t d, int64_t start, int64_t end, int64_t step)
 {
 	int64_t limit = d > 1 ? d : 1, low = step > 0 ? 0 : -1, high = step > 0 ? d : d - 1, span;
@@ -185,8 +185,8 @@ static enum tamis_status slice_reverse(struct op_grad *g)
 }
 
 const struct op ops_slice[] = {
-	{.name = "Slice", .domain = "", .since = 1, .until = 9, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
-	 .flags = OP_ANY_BITS, .parse = slice_parse, .shape = slice_shape, .run = slice_run,
+	{.name = "Slice", .domain = "", .since = 1, .until = 9, .min_in = 1, .max_in = 1, .min_out = 1,
+	 .max_out = 1, .flags = OP_ANY_BITS, .parse = slice_parse, .shape = slice_shape, .run = slice_run,
 	 .reverse = slice_reverse},
 	{.name = "Slice", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 3, .max_in = 5, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .shape = slice_shape, .run = slice_run, .reverse = slice_reverse},

@@ -47,8 +47,8 @@ void strided_swap(struct strided *s)
 	memcpy(s->to, kept, size);
 }
 
-/* Copies one plane: whole rows where both sides are dense, one value over a row where the source is broadcast, and
- * square blocks elsewhere, so that a transposition reads and writes whole cache lines. */
+/* Copies one plane: whole rows where both sides are dense, one value over a row where the source is
+ * broadcast, and square blocks elsewhere, so that a transposition reads and writes whole cache lines. */
 #define COPY_PLANE(word) \
 	static void copy_block_##word(const struct plane *p, int64_t r1, int64_t c1, const word *restrict from, \
 	                              word *restrict to) \
@@ -178,8 +178,8 @@ static void move_axis(struct strided *s, int axis, int last)
 	s->to[last] = to;
 }
 
-/* Where the innermost axis is dense on one side only, the axis that is dense on the other becomes its neighbour:
- * the plane of the two is what the square blocks transpose. */
+/* Where the innermost axis is dense on one side only, the axis that is dense on the other becomes its
+ * neighbour: the plane of the two is what the square blocks transpose. */
 static void pair_dense_axes(struct strided *s)
 {
 	int last = s->rank - 1;

@@ -31,7 +31,8 @@ static void ints_in(struct op_case *c, int rank, const int64_t *dims, const int6
 		((int64_t *)t->data)[i] = values[i];
 }
 
-/* Gather of 0, 1, ... along each axis is the identity; so is GatherElements with each coordinate's own index. */
+/* Gather of 0, 1, ... along each axis is the identity; so is GatherElements with each coordinate's own
+ * index. */
 Test(gather, identity)
 {
 	for (int axis = -3; axis < 3; axis++) {
@@ -112,7 +113,8 @@ Test(gather, indices_outside)
 Test(gather, refuses_shapes)
 {
 	for (int k = 0; k < 6; k++) {
-		struct op_case *c = case_new(ops_gather, k < 3 ? "GatherND" : k < 5 ? "GatherElements" : "Gather", 13);
+		const char *name = k < 3 ? "GatherND" : k < 5 ? "GatherElements" : "Gather";
+		struct op_case *c = case_new(ops_gather, name, 13);
 
 		if (k == 1)
 			case_int(c, "batch_dims", 2);
@@ -164,8 +166,8 @@ Test(scatter, reverse)
 /* Every type that has arithmetic, against the same sums in double. */
 Test(scatter, reductions_in_every_type)
 {
-	static const enum dtype types[] = {DT_FLOAT, DT_DOUBLE, DT_FLOAT16, DT_BFLOAT16, DT_INT8, DT_INT16, DT_INT32,
-		DT_INT64, DT_UINT8, DT_UINT16, DT_UINT32, DT_UINT64};
+	static const enum dtype types[] = {DT_FLOAT, DT_DOUBLE, DT_FLOAT16, DT_BFLOAT16, DT_INT8, DT_INT16,
+		DT_INT32, DT_INT64, DT_UINT8, DT_UINT16, DT_UINT32, DT_UINT64};
 	static const double want[5][3] = {{5, 1, 4}, {2 + 3 + 5, 1, 8}, {2 * 3 * 5, 1, 16}, {2, 1, 4}, {5, 1, 4}};
 
 	for (size_t t = 0; t < sizeof types / sizeof *types; t++)

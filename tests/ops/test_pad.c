@@ -20,7 +20,8 @@ static void ints_in(struct op_case *c, int n, const int64_t *values)
 		((int64_t *)t->data)[i] = values[i];
 }
 
-/* Cropped first, then continued one step at a time: what walks back and forth over the kept part. -1 = constant. */
+/* Cropped first, then continued one step at a time: what walks back and forth over the kept part. -1 =
+ * constant. */
 static int64_t source(int mode, int64_t d, int64_t before, int64_t after, int64_t out)
 {
 	int64_t low = before < 0 ? -before : 0, n = d - low + (after < 0 ? after : 0);

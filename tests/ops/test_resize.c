@@ -49,7 +49,8 @@ Test(resize, scale_of_one)
 			}
 }
 
-/* Linear interpolation of a ramp stays on the ramp where no border is near, and so does the cubic one of a = -1/2. */
+/* Linear interpolation of a ramp stays on the ramp where no border is near, and so does the cubic one of a
+ * = -1/2. */
 Test(resize, ramps_stay_ramps)
 {
 	for (int m = 1; m < 3; m++) {
