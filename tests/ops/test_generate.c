@@ -233,6 +233,31 @@ Test(cast, all_pairs)
 		}
 }
 
+struct edge { enum dtype type; double value; uint8_t word; };
+
+/* Just below and at the value from which rounding leaves the range, without saturation. */
+Test(cast, overflow_of_8_bit_floats)
+{
+	static const struct edge cases[] = {
+		{DT_FLOAT8E4M3FN, 464, 0x7e}, {DT_FLOAT8E4M3FN, -465, 0xff},
+		{DT_FLOAT8E4M3FNUZ, 247, 0x7f}, {DT_FLOAT8E4M3FNUZ, 248, 0x80},
+		{DT_FLOAT8E5M2, -61439, 0xfb}, {DT_FLOAT8E5M2, -61440, 0xfc},
+		{DT_FLOAT8E5M2FNUZ, 61439, 0x7f}, {DT_FLOAT8E5M2FNUZ, 61440, 0x80},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct op_case *c = case_new(ops_cast, "Cast", 19);
+
+		case_int(c, "to", cases[i].type);
+		case_int(c, "saturate", 0);
+		case_in(c, DT_FLOAT, 0, NULL, &cases[i].value);
+		case_run(c);
+		cr_expect_eq(*(uint8_t *)c->out[0].data, cases[i].word, "case %zu: %#x", i,
+		             *(uint8_t *)c->out[0].data);
+		case_free(c);
+	}
+}
+
 Test(cast, like_takes_the_type)
 {
 	struct op_case *c = case_new(ops_cast, "CastLike", 15);
