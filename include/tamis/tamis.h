@@ -164,6 +164,7 @@ struct tamis_slim_options {
 	uint64_t target_bytes;   /* deepest cut needed to reach this file size; default 0: none */
 	double target_size;      /* the same as a share of the input's size; default -1: none */
 	double holdout_share;    /* share of items held out for the gate, (0, 1); default 0.2 */
+	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
 	enum tamis_granularity granularity; /* default TAMIS_BOTH */
 	enum tamis_storage storage;         /* default TAMIS_STORAGE_AUTO: the smaller by measured bytes */
 	const char *only, *skip; /* POSIX extended regular expressions on node and initializer names; default NULL */

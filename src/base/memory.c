@@ -100,16 +100,18 @@ static void *take(struct arena *a, size_t size, size_t align)
 {
 	struct arena_block *b = a->head;
 	size_t pad = b ? (size_t)-b->used & (align - 1) : 0;
+	bool fresh;
 	size_t used;
 	char *p;
 
 	if (size > PTRDIFF_MAX - LINE)
 		return NULL;
-	if (!b || b->size - b->used < pad + size)
+	fresh = !b || b->size - b->used < pad + size;
+	if (fresh)
 		pad = 0;
 	if (!tm_add(a->used, size + pad, &used) || (a->cap && used > a->cap))
 		return NULL;
-	if ((!b || b->size - b->used < pad + size) && !(b = add_block(a, size)))
+	if (fresh && !(b = add_block(a, size)))
 		return NULL;
 	p = (char *)b + LINE + b->used + pad;
 	b->used += size + pad;

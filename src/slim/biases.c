@@ -142,8 +142,8 @@ static enum tamis_status add_behind(struct document *doc, const struct graph *g,
 enum tamis_status biases_add(struct document *doc, const struct graph *g, const struct layers *l, int *added,
                              struct tamis_error *err)
 {
-	struct naming names = { .graph = g };
-	enum tamis_status s = TAMIS_OK;
+	struct naming names;
+	enum tamis_status s = naming_open(&names, g) ? TAMIS_OK : no_memory(err);
 
 	*added = 0;
 	for (int i = 0; s == TAMIS_OK && i < l->n; i++) {
@@ -156,7 +156,7 @@ enum tamis_status biases_add(struct document *doc, const struct graph *g, const 
 		                         : add_behind(doc, g, layer, &names, &done, err);
 		*added += done;
 	}
-	naming_free(&names);
+	naming_close(&names);
 	return s;
 }
 

@@ -280,18 +280,17 @@ static enum tamis_status write_value(const struct graph *g, struct document *doc
 	return payload_write(doc, v->tensor_proto, &v->constant, err);
 }
 
-enum tamis_status cut_write(const struct cut *c, struct document *doc, struct tamis_error *err)
+enum tamis_status cut_write(const struct graph *g, const struct layers *l, struct document *doc,
+                            struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
 
-	for (int i = 0; s == TAMIS_OK && i < c->layers->n; i++) {
-		const struct layer *l = &c->layers->list[i];
-
-		if (!c->rank[i])
+	for (int i = 0; s == TAMIS_OK && i < l->n; i++) {
+		if (l->list[i].note)
 			continue;
-		s = write_value(c->graph, doc, l->weight, err);
-		if (s == TAMIS_OK && l->bias != GRAPH_NONE)
-			s = write_value(c->graph, doc, l->bias, err);
+		s = write_value(g, doc, l->list[i].weight, err);
+		if (s == TAMIS_OK && l->list[i].bias != GRAPH_NONE)
+			s = write_value(g, doc, l->list[i].bias, err);
 	}
 	return s;
 }

@@ -31,8 +31,9 @@ enum tamis_status cut_create(struct graph *g, const struct layers *l, const stru
  * their mean signal in the bias. 1 restores the originals. Ties are broken by position. O(total). */
 void cut_apply(struct cut *c, double keep);
 
-/* Writes the constants as they are now into the document. */
-enum tamis_status cut_write(const struct cut *c, struct document *doc, struct tamis_error *err);
+/* Writes the weights and biases of all slimmable layers, as they are in the graph now, into the document. */
+enum tamis_status cut_write(const struct graph *g, const struct layers *l, struct document *doc,
+                            struct tamis_error *err);
 
 void cut_free(struct cut *c); /* the graph keeps what the last apply left in it */
 

@@ -76,7 +76,7 @@ static void put_state(const struct slim *s, FILE *out)
 	fprintf(out, "after pass '%s'\n", s->pass);
 	for (int i = 0; i < s->layers.n; i++)
 		put_layer(s, i, out);
-	if (s->cut.rank || !strcmp(s->pass, "score") || !strcmp(s->pass, "significance"))
+	if (!strcmp(s->pass, "score") || !strcmp(s->pass, "significance"))
 		put_parameters(s, out);
 	if (s->significance.feature)
 		fprintf(out, "%lld of %lld tests significant\n", (long long)s->significance.significant,

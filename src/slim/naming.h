@@ -7,15 +7,16 @@
 #include "graph/graph.h"
 #include "graph/names.h"
 
-/* Zero-initialise but for the graph. */
 struct naming {
-	const struct graph *graph;
-	struct name_index made; /* given so far */
-	struct arena arena;     /* owns them */
+	struct name_index taken; /* of the graph, and given since */
+	struct arena arena;      /* owns them all: edits of the document free the graph's own strings */
 };
 
-/* base followed by suffix, and by a number where the graph has that name already. NULL when out of memory. */
+/* Copies the names of all values. False when out of memory. O(values). */
+bool naming_open(struct naming *n, const struct graph *g);
+
+/* base followed by suffix, and by a number where that name is taken. NULL when out of memory. */
 const char *naming_fresh(struct naming *n, const char *base, const char *suffix);
-void naming_free(struct naming *n);
+void naming_close(struct naming *n); /* also of a zeroed struct */
 
 #endif

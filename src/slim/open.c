@@ -90,11 +90,11 @@ void slim_close(struct slim *s)
 		gate_close(&s->gate);
 	if (s->guess_open)
 		gate_close(&s->guess_gate);
-	cut_free(&s->cut);
 	significance_free(&s->significance);
 	scores_free(&s->scores);
 	drop_index(s);
 	graph_free(s->original);
+	graph_free(s->reference);
 	doc_free(s->doc);
 	pool_destroy(s->pool);
 	if (s->has_only)

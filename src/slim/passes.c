@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/payload.h"
 #include "ops/table.h"
 #include "slim/biases.h"
 #include "slim/channels.h"
@@ -15,7 +16,9 @@
 #define CHUNK_MAX 64
 #define CHUNK_BYTES ((size_t)256 << 20) /* what the values of one chunk may take in one worker */
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
-#define SEARCH_LOOKS 12                 /* expected, for the estimate of the time */
+#define REFIT_COST 5                    /* a sweep: two forward runs and moments */
+#define EXPECTED_ROUNDS 12              /* for the estimate of the time */
+#define AGAIN_ITEMS 1500                /* that later rounds score on */
 
 /* ---- copy ---------------------------------------------------------------------------------------------------- */
 
@@ -79,34 +82,46 @@ static enum tamis_status open_source(struct slim *s, struct feed_reader *reader,
 	return status;
 }
 
-/* Fitting items at the bottom of the hash, held-out ones at the top; guesses are made on as many of the fitting items. */
+/* By the item's hash: fitting items at the bottom, then those that depths are guessed on, then the held-out ones. The
+ * guessing items are taken from the fitting share only where a refit could make a guess on fitted items too rosy. */
 static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 {
-	double share = s->in->options->holdout_share;
+	const struct tamis_slim_options *o = s->in->options;
+	double share = o->holdout_share, top = s->in->holdout ? 1 : 1 - share;
+	int64_t items = s->in->items->count(s->in->items->self);
 	enum tamis_status status = open_source(s, s->in->items, &s->fit, err);
 
+	if (status == TAMIS_OK && s->in->holdout)
+		status = open_source(s, s->in->holdout, &s->held, err);
 	if (status != TAMIS_OK)
 		return status;
-	s->guess = s->fit;
-	if (s->in->holdout) {
-		s->guess.to = share;
-		return open_source(s, s->in->holdout, &s->held, err);
+	s->guess = s->again = s->fit;
+	if (!s->in->holdout) {
+		s->held = s->fit;
+		s->held.from = top;
 	}
-	s->held = s->fit;
-	s->fit.to = 1 - share;
-	s->held.from = 1 - share;
-	s->guess.to = fmin(share, 1 - share);
+	s->guess.to = top;
+	s->guess.from = fmax(top - share, top / 2);
+	s->fit.to = o->keep > 0 ? top : s->guess.from;
+	s->again.to = items > AGAIN_ITEMS ? fmin(s->fit.to, (double)AGAIN_ITEMS / (double)items) : s->fit.to;
 	return TAMIS_OK;
+}
+
+static double items_in(const struct item_source *s)
+{
+	int64_t n = s->reader->count(s->reader->self);
+
+	return (n < 0 ? 1000 : (double)n) * (s->to - s->from);
 }
 
 static void estimate_work(struct slim *s)
 {
-	int64_t items = s->in->items->count(s->in->items->self);
-	int64_t held = s->in->holdout ? s->in->holdout->count(s->in->holdout->self) : items;
-	double n = items < 0 ? 1000 : (double)items, h = held < 0 ? 1000 : (double)held;
+	double round = items_in(&s->guess);
 
-	s->work_total = n * (s->fit.to - s->fit.from) * SCORE_COST + n * s->guess.to * 8
-		+ h * (s->held.to - s->held.from) * (2 + SEARCH_LOOKS);
+	if (s->in->options->refit)
+		round += items_in(&s->again) * SCORE_COST + items_in(&s->fit) * REFIT_COST * ROUNDS_SWEEPS;
+	s->work_total = items_in(&s->fit) * SCORE_COST + items_in(&s->guess) + items_in(&s->held) * 8
+		+ round * (s->in->options->keep > 0 ? ROUNDS_KEEP : EXPECTED_ROUNDS);
 }
 
 enum tamis_status pass_layers(struct slim *s, struct tamis_error *err)
@@ -120,6 +135,8 @@ enum tamis_status pass_layers(struct slim *s, struct tamis_error *err)
 		status = biases_add(s->doc, s->graph, &s->layers, &added, err);
 	if (status == TAMIS_OK && added)
 		status = slim_index(s, err);
+	if (status == TAMIS_OK)
+		status = graph_build(s->doc, &op_table, &s->reference, err);
 	if (status == TAMIS_OK && !slimmable(&s->layers))
 		status = tm_fail(err, TAMIS_E_UNSUPPORTED, "no node has weights that can be slimmed");
 	if (status == TAMIS_OK)
@@ -157,13 +174,18 @@ static void warn_blind(const struct slim *s)
 		}
 }
 
+static struct score_job score_job(struct slim *s, struct item_source *source, struct told *told)
+{
+	return (struct score_job){ .graph = s->graph, .layers = &s->layers, .reader = source->reader,
+		.select = item_selected, .select_ctx = source, .batching = source->batching, .chunk = source->chunk,
+		.pool = s->pool, .seed = s->in->options->seed, .head = s->in->options->head,
+		.fisher = s->criterion->needs_fisher, .progress = tell, .progress_ctx = told };
+}
+
 enum tamis_status pass_score(struct slim *s, struct tamis_error *err)
 {
 	struct told told = { s, 0, SCORE_COST };
-	struct score_job job = { .graph = s->graph, .layers = &s->layers, .reader = s->fit.reader,
-		.select = item_selected, .select_ctx = &s->fit, .batching = s->fit.batching, .chunk = s->fit.chunk,
-		.pool = s->pool, .seed = s->in->options->seed, .head = s->in->options->head,
-		.fisher = s->criterion->needs_fisher, .progress = tell, .progress_ctx = &told };
+	struct score_job job = score_job(s, &s->fit, &told);
 	enum tamis_status status = score_run(&job, &s->head, &s->scores, err);
 
 	s->head.graph = s->original;
@@ -180,12 +202,6 @@ enum tamis_status pass_significance(struct slim *s, struct tamis_error *err)
 	s->figures->tests = s->significance.tests;
 	s->figures->significant = s->significance.significant;
 	return status;
-}
-
-enum tamis_status pass_rank(struct slim *s, struct tamis_error *err)
-{
-	return cut_create(s->graph, &s->layers, &s->scores, s->criterion, &s->significance, s->in->options->seed, &s->cut,
-	                  err);
 }
 
 /* ---- gate, search --------------------------------------------------------------------------------------------- */
@@ -227,31 +243,75 @@ enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 
 static enum tamis_status nothing_passed(const struct slim *s, struct tamis_error *err)
 {
-	const struct look_line *l = &s->search.looks[s->search.n_looks - 1];
+	const struct look_line *l = s->search.n_looks ? &s->search.looks[s->search.n_looks - 1] : NULL;
 
+	if (!l)
+		return tm_fail(err, TAMIS_E_GATE, "even the gentlest cut looks too costly on items kept for guessing");
 	return tm_fail(err, TAMIS_E_GATE, "no cut passed the gate: keeping %.3g of the connections, the %s is at most %.4g "
 	               "with %.4g confidence (%lld held-out items), but %.4g is tolerated", l->keep, gate_kind(&s->gate),
 	               l->bound, s->in->options->confidence, (long long)s->gate.items, s->in->options->tolerance);
 }
 
-enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
+/* Bytes of the file if every weight took the smaller storage; channels that will go are not foreseen. */
+static uint64_t predicted_bytes(void *ctx)
 {
-	struct told told = { s, 0, 1 };
-	struct search_job job = { .cut = &s->cut, .guess = &s->guess_gate, .gate = &s->gate,
-		.confidence = s->in->options->confidence, .keep = s->in->options->keep, .arena = s->arena };
-	enum tamis_status status;
+	const struct slim *s = ctx;
+	uint64_t now = (uint64_t)s->figures->before.file_bytes;
 
-	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &told;
-	status = search_depth(&job, &s->search, err);
-	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = NULL;
-	s->gate.job.progress = s->guess_gate.job.progress = NULL;
+	for (int i = 0; i < s->layers.n; i++) {
+		const struct value *v = &s->graph->values[s->layers.list[i].weight];
+		uint64_t dense, sparse;
+
+		if (s->layers.list[i].note || !v->tensor_proto)
+			continue;
+		dense = payload_dense_bytes(v->tensor_proto, &v->constant);
+		sparse = payload_sparse_bytes(v->tensor_proto, &v->constant);
+		now -= sparse < dense && s->in->options->storage != TAMIS_STORAGE_DENSE ? dense - sparse : 0;
+	}
+	return now;
+}
+
+static uint64_t target_bytes(const struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	if (o->target_bytes)
+		return o->target_bytes;
+	return o->target_size > 0 ? (uint64_t)(o->target_size * (double)s->figures->before.file_bytes) : 0;
+}
+
+static void note_search(struct slim *s)
+{
 	s->figures->looks = s->search.looks;
 	s->figures->n_looks = s->search.n_looks;
 	s->figures->gate.looks = (int)s->search.n_looks;
 	s->figures->gate.passed = s->search.passed;
 	s->figures->keep = s->search.keep;
+}
+
+enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	struct told plain = { s, 0, 1 }, scoring = { s, 0, SCORE_COST }, refitting = { s, 0, REFIT_COST };
+	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .criterion = s->criterion,
+		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .alpha = o->alpha,
+		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
+		.target = target_bytes(s), .arena = s->arena };
+	enum tamis_status status;
+
+	job.refit = (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
+		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->fit, .batching = s->fit.batching,
+		.chunk = s->fit.chunk, .sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
+		.progress_ctx = &refitting };
+	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
+	status = rounds_run(&job, &s->scores, &s->search, err);
+	s->gate.job.progress = s->guess_gate.job.progress = NULL;
+	note_search(s);
 	if (status == TAMIS_OK && !s->search.passed)
 		return nothing_passed(s, err);
+	if (status == TAMIS_OK && job.target && predicted_bytes(s) > job.target)
+		return tm_fail(err, TAMIS_E_GATE, "the deepest cut that passed the gate makes a file of %llu bytes, above the "
+		               "%llu asked for", (unsigned long long)predicted_bytes(s), (unsigned long long)job.target);
 	return status;
 }
 
@@ -262,8 +322,7 @@ enum tamis_status pass_cut(struct slim *s, struct tamis_error *err)
 	enum tamis_status status = figures_layers(s, err);
 
 	if (status == TAMIS_OK)
-		status = cut_write(&s->cut, s->doc, err);
-	cut_free(&s->cut);
+		status = cut_write(s->graph, &s->layers, s->doc, err);
 	if (status == TAMIS_OK)
 		status = biases_drop(s->doc, err);
 	return status == TAMIS_OK ? slim_index(s, err) : status;
@@ -354,8 +413,8 @@ static const char *describe_options(struct slim *s)
 	const struct tamis_slim_options *o = s->in->options;
 
 	return arena_printf(s->arena, "criterion=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g seed=%llu "
-	                    "granularity=%s", s->criterion->name, o->alpha, o->tolerance, o->confidence, o->keep,
-	                    o->holdout_share, (unsigned long long)o->seed, o->granularity == TAMIS_WEIGHT ? "weight" : "both");
+	                    "refit=%d granularity=%s", s->criterion->name, o->alpha, o->tolerance, o->confidence, o->keep,
+	                    o->holdout_share, (unsigned long long)o->seed, o->refit, o->granularity == TAMIS_WEIGHT ? "weight" : "both");
 }
 
 enum tamis_status pass_provenance(struct slim *s, struct tamis_error *err)

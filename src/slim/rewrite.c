@@ -14,6 +14,7 @@ struct rewrite_port {
 	int input;
 	struct tensor values;         /* full size; data released by rewrite_close */
 	bool *drop[TENSOR_MAX_RANK];  /* by axis, dims[axis] each; NULL = all stay */
+	bool owned;                   /* written where it lies */
 	struct rewrite_port *next;
 };
 
@@ -24,12 +25,12 @@ static enum tamis_status no_memory(struct tamis_error *err)
 
 enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const struct graph *g, struct tamis_error *err)
 {
-	*r = (struct rewrite){ .doc = doc, .graph = g, .names = { .graph = g } };
+	*r = (struct rewrite){ .doc = doc, .graph = g };
 	r->ports = tm_array((size_t)g->n_nodes + 1, sizeof(struct rewrite_port *));
 	r->narrowed = tm_array((size_t)g->n_values + 1, sizeof *r->narrowed);
 	r->uses = tm_array((size_t)g->n_values + 1, sizeof *r->uses);
 	r->drop_node = tm_array((size_t)g->n_nodes + 1, sizeof *r->drop_node);
-	if (!r->ports || !r->narrowed || !r->uses || !r->drop_node)
+	if (!naming_open(&r->names, g) || !r->ports || !r->narrowed || !r->uses || !r->drop_node)
 		return no_memory(err);
 	for (int v = 0; v < g->n_values; v++)
 		r->uses[v] = g->values[v].n_uses;
@@ -45,7 +46,7 @@ void rewrite_close(struct rewrite *r)
 	free(r->narrowed);
 	free(r->uses);
 	free(r->drop_node);
-	naming_free(&r->names);
+	naming_close(&r->names);
 	arena_free(&r->arena);
 }
 
@@ -165,16 +166,6 @@ static void release(struct rewrite *r, int value)
 	}
 }
 
-static enum tamis_status write_owned(struct rewrite *r, int value, const struct tensor *t, struct tamis_error *err)
-{
-	const struct value *v = &r->graph->values[value];
-
-	for (int i = 0; i < t->rank; i++)
-		rewrite_extent(r, value, i, t->dims[i]);
-	return v->tensor_proto ? payload_write(r->doc, v->tensor_proto, t, err)
-	                       : sparse_write(r->doc, v->sparse_proto, t, err);
-}
-
 static enum tamis_status write_copy(struct rewrite *r, int node, int input, const struct tensor *t,
                                     struct tamis_error *err)
 {
@@ -196,7 +187,8 @@ static enum tamis_status write_copy(struct rewrite *r, int node, int input, cons
 	return s;
 }
 
-static enum tamis_status write_port(struct rewrite *r, int node, struct rewrite_port *p, struct tamis_error *err)
+/* Brings a port's values to their new size, and writes them where the port needs a constant of its own. */
+static enum tamis_status settle_port(struct rewrite *r, int node, struct rewrite_port *p, struct tamis_error *err)
 {
 	int value = r->graph->nodes[node].in[p->input];
 	enum tamis_status s = TAMIS_OK;
@@ -206,8 +198,20 @@ static enum tamis_status write_port(struct rewrite *r, int node, struct rewrite_
 			s = narrow(&p->values, a, p->drop[a], kept_of(p, a), err);
 	if (s != TAMIS_OK)
 		return s;
-	return channel_owned(&r->graph->values[value]) ? write_owned(r, value, &p->values, err)
-	                                               : write_copy(r, node, p->input, &p->values, err);
+	p->owned = channel_owned(&r->graph->values[value]);
+	for (int i = 0; p->owned && i < p->values.rank; i++)
+		rewrite_extent(r, value, i, p->values.dims[i]);
+	return p->owned ? TAMIS_OK : write_copy(r, node, p->input, &p->values, err);
+}
+
+static enum tamis_status write_owned(struct rewrite *r, int node, const struct rewrite_port *p, struct tamis_error *err)
+{
+	const struct value *v = &r->graph->values[r->graph->nodes[node].in[p->input]];
+
+	if (!p->owned)
+		return TAMIS_OK;
+	return v->tensor_proto ? payload_write(r->doc, v->tensor_proto, &p->values, err)
+	                       : sparse_write(r->doc, v->sparse_proto, &p->values, err);
 }
 
 static void write_extents(struct rewrite *r, Onnx__ValueInfoProto *info)
@@ -235,37 +239,64 @@ static bool is_gone(const struct rewrite *r, const char *name)
 		&& (v->producer == GRAPH_NONE ? v->kind == VALUE_CONSTANT : r->drop_node[v->producer]);
 }
 
-static enum tamis_status sweep(struct rewrite *r, struct tamis_error *err)
-{
-	Onnx__GraphProto *p = r->graph->proto;
-	size_t most = p->n_node + p->n_initializer + p->n_sparse_initializer + p->n_value_info + 1;
-	bool *drop = tm_array(most, sizeof *drop);
+/* What goes, by its place in the document. */
+struct marks { bool *dense, *sparse, *info; };
 
-	if (!drop)
+static enum tamis_status mark_gone(const struct rewrite *r, struct marks *m, struct tamis_error *err)
+{
+	const Onnx__GraphProto *p = r->graph->proto;
+
+	m->dense = tm_array(p->n_initializer + 1, sizeof *m->dense);
+	m->sparse = tm_array(p->n_sparse_initializer + 1, sizeof *m->sparse);
+	m->info = tm_array(p->n_value_info + 1, sizeof *m->info);
+	if (!m->dense || !m->sparse || !m->info)
 		return no_memory(err);
 	for (size_t i = 0; i < p->n_initializer; i++)
-		drop[i] = is_gone(r, p->initializer[i]->name);
-	edit_filter(r->doc, &p->n_initializer, &p->initializer, drop);
+		m->dense[i] = is_gone(r, p->initializer[i]->name);
 	for (size_t i = 0; i < p->n_sparse_initializer; i++)
-		drop[i] = is_gone(r, p->sparse_initializer[i]->values->name);
-	edit_filter(r->doc, &p->n_sparse_initializer, &p->sparse_initializer, drop);
+		m->sparse[i] = is_gone(r, p->sparse_initializer[i]->values->name);
 	for (size_t i = 0; i < p->n_value_info; i++)
-		drop[i] = is_gone(r, p->value_info[i]->name);
-	edit_filter(r->doc, &p->n_value_info, &p->value_info, drop);
-	edit_filter(r->doc, &p->n_node, &p->node, r->drop_node);
-	free(drop);
+		m->info[i] = is_gone(r, p->value_info[i]->name);
 	return TAMIS_OK;
 }
 
-enum tamis_status rewrite_apply(struct rewrite *r, struct tamis_error *err)
+static void sweep(struct rewrite *r, const struct marks *m)
 {
-	Onnx__GraphProto *g = r->graph->proto;
+	Onnx__GraphProto *p = r->graph->proto;
+
+	edit_filter(r->doc, &p->n_initializer, &p->initializer, m->dense);
+	edit_filter(r->doc, &p->n_sparse_initializer, &p->sparse_initializer, m->sparse);
+	edit_filter(r->doc, &p->n_value_info, &p->value_info, m->info);
+	edit_filter(r->doc, &p->n_node, &p->node, r->drop_node);
+}
+
+static enum tamis_status settle(struct rewrite *r, struct tamis_error *err)
+{
 	enum tamis_status s = TAMIS_OK;
 
 	for (int i = 0; s == TAMIS_OK && i < r->graph->n_nodes; i++)
 		for (struct rewrite_port *p = r->ports[i]; s == TAMIS_OK && p; p = p->next)
-			s = write_port(r, i, p, err);
-	for (size_t i = 0; s == TAMIS_OK && i < g->n_value_info; i++)
-		write_extents(r, g->value_info[i]);
-	return s == TAMIS_OK ? sweep(r, err) : s;
+			s = settle_port(r, i, p, err);
+	return s;
+}
+
+/* The graph's names are the document's strings: all that looks names up comes before what may replace or free them. */
+enum tamis_status rewrite_apply(struct rewrite *r, struct tamis_error *err)
+{
+	struct marks m = { 0 };
+	enum tamis_status s = settle(r, err);
+
+	for (size_t i = 0; s == TAMIS_OK && i < r->graph->proto->n_value_info; i++)
+		write_extents(r, r->graph->proto->value_info[i]);
+	if (s == TAMIS_OK)
+		s = mark_gone(r, &m, err);
+	for (int i = 0; s == TAMIS_OK && i < r->graph->n_nodes; i++)
+		for (struct rewrite_port *p = r->ports[i]; s == TAMIS_OK && p; p = p->next)
+			s = write_owned(r, i, p, err);
+	if (s == TAMIS_OK)
+		sweep(r, &m);
+	free(m.dense);
+	free(m.sparse);
+	free(m.info);
+	return s;
 }

@@ -1,147 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "slim/score.h"
+#include "slim/score_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "stat/dependence.h"
 
-#define GATHER_FLOATS (1 << 20) /* signals gathered at a time */
-
-/* Sums of one chunk, merged in chunk order. */
-struct partial {
-	double *mean, *second, *gain; /* as layer_score, sums */
-	float *gradient;              /* entries; NULL unless fisher */
-	int64_t signals;              /* items * positions behind mean and second */
-	bool reached;
-};
-
-/* What one worker owns. */
-struct worker {
-	struct partial *layer;
-	struct comoment *moment;
-	struct output_moment psi_moment;
-	struct tensor *parameter; /* gradients of one chunk, by parameter */
-	struct scratch scratch;
-	float *u, *y, *psi;
-	size_t u_floats, y_floats, psi_floats;
-};
-
-struct pass {
-	const struct score_job *job;
-	struct scores *scores;
-	struct head *head;
-	struct feature_map map;
-	struct program *program;
-	struct worker *workers;
-	int n_workers;
-	bool *watch;          /* by value: gradients wanted */
-	int *layer_of;        /* by value: layer whose output it is, else -1 */
-	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
-	int *parameter_of;    /* by value, else -1 */
-	bool pilot;           /* the first chunk: fixes features and pivots, adds nothing */
-	int64_t done;
-};
-
 static enum tamis_status no_memory(struct tamis_error *err)
 {
 	return tm_no_memory(err, "scoring");
-}
-
-static enum tamis_status reserve(float **p, size_t *have, size_t want, struct tamis_error *err)
-{
-	if (want <= *have)
-		return TAMIS_OK;
-	free(*p);
-	*have = 0;
-	*p = tm_array_uninit(want, sizeof **p);
-	if (!*p)
-		return no_memory(err);
-	*have = want;
-	return TAMIS_OK;
-}
-
-/* ---- signals ------------------------------------------------------------------------------------------------ */
-
-struct layer_call {
-	struct op_call call;
-	const struct tensor *in[4];
-	struct tensor *out[1];
-	const struct layer *layer;
-	const struct linear_op *op;
-	int64_t items, positions;
-};
-
-static bool bind_call(struct pass *p, const struct layer *l, const struct runner *r, struct scratch *scratch,
-                      int64_t items, struct layer_call *c)
-{
-	const struct node *n = &p->job->graph->nodes[l->node];
-
-	*c = (struct layer_call){ .layer = l, .op = n->op->linear, .items = items };
-	for (int i = 0; i < n->n_in && i < 4; i++)
-		c->in[i] = n->in[i] == GRAPH_NONE ? NULL : runner_value(r, n->in[i]);
-	c->out[0] = (struct tensor *)runner_value(r, n->out[0]);
-	c->call = (struct op_call){ .node = n, .n_in = n->n_in < 4 ? n->n_in : 4, .n_out = 1, .in = c->in,
-		.out = c->out, .scratch = scratch };
-	if (!c->in[l->view.data] || !c->out[0])
-		return false;
-	c->positions = c->op->positions(&c->call, &l->view, items);
-	return c->positions > 0;
-}
-
-static int grid_positions(const struct layer *l)
-{
-	return l->positions < SCORE_POSITIONS ? (int)l->positions : SCORE_POSITIONS;
-}
-
-static void grid(int n, int64_t extent, int64_t *pos)
-{
-	for (int k = 0; k < n; k++)
-		pos[k] = extent == n ? k : (int64_t)(((double)k + 0.5) * (double)extent / n);
-}
-
-static enum tamis_status gather(struct worker *w, struct layer_call *c, const int64_t *pos, int64_t n_pos,
-                                struct tamis_error *err)
-{
-	enum tamis_status s = reserve(&w->u, &w->u_floats, (size_t)(c->items * n_pos * c->layer->features), err);
-
-	c->call.err = err;
-	if (s == TAMIS_OK)
-		s = c->op->gather(&c->call, &c->layer->view, c->items, pos, n_pos, w->u);
-	scratch_reset(&w->scratch);
-	return s;
-}
-
-static void add_rows(struct partial *a, const float *u, int64_t rows, int64_t d)
-{
-	for (int64_t i = 0; i < rows; i++, u += d)
-		for (int64_t f = 0; f < d; f++) {
-			double v = u[f];
-
-			a->mean[f] += v;
-			a->second[f] += v * v;
-		}
-	a->signals += rows;
-}
-
-/* Means are taken over every position, not the grid: what a cut loses is the mean of what is really summed. */
-static enum tamis_status add_means(struct worker *w, struct layer_call *c, struct partial *a, struct tamis_error *err)
-{
-	int64_t block = GATHER_FLOATS / (c->items * c->layer->features);
-	int64_t pos[256];
-	enum tamis_status s = TAMIS_OK;
-
-	block = block < 1 ? 1 : block > 256 ? 256 : block;
-	for (int64_t p = 0; s == TAMIS_OK && p < c->positions; p += block) {
-		int64_t n = c->positions - p < block ? c->positions - p : block;
-
-		for (int64_t k = 0; k < n; k++)
-			pos[k] = p + k;
-		s = gather(w, c, pos, n, err);
-		if (s == TAMIS_OK)
-			add_rows(a, w->u, c->items * n, c->layer->features);
-	}
-	return s;
 }
 
 static enum tamis_status add_signals(struct pass *p, struct worker *w, int index, const struct runner *r,
@@ -150,22 +17,20 @@ static enum tamis_status add_signals(struct pass *p, struct worker *w, int index
 	const struct layer *l = &p->job->layers->list[index];
 	int64_t pos[SCORE_POSITIONS];
 	struct layer_call c;
-	int n = grid_positions(l);
+	int n = signals_positions(l);
 	enum tamis_status s;
 
-	if (l->note || !bind_call(p, l, r, &w->scratch, items, &c))
+	if (l->note || !signals_bind(p->job->graph, l, r, &w->scratch, items, &c))
 		return TAMIS_OK;
-	grid(n, c.positions, pos);
-	s = gather(w, &c, pos, n, err);
+	signals_grid(n, c.positions, pos);
+	s = signals_gather(w, &c, pos, n, err);
 	if (s != TAMIS_OK)
 		return s;
-	if (p->pilot)
-		return comoment_pivot(&w->moment[index], w->u, l->features, w->psi, items, err);
 	s = comoment_add(&w->moment[index], w->u, l->features, w->psi, items, err);
 	if (s == TAMIS_OK && c.positions == n)
-		add_rows(&w->layer[index], w->u, items * n, l->features);
+		signals_add_rows(&w->layer[index], w->u, items * n, l->features);
 	else if (s == TAMIS_OK)
-		s = add_means(w, &c, &w->layer[index], err);
+		s = signals_add_means(w, &c, &w->layer[index], err);
 	return s;
 }
 
@@ -268,15 +133,12 @@ static void clear_partials(struct pass *p, struct worker *w)
 static enum tamis_status make_psi(struct pass *p, struct worker *w, const struct runner *r, int64_t items,
                                   struct tamis_error *err)
 {
-	enum tamis_status s = reserve(&w->y, &w->y_floats, (size_t)(items * p->head->width), err);
+	enum tamis_status s = score_reserve(&w->y, &w->y_floats, (size_t)(items * p->head->width), err);
 
 	if (s == TAMIS_OK)
-		s = reserve(&w->psi, &w->psi_floats, (size_t)(items * FEATURES_DEFAULT), err);
+		s = score_reserve(&w->psi, &w->psi_floats, (size_t)(items * FEATURES_DEFAULT), err);
 	if (s == TAMIS_OK)
 		s = head_values(p->head, r, items, w->y, err);
-	if (s == TAMIS_OK && p->pilot)
-		s = feature_map_create(&p->map, p->head->kind, w->y, items, p->head->width, p->head->classes,
-		                       FEATURES_DEFAULT, p->job->seed, err);
 	if (s == TAMIS_OK)
 		s = feature_map_apply(&p->map, w->y, items, w->psi, err);
 	return s;
@@ -290,16 +152,13 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 
 	clear_partials(p, w);
 	s = runner_run(r, c->in, NULL, err);
-	if (s == TAMIS_OK && p->pilot)
-		s = head_detect(p->job->graph, r, c->items, p->job->head, p->head, err);
 	if (s == TAMIS_OK)
 		s = make_psi(p, w, r, c->items, err);
 	if (s == TAMIS_OK)
-		s = p->pilot ? output_moment_pivot(&w->psi_moment, w->psi, c->items, err)
-		             : output_moment_add(&w->psi_moment, w->psi, c->items, err);
+		s = output_moment_add(&w->psi_moment, w->psi, c->items, err);
 	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
 		s = add_signals(p, w, i, r, c->items, err);
-	if (s == TAMIS_OK && !p->pilot)
+	if (s == TAMIS_OK)
 		s = add_gradients(p, w, r, c, err);
 	return s;
 }
@@ -325,8 +184,6 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 	struct pass *p = ctx;
 	struct worker *w = &p->workers[slot];
 
-	if (p->pilot)
-		return TAMIS_OK;
 	for (int i = 0; i < p->job->layers->n; i++)
 		if (!p->job->layers->list[i].note)
 			merge_layer(&p->job->layers->list[i], &w->layer[i], &p->scores->layer[i],
@@ -446,7 +303,7 @@ static enum tamis_status first_moments(struct pass *p, struct tamis_error *err)
 		const struct layer *l = &p->job->layers->list[i];
 
 		if (!l->note)
-			s = comoment_create(&w->moment[i], l->features, grid_positions(l), FEATURES_DEFAULT, err);
+			s = comoment_create(&w->moment[i], l->features, signals_positions(l), FEATURES_DEFAULT, err);
 	}
 	return s;
 }
@@ -535,7 +392,7 @@ static enum tamis_status finish_layer(struct pass *p, int i, struct tamis_error 
 		s->gain[o] = s->blind ? 1 : s->gain[o] / (double)p->done;
 	for (int64_t k = 0; s->fisher && k < l->entries; k++)
 		s->fisher[k] /= (double)p->done;
-	return dependence_test(&p->workers[0].moment[i], &p->workers[0].psi_moment, grid_positions(l), s->relevance,
+	return dependence_test(&p->workers[0].moment[i], &p->workers[0].psi_moment, signals_positions(l), s->relevance,
 	                       s->p, err);
 }
 
@@ -562,19 +419,14 @@ static bool select_item(void *ctx, int64_t item)
 static enum tamis_status run(struct pass *p, struct tamis_error *err)
 {
 	const struct score_job *j = p->job;
-	struct items_job job = { .ctx = p, .select = select_item, .work = work, .merge = merge, .max_chunks = 1 };
+	struct items_job job = { .ctx = p, .select = select_item, .work = work, .merge = merge };
 	enum tamis_status s = set_up(p, err);
 
 	if (s != TAMIS_OK)
 		return s;
-	p->pilot = true;
-	s = items_run(p->program, j->reader, j->batching, j->chunk, NULL, &job, err);
-	p->pilot = false;
-	if (s == TAMIS_OK && !p->map.omega)
-		s = tm_fail(err, TAMIS_E_INVALID, "the calibration data hold no item");
+	s = pilot_run(p, err);
 	if (s == TAMIS_OK)
 		s = other_moments(p, err);
-	job.max_chunks = 0;
 	if (s == TAMIS_OK)
 		s = items_run(p->program, j->reader, j->batching, j->chunk, j->pool, &job, err);
 	if (s == TAMIS_OK && p->done == 0)

@@ -16,10 +16,9 @@ static const struct pass {
 	{ "layers", pass_layers, true },           /* graph, shapes, the linear nodes; a bias for each */
 	{ "score", pass_score, false },            /* run the fitting items: co-moments and path gains */
 	{ "significance", pass_significance, false }, /* test every signal, Benjamini-Hochberg over all */
-	{ "rank", pass_rank, false },              /* order all connections by the criterion */
-	{ "gate", pass_gate, false },              /* the original's outputs on the held-out items */
-	{ "search", pass_search, false },          /* the deepest cut that passes the gate */
-	{ "cut", pass_cut, false },                /* zeros and folded means into the document */
+	{ "gate", pass_gate, false },                 /* the original's outputs on the held-out items */
+	{ "search", pass_search, false },          /* rounds of score, cut, refit; the deepest that passes the gate */
+	{ "cut", pass_cut, false },                /* the chosen weights and biases into the document */
 	{ "channels", pass_channels, false },      /* remove what is provably dead */
 	{ "storage", pass_storage, false },        /* dense or sparse, by measured bytes */
 	{ "verify", pass_verify, true },           /* judge what will be written */

@@ -7,7 +7,7 @@
 
 #include "slim/cut.h"
 #include "slim/gate.h"
-#include "slim/search.h"
+#include "slim/rounds.h"
 #include "slim/slim.h"
 
 /* A source of items as the passes read it. */
@@ -32,19 +32,19 @@ struct slim {
 	struct document *doc;      /* being slimmed */
 	struct graph *graph;       /* of doc; constants are edited by the search */
 	struct graph *original;    /* of in->doc, never edited */
+	struct graph *reference;   /* of doc before any cut: the same nodes and values as graph */
 	struct plan *plan;         /* of graph, one item: shapes */
 	struct program *program;   /* behind plan */
 	struct layers layers;
 
-	struct item_source fit, guess, held;
-	int64_t n_fit, n_guess, n_held;
+	struct item_source fit, again, guess, held; /* again: the share of fit that later rounds score on */
+	int64_t n_fit;
 	struct head head;
 	struct scores scores;
 	struct significance significance;
-	struct cut cut;
 	struct gate gate, guess_gate;
 	bool gate_open, guess_open;
-	struct search_result search;
+	struct rounds_result search;
 	struct gate_result verdict;
 
 	double started;            /* clock at the start, seconds */
@@ -72,7 +72,6 @@ enum tamis_status pass_copy(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_layers(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_score(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_significance(struct slim *s, struct tamis_error *err);
-enum tamis_status pass_rank(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_gate(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_cut(struct slim *s, struct tamis_error *err);

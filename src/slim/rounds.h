@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How deep to cut: score, cut, refit, a little deeper each round; then the gate says which depth is written. */
+#ifndef SLIM_ROUNDS_H
+#define SLIM_ROUNDS_H
+
+#include "slim/cut.h"
+#include "slim/figures.h"
+#include "slim/gate.h"
+#include "slim/refit.h"
+
+#define ROUNDS_STEP 0.8      /* keep-fraction from one round to the next */
+#define ROUNDS_FINE 0.93     /* the same on the second approach, from the last depth that looked good */
+#define ROUNDS_MAX 60
+#define ROUNDS_KEEP 8        /* rounds to a keep-fraction that the caller gave */
+#define ROUNDS_SWEEPS 2      /* of the refit */
+
+/* Weights and biases of all layers at one depth. */
+struct snapshot {
+	double keep;
+	int64_t kept;      /* non-zero connections */
+	bool good;         /* looked good on the guessing items */
+	void **weight, **bias; /* copies of the payloads, by layer */
+};
+
+struct rounds_job {
+	struct graph *graph;        /* constants change from round to round */
+	const struct layers *layers;
+	const struct criterion *criterion;
+	struct score_job score;     /* how to score `graph` again */
+	struct refit_job refit;     /* how to refit it; sweeps 0 = only fold means */
+	struct gate *guess;         /* on items neither scored nor refitted on, nor judged on: looks are free */
+	struct gate *gate;          /* on held-out items */
+	double alpha, confidence;
+	uint64_t seed;
+	double keep;                /* > 0: this share, judged once */
+	/* Predicted bytes of the file at the present state; with target > 0 the rounds end once it is reached. */
+	uint64_t (*bytes)(void *ctx);
+	void *bytes_ctx;
+	uint64_t target;
+	struct arena *arena;        /* of the looks and snapshots */
+};
+
+struct rounds_result {
+	double keep;                /* chosen; valid when passed */
+	int64_t kept;
+	bool passed;
+	struct look_line *looks;
+	size_t n_looks;
+	int n_rounds;
+};
+
+/* `first` holds the scores of the untouched graph. Leaves the chosen depth in the graph's constants, the originals when
+ * nothing passed.
+ *
+ * The rounds look only at fitting and guessing items. Their states are then judged on the held-out items from gentle to
+ * deep, in an order fixed beforehand; the first failure ends it (fixed-sequence testing: Maurer, Hothorn, Lehmacher
+ * 1995; for calibrated prediction: Angelopoulos et al. 2021). Accepting any bad depth takes accepting the first bad one, so
+ * the error probability of the whole is that of one test, and no look costs confidence. */
+enum tamis_status rounds_run(const struct rounds_job *job, const struct scores *first, struct rounds_result *out,
+                             struct tamis_error *err);
+
+#endif

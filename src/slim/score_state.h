@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The insides of a scoring pass, shared by its files. */
+#ifndef SLIM_SCORE_STATE_H
+#define SLIM_SCORE_STATE_H
+
+#include "slim/score.h"
+
+/* Sums of one chunk, merged in chunk order. */
+struct partial {
+	double *mean, *second, *gain; /* as layer_score, sums */
+	float *gradient;              /* entries; NULL unless fisher */
+	int64_t signals;              /* items * positions behind mean and second */
+	bool reached;
+};
+
+/* What one worker owns. */
+struct worker {
+	struct partial *layer;
+	struct comoment *moment;
+	struct output_moment psi_moment;
+	struct tensor *parameter; /* gradients of one chunk, by parameter */
+	struct scratch scratch;
+	float *u, *y, *psi;
+	size_t u_floats, y_floats, psi_floats;
+};
+
+struct pass {
+	const struct score_job *job;
+	struct scores *scores;
+	struct head *head;
+	struct feature_map map;
+	struct program *program;
+	struct worker *workers;
+	int n_workers;
+	bool *watch;          /* by value: gradients wanted */
+	int *layer_of;        /* by value: layer whose output it is, else -1 */
+	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
+	int *parameter_of;    /* by value, else -1 */
+	struct pilot *pilot;  /* while the first items fix features and pivots; NULL afterwards */
+	int64_t done;
+};
+
+/* A layer's operator bound to the tensors of the last run. */
+struct layer_call {
+	struct op_call call;
+	const struct tensor *in[4];
+	struct tensor *out[1];
+	const struct layer *layer;
+	const struct linear_op *op;
+	int64_t items, positions;
+};
+
+/* Makes room for `want` floats; contents are lost. */
+enum tamis_status score_reserve(float **p, size_t *have, size_t want, struct tamis_error *err);
+
+/* False when the layer did not run, or its rows do not divide by the items. */
+bool signals_bind(const struct graph *g, const struct layer *l, const struct runner *r, struct scratch *scratch,
+                  int64_t items, struct layer_call *c);
+/* Positions that the test looks at: how many, and which of `extent`. */
+int signals_positions(const struct layer *l);
+void signals_grid(int n, int64_t extent, int64_t *pos);
+/* Signals at n_pos positions into w->u: items x n_pos x features. */
+enum tamis_status signals_gather(struct worker *w, struct layer_call *c, const int64_t *pos, int64_t n_pos,
+                                 struct tamis_error *err);
+/* Adds first and second moments of the rows in w->u, and of all positions. */
+void signals_add_rows(struct partial *a, const float *u, int64_t rows, int64_t d);
+enum tamis_status signals_add_means(struct worker *w, struct layer_call *c, struct partial *a,
+                                    struct tamis_error *err);
+
+/* The first items: detects the head, fits the feature map, fixes every pivot. Adds nothing to the sums. */
+enum tamis_status pilot_run(struct pass *p, struct tamis_error *err);
+
+#endif
