@@ -19,7 +19,7 @@ static enum tamis_status no_memory(struct tamis_error *err)
 
 /* ---- adding ------------------------------------------------------------------------------------------------- */
 
-/* A vector of `n` elements of the weight's type: zeros, or what `from` holds (n values, or one for all). */
+/* A vector of `n` elements of the weight's type: zeros, or what `from` holds. */
 static enum tamis_status make_vector(struct document *doc, const char *name, enum dtype type, int64_t n,
                                      const struct tensor *from, struct tamis_error *err)
 {
@@ -30,7 +30,7 @@ static enum tamis_status make_vector(struct document *doc, const char *name, enu
 	if (s == TAMIS_OK)
 		s = tensor_alloc(&t, err);
 	for (int64_t i = 0; s == TAMIS_OK && from && i < n; i++)
-		tensor_set(&t, i, tensor_get(from, from->count == 1 ? 0 : i));
+		tensor_set(&t, i, tensor_get(from, i));
 	if (s == TAMIS_OK)
 		s = payload_new(doc, name, &t, &proto, err);
 	if (s == TAMIS_OK)
@@ -55,7 +55,7 @@ static enum tamis_status set_input(struct document *doc, Onnx__NodeProto *p, siz
 	                       : edit_string_insert(doc, &p->n_input, &p->input, at, name, err);
 }
 
-/* What the node adds now, where it can be written as one value a channel: *from NULL = nothing, false = it cannot. */
+/* The vector that the node adds now: *from NULL = none; false = not a constant. */
 static bool present_bias(const struct graph *g, const struct layer *l, const struct tensor **from)
 {
 	const struct node *n = &g->nodes[l->node];
@@ -66,8 +66,7 @@ static bool present_bias(const struct graph *g, const struct layer *l, const str
 	if (id == GRAPH_NONE)
 		return true;
 	t = &g->values[id].constant;
-	if (g->values[id].kind != VALUE_CONSTANT || (t->count != l->view.outs && t->count != 1)
-	    || (t->count > 1 && t->dims[t->rank - 1] != t->count))
+	if (g->values[id].kind != VALUE_CONSTANT || t->count != l->view.outs)
 		return false;
 	*from = t;
 	return true;

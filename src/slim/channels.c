@@ -45,22 +45,31 @@ static const struct tensor *weight_of(const struct removal *r, int layer)
 
 /* ---- which are dead ----------------------------------------------------------------------------------------- */
 
-/* The layer's own constants can be cut along their output axis. *bias NULL: none, or one number for all. */
+/* The input that a layer adds: a view leaves out those of Gemm that are no vectors. GRAPH_NONE = none. */
+static int bias_input(const struct removal *r, const struct layer *l)
+{
+	const struct node *n = &r->model.graph->nodes[l->node];
+	int input = l->view.bias >= 0 ? l->view.bias : 2;
+
+	return input < n->n_in && n->in[input] != GRAPH_NONE ? input : GRAPH_NONE;
+}
+
+/* The layer's own constants can be cut along their output axis. *bias NULL = none. */
 static bool makes_channels(const struct removal *r, const struct layer *l, const struct value **bias)
 {
 	const struct graph *g = r->model.graph;
 	const struct node *n = &g->nodes[l->node];
 	const struct value *w = &g->values[l->weight];
 	const struct tensor *b;
-	int id = l->view.bias >= 0 && l->view.bias < n->n_in ? n->in[l->view.bias] : GRAPH_NONE;
+	int input = bias_input(r, l);
 
 	*bias = NULL;
 	if (l->view.groups != 1 || l->view.outs < 2 || !channel_owned(w) || !dtype_is_float((int)w->constant.type)
 	    || channel_axis(&w->constant, l->view.outs, l->view.stride_out) < 0)
 		return false;
-	if (id == GRAPH_NONE)
+	if (input == GRAPH_NONE)
 		return true;
-	*bias = channel_constant(g, id);
+	*bias = channel_constant(g, n->in[input]);
 	b = *bias ? &(*bias)->constant : NULL;
 	return b && (b->count == 1 || (b->rank > 0 && b->dims[b->rank - 1] == l->view.outs));
 }
@@ -246,7 +255,7 @@ static enum tamis_status cut_maker(struct removal *r, const struct value *bias, 
 	enum tamis_status s = rewrite_drop(&r->rewrite, l->node, l->view.weight, axis, c->dead, c->n, 1, err);
 
 	if (s == TAMIS_OK && bias && bias->constant.count > 1)
-		s = rewrite_drop(&r->rewrite, l->node, l->view.bias, bias->constant.rank - 1, c->dead, c->n, 1, err);
+		s = rewrite_drop(&r->rewrite, l->node, bias_input(r, l), bias->constant.rank - 1, c->dead, c->n, 1, err);
 	return s;
 }
 
