@@ -126,20 +126,31 @@ typedef uint32_t word4 __attribute__((may_alias));
 typedef uint64_t word8 __attribute__((may_alias));
 typedef struct { uint64_t low, high; } __attribute__((may_alias)) word16;
 
+/* Steps are 1 or 0; the forms of a mask, where one side is a single value, have loops of their own. Both
+ * sides are read before the choice, which lets the compiler blend whole vectors. */
+#define CHOOSE_LOOP(word, c, from_x, from_y) \
+	for (int64_t i = 0; i < n; i++) { \
+		const word a = (from_x), b = (from_y); \
+		to[i] = (c) ? a : b; \
+	}
 #define CHOOSE(word) \
 	static void choose_##word(const struct row *r, int64_t out, void *ctx) \
 	{ \
-		const struct choice *a = ctx; \
-		const uint8_t *restrict condition = a->condition + r->at[CONDITION]; \
-		const word *x = (const word *)a->x + r->at[X], *y = (const word *)a->y + r->at[Y]; \
-		word *restrict to = (word *)a->out + out; \
-		const int64_t sc = r->step[CONDITION], sx = r->step[X], sy = r->step[Y]; \
+		const struct choice *s = ctx; \
+		const uint8_t *restrict condition = s->condition + r->at[CONDITION]; \
+		const word *restrict x = (const word *)s->x + r->at[X]; \
+		const word *restrict y = (const word *)s->y + r->at[Y]; \
+		word *restrict to = (word *)s->out + out; \
+		const int64_t n = r->n, sc = r->step[CONDITION], sx = r->step[X], sy = r->step[Y]; \
+		const word x0 = *x, y0 = *y; \
 		if (sc == 1 && sx == 1 && sy == 1) \
-			for (int64_t i = 0; i < r->n; i++) \
-				to[i] = condition[i] ? x[i] : y[i]; \
+			CHOOSE_LOOP(word, condition[i], x[i], y[i]) \
+		else if (sc == 1 && sx == 1) \
+			CHOOSE_LOOP(word, condition[i], x[i], y0) \
+		else if (sc == 1 && sy == 1) \
+			CHOOSE_LOOP(word, condition[i], x0, y[i]) \
 		else \
-			for (int64_t i = 0; i < r->n; i++) \
-				to[i] = condition[i * sc] ? x[i * sx] : y[i * sy]; \
+			CHOOSE_LOOP(word, condition[i * sc], x[i * sx], y[i * sy]) \
 	}
 
 CHOOSE(word1)

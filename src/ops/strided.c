@@ -48,14 +48,16 @@ void strided_swap(struct strided *s)
 }
 
 /* Copies one plane: whole rows where both sides are dense, one value over a row where the source is
- * broadcast, and square blocks elsewhere, so that a transposition reads and writes whole cache lines. */
+ * broadcast, and square blocks elsewhere, so that a transposition reads and writes whole cache lines.
+ * Words may alias anything, so what bounds a loop is copied first. */
 #define COPY_PLANE(word) \
 	static void copy_block_##word(const struct plane *p, int64_t r1, int64_t c1, const word *restrict from, \
 	                              word *restrict to) \
 	{ \
+		const struct plane s = *p; \
 		for (int64_t r = 0; r < r1; r++) \
 			for (int64_t c = 0; c < c1; c++) \
-				to[r * p->to_row + c * p->to_col] = from[r * p->from_row + c * p->from_col]; \
+				to[r * s.to_row + c * s.to_col] = from[r * s.from_row + c * s.from_col]; \
 	} \
 	static void copy_rows_##word(const struct plane *p, const word *restrict from, word *restrict to) \
 	{ \
@@ -67,7 +69,8 @@ void strided_swap(struct strided *s)
 		for (int64_t r = 0; r < p->rows; r++) { \
 			word *restrict row = to + r * p->to_row; \
 			const word value = from[r * p->from_row]; \
-			for (int64_t c = 0; c < p->cols; c++) \
+			const int64_t cols = p->cols; \
+			for (int64_t c = 0; c < cols; c++) \
 				row[c] = value; \
 		} \
 	} \
