@@ -22,6 +22,10 @@ if [[ ${1:-} == --update ]]; then
 	update=yes
 	shift
 fi
+if [[ ! -x ${1:-} ]]; then
+	echo "run.sh: expected a program that can be run, not '${1:-}'" >&2
+	exit 2
+fi
 tamis=$(realpath "$1")
 shift
 work=$(mktemp -d)
