@@ -227,7 +227,9 @@ static enum tamis_status parse_shape(const char *spec, const char *name, int *ra
 	if (strncmp(spec, name, n) || *at != ':')
 		return TAMIS_OK;
 	*rank = 0;
-	while (*at && at[1]) {
+	if (!at[1])
+		return TAMIS_OK;
+	while (*at) {
 		char *end;
 		long long d;
 
