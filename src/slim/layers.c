@@ -38,13 +38,14 @@ static bool is(const struct node *n, const char *name)
 	return n && !*n->op->domain && !strcmp(n->op->name, name);
 }
 
-/* BatchNormalization(z, scale, shift, mean, var) with a mean of its own. */
-static int norm_mean(const struct graph *g, const struct node *n, int64_t outs)
+/* BatchNormalization(z, scale, shift, mean, var) with a mean of its own. It runs over axis 1, so z must have its
+ * channels there. */
+static int norm_mean(const struct graph *g, const struct node *n, int64_t outs, int channel_axis)
 {
 	const struct node *norm = only_reader(g, n);
 	const struct value *mean;
 
-	if (!is(norm, "BatchNormalization") || norm->n_in < 5 || norm->in[0] != n->out[0])
+	if (channel_axis != 1 || !is(norm, "BatchNormalization") || norm->n_in < 5 || norm->in[0] != n->out[0])
 		return GRAPH_NONE;
 	mean = constant_vector(g, norm->in[3], outs);
 	return mean && mean->n_uses == 1 && !mean->overridable && !mean->is_output ? norm->in[3] : GRAPH_NONE;
@@ -75,11 +76,12 @@ static bool own_bias(const struct graph *g, int id, int64_t outs)
 		&& (b->constant.rank == 0 || b->constant.dims[b->constant.rank - 1] == outs);
 }
 
-/* Where a mean can be folded now. BIAS_NONE with *note NULL: nowhere yet, but a bias may be added. */
-static void find_bias(const struct graph *g, struct layer *l)
+/* Where a mean can be folded now. BIAS_NONE with *note NULL: nowhere yet, but a bias may be added. A bias input that
+ * the node multiplies by zero (Gemm beta) is none. rank: of z. */
+static void find_bias(const struct graph *g, struct layer *l, int rank)
 {
 	const struct node *n = &g->nodes[l->node];
-	int id = l->view.bias >= 0 && l->view.bias < n->n_in ? n->in[l->view.bias] : GRAPH_NONE;
+	int id = l->view.can_bias && l->view.bias < n->n_in ? n->in[l->view.bias] : GRAPH_NONE;
 
 	l->bias_kind = BIAS_NONE;
 	l->bias = GRAPH_NONE;
@@ -92,7 +94,7 @@ static void find_bias(const struct graph *g, struct layer *l)
 		}
 		return;
 	}
-	l->bias = norm_mean(g, n, l->view.outs);
+	l->bias = norm_mean(g, n, l->view.outs, l->view.out_axis < 0 ? l->view.out_axis + rank : l->view.out_axis);
 	l->bias_kind = BIAS_MEAN;
 	if (l->bias == GRAPH_NONE && !l->view.can_bias) {
 		l->bias = added_vector(g, n, l->view.outs);
@@ -109,9 +111,11 @@ static bool named(const regex_t *re, const char *a, const char *b)
 	return !regexec(re, a, 0, NULL, 0) || !regexec(re, b, 0, NULL, 0);
 }
 
-static const char *why_left_alone(const struct graph *g, const struct layer *l, const struct layer_filter *f)
+static const char *why_left_alone(const struct graph *g, const struct plan *plan, const struct layer *l,
+                                  const struct layer_filter *f)
 {
 	const struct value *w = &g->values[l->weight];
+	enum place made = plan->value[g->nodes[l->node].out[0]].place;
 
 	if (f->only && !named(f->only, g->nodes[l->node].name, w->name))
 		return "not named by --only";
@@ -125,6 +129,10 @@ static const char *why_left_alone(const struct graph *g, const struct layer *l, 
 		return "its weight is a graph output";
 	if (w->n_uses > 1)
 		return "its weight is read by other nodes too";
+	if (made == PLACE_NONE)
+		return "nothing reads its output";
+	if (made == PLACE_CONSTANT || made == PLACE_FOLDED)
+		return "its output is constant";
 	return NULL;
 }
 
@@ -177,8 +185,8 @@ static enum tamis_status add_layer(const struct graph *g, const struct plan *pla
 	l.entries = g->values[l.weight].constant.count;
 	l.positions = positions_of(g, plan, &l);
 	l.macs = (double)l.entries * (double)l.positions;
-	l.note = why_left_alone(g, &l, f);
-	find_bias(g, &l);
+	l.note = why_left_alone(g, plan, &l, f);
+	find_bias(g, &l, plan->value[n->out[0]].shape.rank);
 	out->list[out->n++] = l;
 	return TAMIS_OK;
 }
