@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "exec/runner_state.h"
+#include "ops/blas.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
 {
@@ -28,6 +29,7 @@ enum tamis_status runner_create(const struct program *p, struct runner **out, st
 	*out = NULL;
 	if (!r)
 		return no_memory(err);
+	blas_prepare();
 	r->program = p;
 	r->value = tm_array((size_t)p->n_values + 1, sizeof *r->value);
 	r->in = tm_array(ports, sizeof *r->in);

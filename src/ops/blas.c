@@ -14,6 +14,13 @@
 #undef T
 #undef NAME
 
+/* Asked first: setting is not free, and reading is. */
+void blas_prepare(void)
+{
+	if (openblas_get_num_threads() != 1)
+		openblas_set_num_threads(1);
+}
+
 enum { PIECE = 1 << 30 }; /* most rows or columns a call */
 
 bool blas_has_type(enum dtype t)

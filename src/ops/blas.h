@@ -9,6 +9,10 @@
 
 #include "base/dtype.h"
 
+/* Makes the BLAS of this process work in the calling thread alone: workers split items, not matrices, and its own
+ * threads would only wait for each other. Runners call it; idempotent, safe from any thread. */
+void blas_prepare(void);
+
 /* Row-major C (m x n, pitch ldc) = alpha * op(A) op(B) + beta * C, with op(A) m x k and op(B) k x n; ta
  * and tb say which are stored transposed. Sizes are any int64_t: they are cut into pieces BLAS can take.
  * beta == 0 never reads C; k == 0 leaves beta * C. The pitches must be at most INT32_MAX (see blas_fits).
