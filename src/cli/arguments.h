@@ -54,7 +54,7 @@ enum option_kind {
 	OPTION_INT64,   /* int64_t or uint64_t within the range */
 	OPTION_BYTES,   /* uint64_t, with an optional K, M or G (powers of 1,024) */
 	OPTION_SIZE,    /* bytes as above into slim.target_bytes, or a percentage into slim.target_size */
-	OPTION_CHOICE,  /* int: `first` + index among the words of `metavar` */
+	OPTION_CHOICE,  /* int: the value of one of the words of `metavar` */
 	OPTION_WORD     /* const char *: one of the words of `metavar` */
 };
 
@@ -67,7 +67,7 @@ struct option {
 	const char *metavar;  /* "FILE", or the words of a choice as "auto|always|never" */
 	double low, high;     /* range of a number */
 	bool open_low, open_high; /* the end itself is excluded */
-	int first;            /* value of the first word */
+	const int *values;    /* of the words of a choice; NULL: 0, 1, 2, ... */
 	const char *help;
 };
 

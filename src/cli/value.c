@@ -25,6 +25,22 @@ size_t value_word(const char *list, int i, const char **word)
 	return strcspn(list, "|");
 }
 
+static int choice_value(const struct option *o, int i)
+{
+	return o->values ? o->values[i] : i;
+}
+
+/* The word whose value this is; 0 when there is none. */
+static size_t choice_word(const struct option *o, int value, const char **word)
+{
+	size_t len = 0;
+
+	for (int i = 0; (len = value_word(o->metavar, i, word)) > 0; i++)
+		if (choice_value(o, i) == value)
+			break;
+	return len;
+}
+
 /* ---- numbers ---- */
 
 static size_t digits(const char *s)
@@ -191,7 +207,7 @@ static enum tamis_status store_word(struct arguments *a, const struct option *o,
 		if (len != strlen(text) || memcmp(word, text, len) != 0)
 			continue;
 		if (o->kind == OPTION_CHOICE)
-			*(int *)place(a, o) = o->first + i;
+			*(int *)place(a, o) = choice_value(o, i);
 		else
 			*(const char **)place(a, o) = text;
 		return TAMIS_OK;
@@ -247,7 +263,7 @@ const char *value_default(const struct arguments *defaults, const struct option 
 	} else if (o->kind == OPTION_WORD && *(const char *const *)at) {
 		snprintf(buf, 64, "%s", *(const char *const *)at);
 	} else if (o->kind == OPTION_CHOICE) {
-		len = value_word(o->metavar, *(const int *)at - o->first, &word);
+		len = choice_word(o, *(const int *)at, &word);
 		snprintf(buf, 64, "%.*s", (int)len, word);
 	}
 	return buf;
