@@ -16,11 +16,18 @@ int64_t layer_offset(const struct linear_view *v, int64_t o, int64_t d)
 
 /* ---- biases ------------------------------------------------------------------------------------------------- */
 
+/* What a Constant node says in value_floats or sparse_value is nowhere that could be written to. */
+static bool can_write(const struct value *v)
+{
+	return v->tensor_proto || v->sparse_proto;
+}
+
 static const struct value *constant_vector(const struct graph *g, int id, int64_t n)
 {
 	const struct value *v = id == GRAPH_NONE ? NULL : &g->values[id];
 
-	if (!v || v->kind != VALUE_CONSTANT || v->constant.count != n || !dtype_is_float((int)v->constant.type))
+	if (!v || v->kind != VALUE_CONSTANT || v->constant.count != n || !dtype_is_float((int)v->constant.type)
+	    || !can_write(v))
 		return NULL;
 	return v;
 }
@@ -129,6 +136,8 @@ static const char *why_left_alone(const struct graph *g, const struct plan *plan
 		return "its weight is a graph output";
 	if (w->n_uses > 1)
 		return "its weight is read by other nodes too";
+	if (!can_write(w))
+		return "its weight is in a Constant node's sparse value";
 	if (made == PLACE_NONE)
 		return "nothing reads its output";
 	if (made == PLACE_CONSTANT || made == PLACE_FOLDED)

@@ -289,6 +289,32 @@ Test(layers, bias_inputs)
 	expect_bias(gemm(1, DIMS(3), 0), BIAS_NONE, NULL); /* what is multiplied by zero takes no mean */
 }
 
+/* A bias that is said in a Constant's value_floats has no tensor to be written to: the layer gets a bias of its own. */
+Test(layers, bias_in_an_attribute)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(12, 0);
+	Onnx__NodeProto *n;
+	Onnx__AttributeProto *a;
+	float *values;
+
+	build_input(d, "x", 2, DIMS(-1, 4));
+	build_output(d, "y", 2, DIMS(-1, 3));
+	build_floats(d, "w", 2, DIMS(4, 3), 1, &r);
+	n = build_node(d, "Constant", "", "c");
+	build_attribute(d, n, "value_floats", 3, DIMS(1, 2, 3));
+	a = n->attribute[0];
+	doc_release(d, a->ints);
+	a->ints = NULL;
+	a->n_ints = 0;
+	values = doc_alloc(d, 3 * sizeof *values);
+	a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS;
+	a->floats = values;
+	a->n_floats = 3;
+	build_node(d, "Gemm", "x w c", "y");
+	expect_bias(d, BIAS_NONE, NULL);
+}
+
 static struct document *product(int rank, const int64_t *dims, bool swap)
 {
 	struct document *d = build_model(17);
