@@ -29,23 +29,25 @@ struct tamis_calibration {
 	struct arena arena;
 };
 
-/* The graph inputs that items must give, read from the document alone: works with operators that are not supported.
- * Strings and the array live in the arena. */
+/* The graph inputs that items must give, read from the document alone: works with operators that are not
+ * supported. Strings and the array live in the arena. */
 enum tamis_status api_inputs(const struct document *doc, struct arena *arena, struct data_input **out, int *n,
                              struct tamis_error *err);
 
-/* A reader over a caller's callbacks; feeds of one item each are gathered into batches. The inputs must outlive it;
- * release with reader.destroy. */
-enum tamis_status api_feeds(const struct tamis_reader *callbacks, const struct data_input *inputs, int n_inputs,
-                            struct feed_reader *out, struct tamis_error *err);
+/* A reader over a caller's callbacks; feeds of one item each are gathered into batches. The inputs must
+ * outlive it; release with reader.destroy. */
+enum tamis_status api_feeds(const struct tamis_reader *callbacks, const struct data_input *inputs,
+                            int n_inputs, struct feed_reader *out, struct tamis_error *err);
 
 /* The graph inputs of a model against those that the items were opened for, names and types in order:
  * TAMIS_E_INVALID where they differ. */
-enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct tamis_model *m, struct tamis_error *err);
+enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct tamis_model *m,
+                                  struct tamis_error *err);
 
-/* A model as a graph, made ready to run forward. g and p are released by graph_free and program_free also after a
- * failure. */
-enum tamis_status api_program(const struct tamis_model *m, struct graph **g, struct program **p, struct tamis_error *err);
+/* A model as a graph, made ready to run forward. g and p are released by graph_free and program_free also
+ * after a failure. */
+enum tamis_status api_program(const struct tamis_model *m, struct graph **g, struct program **p,
+                              struct tamis_error *err);
 
 /* A reader cut off after `limit` items (0 = all). The struct is the state; nothing to release. */
 struct api_limited {
@@ -54,8 +56,8 @@ struct api_limited {
 };
 struct feed_reader api_limit(struct api_limited *state, struct feed_reader *inner, int64_t limit);
 
-/* Items a chunk for a program, from the memory that one item of this reader takes in it: a power of two, 1 to 64.
- * *whole: the first feed is one of the ONNX layout, fed as it is. Rewinds the reader. */
+/* Items a chunk for a program, from the memory that one item of this reader takes in it: a power of two, 1 to
+ * 64. *whole: the first feed is one of the ONNX layout, fed as it is. Rewinds the reader. */
 enum tamis_status api_chunk(const struct program *p, struct feed_reader *reader, int64_t *chunk, bool *whole,
                             struct tamis_error *err);
 
@@ -67,7 +69,8 @@ struct api_watch {
 	struct timespec start, last;
 	bool told;
 };
-void api_watch_start(struct api_watch *w, const struct tamis_observer *observer, const char *phase, int64_t total);
+void api_watch_start(struct api_watch *w, const struct tamis_observer *observer, const char *phase,
+                     int64_t total);
 /* TAMIS_E_CANCELLED when the observer wants to stop. */
 enum tamis_status api_watch_tell(struct api_watch *w, int64_t done, struct tamis_error *err);
 

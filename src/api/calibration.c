@@ -39,8 +39,8 @@ static enum tamis_status open_labels(struct tamis_calibration *c, const char *pa
 
 	if (s != TAMIS_OK || c->n_labels == items)
 		return s;
-	tm_fail(err, TAMIS_E_INVALID, "expected a label for each of %lld items, and %lld labels came", (long long)items,
-	        (long long)c->n_labels);
+	tm_fail(err, TAMIS_E_INVALID, "expected a label for each of %lld items, and %lld labels came",
+	        (long long)items, (long long)c->n_labels);
 	return tm_in_file(err, path);
 }
 
@@ -80,7 +80,8 @@ enum tamis_status tamis_calibration_open(struct tamis_model *model, const char *
 	if (options)
 		o = *options;
 	if ((n_specs > 0) == (o.random > 0))
-		return tm_fail(err, TAMIS_E_USAGE, "either names of data or a number of random items were expected, and %s",
+		return tm_fail(err, TAMIS_E_USAGE,
+		               "either names of data or a number of random items were expected, and %s",
 		               n_specs ? "both came" : "neither came");
 	c = create(model, err);
 	if (!c)
@@ -101,7 +102,8 @@ enum tamis_status tamis_calibration_from_reader(struct tamis_model *model, const
 	enum tamis_status s;
 
 	if (!model || !reader || !reader->next || !reader->rewind || !out)
-		return tm_fail(err, TAMIS_E_USAGE, "a model, a reader with both callbacks and a place for the items were "
+		return tm_fail(err, TAMIS_E_USAGE,
+		               "a model, a reader with both callbacks and a place for the items were "
 		               "expected, and NULL came");
 	*out = NULL;
 	c = create(model, err);

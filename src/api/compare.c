@@ -32,7 +32,7 @@ struct comparing {
 	struct api_watch watch;
 };
 
-/* ---- one chunk ---------------------------------------------------------------------------------------------- */
+/* ---- one chunk ----------------------------------------------------------------------------------------- */
 
 static double element(const struct tensor *t, int64_t i)
 {
@@ -89,7 +89,8 @@ static enum tamis_status compare_classes(const struct comparing *c, const struct
 	return head_compare(&c->head, p->reference, p->b, items, NULL, p->loss, err);
 }
 
-static enum tamis_status work(void *ctx, struct runner *a, const struct chunk *chunk, int slot, struct tamis_error *err)
+static enum tamis_status work(void *ctx, struct runner *a, const struct chunk *chunk, int slot,
+                              struct tamis_error *err)
 {
 	struct comparing *c = ctx;
 	struct part *p = &c->parts[slot];
@@ -102,7 +103,7 @@ static enum tamis_status work(void *ctx, struct runner *a, const struct chunk *c
 	return s == TAMIS_OK && c->classes ? compare_classes(c, a, chunk->items, p, err) : s;
 }
 
-/* ---- all of them -------------------------------------------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------------------------------------- */
 
 static void count_label(struct comparing *c, const struct head_loss *l, int64_t item)
 {
@@ -157,9 +158,10 @@ static void finish(struct comparing *c)
 	}
 }
 
-/* What the outputs are, from a run over the first item. Models whose outputs are no classes are compared by values. */
-static enum tamis_status find_classes(struct comparing *c, const struct program *p, struct feed_reader *reader,
-                                      struct tamis_error *err)
+/* What the outputs are, from a run over the first item. Models whose outputs are no classes are compared by
+ * values. */
+static enum tamis_status find_classes(struct comparing *c, const struct program *p,
+                                      struct feed_reader *reader, struct tamis_error *err)
 {
 	struct tamis_error ignored = { 0 };
 	struct runner *r = NULL;
@@ -175,14 +177,16 @@ static enum tamis_status find_classes(struct comparing *c, const struct program 
 	if (s == TAMIS_OK)
 		s = runner_run(r, b.in, NULL, err);
 	if (s == TAMIS_OK)
-		c->classes = head_detect(c->a, r, 1, "auto", &c->head, &ignored) == TAMIS_OK && c->head.kind != HEAD_GENERAL;
+		c->classes = head_detect(c->a, r, 1, "auto", &c->head, &ignored) == TAMIS_OK
+			&& c->head.kind != HEAD_GENERAL;
 	runner_free(r);
 	if (s == TAMIS_OK && ignored.status == TAMIS_E_MEMORY)
 		return tm_no_memory(err, "comparing outputs");
 	return s;
 }
 
-static enum tamis_status make_parts(struct comparing *c, const struct program *b, int n, struct tamis_error *err)
+static enum tamis_status make_parts(struct comparing *c, const struct program *b, int n,
+                                    struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
 
@@ -236,11 +240,12 @@ static enum tamis_status run_both(struct comparing *c, const struct program *a, 
 static enum tamis_status same_outputs(const struct graph *a, const struct graph *b, struct tamis_error *err)
 {
 	if (a->n_outputs != b->n_outputs)
-		return tm_fail(err, TAMIS_E_INVALID, "the first model has %d outputs, the second one %d", a->n_outputs,
-		               b->n_outputs);
+		return tm_fail(err, TAMIS_E_INVALID, "the first model has %d outputs, the second one %d",
+		               a->n_outputs, b->n_outputs);
 	for (int i = 0; i < a->n_outputs; i++)
 		if (strcmp(a->values[a->outputs[i]].name, b->values[b->outputs[i]].name))
-			return tm_fail(err, TAMIS_E_INVALID, "output %d is '%.200s' in the first model, '%.200s' in the second", i,
+			return tm_fail(err, TAMIS_E_INVALID,
+			               "output %d is '%.200s' in the first model, '%.200s' in the second", i,
 			               a->values[a->outputs[i]].name, b->values[b->outputs[i]].name);
 	return TAMIS_OK;
 }
@@ -285,7 +290,8 @@ enum tamis_status tamis_compare(struct tamis_model *a, struct tamis_model *b, st
 	enum tamis_status s;
 
 	if (!a || !b || !data || !out)
-		return tm_fail(err, TAMIS_E_USAGE, "two models, items and a place for the report were expected, and NULL came");
+		return tm_fail(err, TAMIS_E_USAGE,
+		               "two models, items and a place for the report were expected, and NULL came");
 	*out = NULL;
 	tamis_run_options_default(&o);
 	if (options)
@@ -305,7 +311,8 @@ enum tamis_status tamis_compare(struct tamis_model *a, struct tamis_model *b, st
 	}
 	r->compare.a = arena_strdup(&r->arena, a->doc->path);
 	r->compare.b = arena_strdup(&r->arena, b->doc->path);
-	s = r->compare.a && r->compare.b ? compare(&c, a, b, data, &o, err) : tm_no_memory(err, "comparing the models");
+	s = r->compare.a && r->compare.b ? compare(&c, a, b, data, &o, err)
+	                                 : tm_no_memory(err, "comparing the models");
 	if (s == TAMIS_OK)
 		*out = r;
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A caller's callbacks as a reader. Feeds are shaped as a session would take them; where the first axis of every
- * input counts items, they are cut and gathered into batches of the size that is asked for. */
+/* A caller's callbacks as a reader. Feeds are shaped as a session would take them; where the first axis of
+ * every input counts items, they are cut and gathered into batches of the size that is asked for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +21,10 @@ struct feeds {
 	int64_t first;
 };
 
-/* ---- one feed ----------------------------------------------------------------------------------------------- */
+/* ---- one feed ------------------------------------------------------------------------------------------ */
 
-static enum tamis_status refuse(struct tamis_error *err, const char *name, const char *expected, const char *came)
+static enum tamis_status refuse(struct tamis_error *err, const char *name, const char *expected,
+                                const char *came)
 {
 	tm_fail(err, TAMIS_E_INVALID, "expected %s, and %s came", expected, came);
 	return tm_in_tensor(err, name);
@@ -55,7 +56,8 @@ static bool fits(const struct data_input *in, const struct tensor *t)
 	return true;
 }
 
-static enum tamis_status take_tensor(struct feeds *f, const struct tamis_feed_tensor *from, struct tamis_error *err)
+static enum tamis_status take_tensor(struct feeds *f, const struct tamis_feed_tensor *from,
+                                     struct tamis_error *err)
 {
 	char expected[256], came[128];
 	struct tensor t = { .type = DT_UNDEFINED };
@@ -125,7 +127,7 @@ static enum tamis_status fetch(struct feeds *f, struct tamis_error *err)
 	return s;
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------ */
+/* ---- batches ------------------------------------------------------------------------------------------- */
 
 static bool same_item(const struct feeds *f)
 {
@@ -243,8 +245,8 @@ static void destroy(void *self)
 	free(f);
 }
 
-enum tamis_status api_feeds(const struct tamis_reader *callbacks, const struct data_input *inputs, int n_inputs,
-                            struct feed_reader *out, struct tamis_error *err)
+enum tamis_status api_feeds(const struct tamis_reader *callbacks, const struct data_input *inputs,
+                            int n_inputs, struct feed_reader *out, struct tamis_error *err)
 {
 	struct feeds *f = tm_array(1, sizeof *f);
 	size_t n = (size_t)n_inputs + 1;

@@ -27,7 +27,7 @@ static const char *text(const char *s)
 	return s ? s : "";
 }
 
-/* ---- the file ----------------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------------------ */
 
 static const char *default_domain(const char *domain)
 {
@@ -48,7 +48,8 @@ static const char *dim_text(struct arena *a, const Onnx__TensorShapeProto__Dimen
 {
 	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
 		return arena_printf(a, "%lld", (long long)d->dim_value);
-	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param && *d->dim_param)
+	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param
+	    && *d->dim_param)
 		return d->dim_param;
 	return "?";
 }
@@ -72,7 +73,8 @@ static const char *value_text(struct arena *a, const Onnx__ValueInfoProto *v)
 	return all && shape ? arena_printf(a, "%s]", all) : all;
 }
 
-static const char *values_text(struct arena *a, Onnx__ValueInfoProto **list, size_t n, const struct name_index *skip)
+static const char *values_text(struct arena *a, Onnx__ValueInfoProto **list, size_t n,
+                               const struct name_index *skip)
 {
 	const char *all = "";
 
@@ -105,13 +107,14 @@ static enum tamis_status describe_ends(struct arena *a, const Onnx__GraphProto *
 	return ok && f->inputs && f->outputs ? TAMIS_OK : no_memory(err);
 }
 
-static enum tamis_status describe_file(struct tamis_report *r, const struct document *doc, struct tamis_error *err)
+static enum tamis_status describe_file(struct tamis_report *r, const struct document *doc,
+                                       struct tamis_error *err)
 {
 	const Onnx__ModelProto *m = doc->model;
 	struct info_figures *f = &r->info;
 
 	f->model = arena_strdup(&r->arena, *doc->path ? doc->path : "(memory)");
-	f->producer = arena_printf(&r->arena, "%s%s%s", text(m->producer_name), text(m->producer_version)[0] ? " " : "",
+	f->producer = arena_printf(&r->arena, *text(m->producer_version) ? "%s %s" : "%s%s", text(m->producer_name),
 	                           text(m->producer_version));
 	f->ir_version = m->has_ir_version ? m->ir_version : -1;
 	f->opsets = opsets_text(&r->arena, m);
@@ -122,7 +125,7 @@ static enum tamis_status describe_file(struct tamis_report *r, const struct docu
 	return describe_ends(&r->arena, m->graph, f, err);
 }
 
-/* ---- parameters --------------------------------------------------------------------------------------------- */
+/* ---- parameters ---------------------------------------------------------------------------------------- */
 
 static int64_t count_nonzeros(const struct tensor *t)
 {
@@ -142,7 +145,8 @@ static void count_tensor(struct tensor *t, struct model_figures *f)
 	tensor_free(t);
 }
 
-static enum tamis_status count_parameters(const struct document *doc, struct model_figures *f, struct tamis_error *err)
+static enum tamis_status count_parameters(const struct document *doc, struct model_figures *f,
+                                          struct tamis_error *err)
 {
 	const Onnx__GraphProto *g = doc->model->graph;
 	struct tensor t = { .type = DT_UNDEFINED };
@@ -170,7 +174,7 @@ static enum tamis_status count_parameters(const struct document *doc, struct mod
 	return s;
 }
 
-/* ---- operators ---------------------------------------------------------------------------------------------- */
+/* ---- operators ----------------------------------------------------------------------------------------- */
 
 static int64_t opset_of(const Onnx__ModelProto *m, const char *domain)
 {
@@ -197,11 +201,13 @@ static enum tamis_status count_ops(struct tamis_report *r, const Onnx__ModelProt
 	if (!all)
 		return no_memory(err);
 	for (size_t i = 0; i < g->n_node; i++) {
-		all[i] = (struct info_count){ .nodes = 1, .domain = arena_strdup(&r->arena, default_domain(g->node[i]->domain)),
-			.op = arena_strdup(&r->arena, text(g->node[i]->op_type)) };
+		all[i] = (struct info_count){ .nodes = 1 };
+		all[i].domain = arena_strdup(&r->arena, default_domain(g->node[i]->domain));
+		all[i].op = arena_strdup(&r->arena, text(g->node[i]->op_type));
 		if (!all[i].domain || !all[i].op)
 			return no_memory(err);
-		all[i].supported = op_find(&op_table, text(g->node[i]->domain), all[i].op, opset_of(m, g->node[i]->domain));
+		all[i].supported = op_find(&op_table, text(g->node[i]->domain), all[i].op,
+		                           opset_of(m, g->node[i]->domain));
 	}
 	qsort(all, g->n_node, sizeof *all, by_name);
 	for (size_t i = 0; i < g->n_node; i++) {
@@ -215,10 +221,11 @@ static enum tamis_status count_ops(struct tamis_report *r, const Onnx__ModelProt
 	return TAMIS_OK;
 }
 
-/* ---- shapes for one item ------------------------------------------------------------------------------------ */
+/* ---- shapes for one item ------------------------------------------------------------------------------- */
 
 /* The dimensions of "NAME:1,3,224,224" when it is for this input. *rank = -1: it is for another one. */
-static enum tamis_status parse_shape(const char *spec, const char *name, int *rank, int64_t *dims, struct tamis_error *err)
+static enum tamis_status parse_shape(const char *spec, const char *name, int *rank, int64_t *dims,
+                                     struct tamis_error *err)
 {
 	size_t n = strlen(name);
 	const char *at = spec + n;
@@ -236,7 +243,8 @@ static enum tamis_status parse_shape(const char *spec, const char *name, int *ra
 		errno = 0;
 		d = strtoll(at + 1, &end, 10);
 		if (end == at + 1 || errno || d < 1 || (*end && *end != ',') || *rank == TENSOR_MAX_RANK)
-			return tm_fail(err, TAMIS_E_USAGE, "expected a shape as NAME:1,3,224,224, and '%.200s' came", spec);
+			return tm_fail(err, TAMIS_E_USAGE, "expected a shape as NAME:1,3,224,224, and '%.200s' came",
+			               spec);
 		dims[(*rank)++] = d;
 		at = end;
 	}
@@ -254,8 +262,8 @@ static bool agrees(const struct value_type *t, int rank, const int64_t *dims)
 }
 
 /* Asked for, or declared with a leading symbolic dimension as one item. *known false: neither. */
-static enum tamis_status input_shape(const struct value *v, const struct tamis_info_options *o, struct tensor *out,
-                                     bool *known, struct tamis_error *err)
+static enum tamis_status input_shape(const struct value *v, const struct tamis_info_options *o,
+                                     struct tensor *out, bool *known, struct tamis_error *err)
 {
 	int64_t dims[TENSOR_MAX_RANK];
 	int rank = -1;
@@ -269,7 +277,8 @@ static enum tamis_status input_shape(const struct value *v, const struct tamis_i
 		if (rank < 0)
 			continue;
 		if (!agrees(&v->declared, rank, dims))
-			return tm_fail(err, TAMIS_E_USAGE, "the shape '%.200s' is not one that the model declares", o->shapes[i]);
+			return tm_fail(err, TAMIS_E_USAGE, "the shape '%.200s' is not one that the model declares",
+			               o->shapes[i]);
 		return tensor_shape(out, v->declared.type, rank, dims, err);
 	}
 	*known = v->declared.rank >= 0;
@@ -280,7 +289,8 @@ static enum tamis_status input_shape(const struct value *v, const struct tamis_i
 	return *known ? tensor_shape(out, v->declared.type, v->declared.rank, dims, err) : TAMIS_OK;
 }
 
-static enum tamis_status check_names(const struct graph *g, const struct tamis_info_options *o, struct tamis_error *err)
+static enum tamis_status check_names(const struct graph *g, const struct tamis_info_options *o,
+                                     struct tamis_error *err)
 {
 	for (size_t i = 0; i < o->n_shapes; i++) {
 		int64_t dims[TENSOR_MAX_RANK];
@@ -298,7 +308,8 @@ static enum tamis_status check_names(const struct graph *g, const struct tamis_i
 	return TAMIS_OK;
 }
 
-static enum tamis_status input_shapes(struct tamis_report *r, const struct graph *g, const struct tamis_info_options *o,
+static enum tamis_status input_shapes(struct tamis_report *r, const struct graph *g,
+                                      const struct tamis_info_options *o,
                                       struct tensor *in, bool *known, struct tamis_error *err)
 {
 	enum tamis_status s = check_names(g, o, err);
@@ -311,7 +322,8 @@ static enum tamis_status input_shapes(struct tamis_report *r, const struct graph
 		s = input_shape(v, o, &in[i], known, err);
 		if (s != TAMIS_OK || *known)
 			continue;
-		snprintf(sentence, sizeof sentence, "the shape of input '%.200s' is open, so layers and MACs are left out: give "
+		snprintf(sentence, sizeof sentence,
+		         "the shape of input '%.200s' is open, so layers and MACs are left out: give "
 		         "one with --shape NAME:1,3,224,224", v->name);
 		if (report_warn(r, sentence) != TAMIS_OK)
 			s = no_memory(err);
@@ -319,7 +331,7 @@ static enum tamis_status input_shapes(struct tamis_report *r, const struct graph
 	return s;
 }
 
-/* ---- layers ------------------------------------------------------------------------------------------------- */
+/* ---- layers -------------------------------------------------------------------------------------------- */
 
 static const char *shape_text(struct arena *a, const struct tensor *t)
 {
@@ -348,8 +360,9 @@ static enum tamis_status list_layers(struct tamis_report *r, const struct graph 
 
 		*line = (struct info_layer){ .node = arena_strdup(&r->arena, g->nodes[x->node].name),
 			.op = g->nodes[x->node].op->name, .weight = arena_strdup(&r->arena, w->name),
-			.shape = shape_text(&r->arena, &w->constant), .entries = x->entries, .zeros = x->entries - nonzero,
-			.macs = x->macs, .slimmable = !x->note, .note = x->note ? arena_strdup(&r->arena, x->note) : NULL };
+			.shape = shape_text(&r->arena, &w->constant), .entries = x->entries,
+			.zeros = x->entries - nonzero, .macs = x->macs, .slimmable = !x->note,
+			.note = x->note ? arena_strdup(&r->arena, x->note) : NULL };
 		if (!line->node || !line->weight || !line->shape || (x->note && !line->note))
 			return no_memory(err);
 		f->connections += x->entries;
@@ -408,7 +421,7 @@ static enum tamis_status describe_layers(struct tamis_report *r, struct document
 	return s;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------------------- */
 
 static const char *copy(struct arena *a, const char *s)
 {
@@ -429,7 +442,9 @@ static enum tamis_status add_cpu(struct tamis_report *r, struct tamis_error *err
 	r->cpu.advice = copy(&r->arena, from->cpu.advice);
 	r->cpu.convolution = copy(&r->arena, from->cpu.convolution);
 	report_free(from);
-	return r->cpu.processor && r->cpu.blas && r->cpu.blas_core && r->cpu.convolution ? TAMIS_OK : no_memory(err);
+	if (!r->cpu.processor || !r->cpu.blas || !r->cpu.blas_core || !r->cpu.convolution)
+		return no_memory(err);
+	return TAMIS_OK;
 }
 
 enum tamis_status tamis_info(struct tamis_model *model, const struct tamis_info_options *options,

@@ -24,7 +24,7 @@ void tamis_save_options_default(struct tamis_save_options *o)
 		*o = (struct tamis_save_options){ .external_data = false };
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
 static struct doc_limits limits_of(const struct tamis_load_options *o)
 {
@@ -73,7 +73,8 @@ static enum tamis_status refuse_external(void *ctx, ProtobufCMessage *message, s
 	(void)ctx;
 	if (!t->has_data_location || t->data_location != ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
 		return TAMIS_OK;
-	tm_fail(err, TAMIS_E_INVALID, "the tensor lies in a file of its own, and no directory was given to look in");
+	tm_fail(err, TAMIS_E_INVALID,
+	        "the tensor lies in a file of its own, and no directory was given to look in");
 	return tm_in_tensor(err, t->name ? t->name : "");
 }
 
@@ -105,7 +106,7 @@ void tamis_model_close(struct tamis_model *model)
 	free(model);
 }
 
-/* ---- saving ------------------------------------------------------------------------------------------------- */
+/* ---- saving -------------------------------------------------------------------------------------------- */
 
 enum tamis_status tamis_model_save(struct tamis_model *model, const char *path,
                                    const struct tamis_save_options *options, struct tamis_error *err)
@@ -121,19 +122,19 @@ enum tamis_status tamis_model_save(struct tamis_model *model, const char *path,
 	return doc_save(model->doc, path, &o, err);
 }
 
-/* ---- checking ----------------------------------------------------------------------------------------------- */
+/* ---- checking ------------------------------------------------------------------------------------------ */
 
 static const char *place_of(struct arena *a, const struct check_finding *f)
 {
 	bool main_graph = !f->graph || !strcmp(f->graph, "main");
 	const char *graph = main_graph ? "" : f->graph;
 
-	return arena_printf(a, "%s%s%s%s%s%s", graph, *graph && *f->node ? ", " : "", *f->node ? "node " : "", f->node,
-	                    *f->tensor ? (*graph || *f->node ? ", tensor " : "tensor ") : "", f->tensor);
+	return arena_printf(a, "%s%s%s%s%s%s", graph, *graph && *f->node ? ", " : "", *f->node ? "node " : "",
+	                    f->node, *f->tensor ? (*graph || *f->node ? ", tensor " : "tensor ") : "", f->tensor);
 }
 
-static enum tamis_status report_findings(const char *path, const struct check_report *c, struct tamis_report **out,
-                                         struct tamis_error *err)
+static enum tamis_status report_findings(const char *path, const struct check_report *c,
+                                         struct tamis_report **out, struct tamis_error *err)
 {
 	struct tamis_report *r = report_create(REPORT_CHECK);
 	bool ok = r != NULL;
@@ -149,8 +150,9 @@ static enum tamis_status report_findings(const char *path, const struct check_re
 		const struct check_finding *f = &c->findings[i];
 		struct check_line *l = &r->check.lines[r->check.n_lines++];
 
-		*l = (struct check_line){ .rule = f->rule->id, .severity = f->rule->severity == CHECK_ERROR ? "error" : "warning",
-			.place = place_of(&r->arena, f), .sentence = arena_strdup(&r->arena, f->message) };
+		*l = (struct check_line){ .rule = f->rule->id, .place = place_of(&r->arena, f),
+			.severity = f->rule->severity == CHECK_ERROR ? "error" : "warning",
+			.sentence = arena_strdup(&r->arena, f->message) };
 		ok = l->place && l->sentence;
 	}
 	if (!ok) {
@@ -161,7 +163,8 @@ static enum tamis_status report_findings(const char *path, const struct check_re
 	return TAMIS_OK;
 }
 
-enum tamis_status tamis_check(const char *path, struct tamis_report **out, int64_t *errors, struct tamis_error *err)
+enum tamis_status tamis_check(const char *path, struct tamis_report **out, int64_t *errors,
+                              struct tamis_error *err)
 {
 	struct check_options options = { .max_findings = MAX_FINDINGS };
 	struct check_report c = { 0 };
@@ -203,7 +206,8 @@ static enum tamis_status hash_file(const char *path, char hex[65], struct tamis_
 	return TAMIS_OK;
 }
 
-enum tamis_status tamis_check_provenance(struct tamis_model *model, const char *source_path, struct tamis_error *err)
+enum tamis_status tamis_check_provenance(struct tamis_model *model, const char *source_path,
+                                         struct tamis_error *err)
 {
 	char hex[65];
 	enum tamis_status s = TAMIS_OK;

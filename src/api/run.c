@@ -23,7 +23,8 @@ struct running {
 	int64_t done;
 };
 
-static enum tamis_status keep(struct tensor *to, size_t *cap, const struct tensor *from, struct tamis_error *err)
+static enum tamis_status keep(struct tensor *to, size_t *cap, const struct tensor *from,
+                              struct tamis_error *err)
 {
 	size_t bytes = tensor_bytes(from);
 	void *data = to->data;
@@ -37,7 +38,8 @@ static enum tamis_status keep(struct tensor *to, size_t *cap, const struct tenso
 	return TAMIS_OK;
 }
 
-static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot,
+                              struct tamis_error *err)
 {
 	struct running *k = ctx;
 	int n = k->graph->n_outputs;
@@ -104,7 +106,8 @@ static enum tamis_status run_items(struct running *k, const struct program *p, s
 
 	k->kept = tm_array(ports + 1, sizeof *k->kept);
 	k->cap = tm_array(ports + 1, sizeof *k->cap);
-	s = k->kept && k->cap ? api_chunk(p, reader, &chunk, &k->whole, err) : tm_no_memory(err, "running the model");
+	s = k->kept && k->cap ? api_chunk(p, reader, &chunk, &k->whole, err)
+	                      : tm_no_memory(err, "running the model");
 	k->single = reader->count(reader->self) == 1;
 	if (s == TAMIS_OK)
 		s = items_batching(p, reader, &batching, err);
@@ -117,8 +120,10 @@ static enum tamis_status run_items(struct running *k, const struct program *p, s
 	return s;
 }
 
-static enum tamis_status run_program(struct running *k, const struct program *p, struct tamis_calibration *data,
-                                     const char *path, const struct tamis_run_options *o, struct tamis_error *err)
+static enum tamis_status run_program(struct running *k, const struct program *p,
+                                     struct tamis_calibration *data,
+                                     const char *path, const struct tamis_run_options *o,
+                                     struct tamis_error *err)
 {
 	struct api_limited limited;
 	struct feed_reader reader = api_limit(&limited, &data->reader, o->items);
@@ -154,8 +159,8 @@ enum tamis_status tamis_run(struct tamis_model *model, struct tamis_calibration 
 	if (options)
 		o = *options;
 	if (o.threads < 0 || o.items < 0)
-		return tm_fail(err, TAMIS_E_USAGE, "expected 0 or more threads and items, and %d and %lld came", o.threads,
-		               (long long)o.items);
+		return tm_fail(err, TAMIS_E_USAGE, "expected 0 or more threads and items, and %d and %lld came",
+		               o.threads, (long long)o.items);
 	s = api_same_inputs(data, model, err);
 	if (s == TAMIS_OK)
 		s = api_program(model, &g, &p, err);

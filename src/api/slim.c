@@ -9,7 +9,8 @@ void tamis_slim_options_default(struct tamis_slim_options *o)
 {
 	if (o)
 		*o = (struct tamis_slim_options){
-			.criterion = "pii", .alpha = 0.05, .tolerance = 0.01, .max_disagree = -1, .confidence = 0.95, .keep = -1,
+			.criterion = "pii", .alpha = 0.05, .tolerance = 0.01, .max_disagree = -1, .confidence = 0.95,
+			.keep = -1,
 			.target_size = -1, .holdout_share = 0.2, .granularity = TAMIS_BOTH, .storage = TAMIS_STORAGE_AUTO,
 			.refit = true, .provenance = true, .seed = 1,
 		};
@@ -52,7 +53,8 @@ static enum tamis_status hash_items(struct tamis_calibration *c, struct tamis_er
 	return s;
 }
 
-/* The slimmer document takes the old one's place, and its place on the disk: what is relative to it stays so. */
+/* The slimmer document takes the old one's place, and its place on the disk: what is relative to it stays
+ * so. */
 static void replace(struct tamis_model *m, struct document *slimmer)
 {
 	struct document old = *m->doc;
@@ -68,12 +70,14 @@ static void replace(struct tamis_model *m, struct document *slimmer)
 }
 
 static enum tamis_status slim(struct tamis_model *model, struct tamis_calibration *data,
-                              const struct tamis_slim_options *options, struct tamis_report *r, struct tamis_error *err)
+                              const struct tamis_slim_options *options, struct tamis_report *r,
+                              struct tamis_error *err)
 {
 	struct listener l = { .caller = &options->observer, .report = r };
 	struct tamis_slim_options o = *options;
 	struct slim_inputs in = { .doc = model->doc, .items = &data->reader,
-		.holdout = data->holdout.next ? &data->holdout : NULL, .labels = data->labels, .n_labels = data->n_labels,
+		.holdout = data->holdout.next ? &data->holdout : NULL, .labels = data->labels,
+		.n_labels = data->n_labels,
 		.random_items = data->random, .options = &o };
 	struct document *slimmer = NULL;
 	enum tamis_status s = hash_items(data, err);

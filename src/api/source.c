@@ -6,10 +6,11 @@
 #include "graph/names.h"
 #include "ops/table.h"
 
-#define CHUNK_BYTES (32 << 20) /* what the values of a chunk may take in one worker, when a chunk has several items */
+/* what the values of a chunk may take in one worker, when a chunk has several items */
+#define CHUNK_BYTES (32 << 20)
 #define CHUNK_MOST 64          /* items */
 
-/* ---- graph inputs ------------------------------------------------------------------------------------------- */
+/* ---- graph inputs -------------------------------------------------------------------------------------- */
 
 static enum tamis_status read_input(const Onnx__ValueInfoProto *info, int position, struct arena *a,
                                     struct data_input *out, struct tamis_error *err)
@@ -23,18 +24,20 @@ static enum tamis_status read_input(const Onnx__ValueInfoProto *info, int positi
 		return tm_in_tensor(err, info->name);
 	}
 	shape = t->tensor_type->shape;
-	*out = (struct data_input){ .name = arena_strdup(a, info->name), .type = (enum dtype)t->tensor_type->elem_type,
+	*out = (struct data_input){ .name = arena_strdup(a, info->name),
+		.type = (enum dtype)t->tensor_type->elem_type,
 		.rank = shape ? (int)shape->n_dim : -1, .position = position };
 	if (!out->name)
 		return tm_no_memory(err, "reading the graph inputs");
 	if (shape && shape->n_dim > TENSOR_MAX_RANK) {
-		tm_fail(err, TAMIS_E_UNSUPPORTED, "the graph input has rank %zu; at most %d is supported", shape->n_dim,
-		        TENSOR_MAX_RANK);
+		tm_fail(err, TAMIS_E_UNSUPPORTED, "the graph input has rank %zu; at most %d is supported",
+		        shape->n_dim, TENSOR_MAX_RANK);
 		return tm_in_tensor(err, info->name);
 	}
 	for (int i = 0; i < out->rank; i++) {
 		const Onnx__TensorShapeProto__Dimension *d = shape->dim[i];
-		bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0;
+		bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE
+			&& d->dim_value >= 0;
 
 		out->dims[i] = fixed ? d->dim_value : -1;
 	}
@@ -70,14 +73,17 @@ enum tamis_status api_inputs(const struct document *doc, struct arena *arena, st
 	return s;
 }
 
-static enum tamis_status differ(const struct data_input *a, const struct data_input *b, int i, struct tamis_error *err)
+static enum tamis_status differ(const struct data_input *a, const struct data_input *b, int i,
+                                struct tamis_error *err)
 {
-	return tm_fail(err, TAMIS_E_INVALID, "graph input %d should be '%.200s' of %s, as in the model that the items were "
+	return tm_fail(err, TAMIS_E_INVALID,
+	               "graph input %d should be '%.200s' of %s, as in the model that the items were "
 	               "opened for, and is '%.200s' of %s", i, a->name, dtype_name((int)a->type), b->name,
 	               dtype_name((int)b->type));
 }
 
-enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct tamis_model *m, struct tamis_error *err)
+enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struct tamis_model *m,
+                                  struct tamis_error *err)
 {
 	struct arena arena = { 0 };
 	struct data_input *in;
@@ -85,8 +91,8 @@ enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struc
 	enum tamis_status s = api_inputs(m->doc, &arena, &in, &n, err);
 
 	if (s == TAMIS_OK && n != c->n_inputs)
-		s = tm_fail(err, TAMIS_E_INVALID, "the items were opened for a model with %d inputs, and this one has %d",
-		            c->n_inputs, n);
+		s = tm_fail(err, TAMIS_E_INVALID,
+		            "the items were opened for a model with %d inputs, and this one has %d", c->n_inputs, n);
 	for (int i = 0; s == TAMIS_OK && i < n; i++)
 		if (strcmp(in[i].name, c->inputs[i].name) || in[i].type != c->inputs[i].type)
 			s = differ(&c->inputs[i], &in[i], i, err);
@@ -96,7 +102,8 @@ enum tamis_status api_same_inputs(const struct tamis_calibration *c, const struc
 	return s;
 }
 
-enum tamis_status api_program(const struct tamis_model *m, struct graph **g, struct program **p, struct tamis_error *err)
+enum tamis_status api_program(const struct tamis_model *m, struct graph **g, struct program **p,
+                              struct tamis_error *err)
 {
 	const struct program_options forward = { .merge_norms = true };
 	enum tamis_status s = graph_build(m->doc, &op_table, g, err);
@@ -105,7 +112,7 @@ enum tamis_status api_program(const struct tamis_model *m, struct graph **g, str
 	return s == TAMIS_OK ? program_create(*g, &forward, p, err) : s;
 }
 
-/* ---- the first items only ----------------------------------------------------------------------------------- */
+/* ---- the first items only ------------------------------------------------------------------------------ */
 
 static enum tamis_status limited_next(void *self, int64_t max_items, struct batch *b, struct tamis_error *err)
 {
@@ -146,7 +153,7 @@ struct feed_reader api_limit(struct api_limited *state, struct feed_reader *inne
 		.count = limited_count };
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------------------- */
+/* ---- chunks -------------------------------------------------------------------------------------------- */
 
 static int64_t items_for(size_t bytes)
 {

@@ -8,7 +8,8 @@ static double seconds(const struct timespec *from, const struct timespec *to)
 	return (double)(to->tv_sec - from->tv_sec) + 1e-9 * (double)(to->tv_nsec - from->tv_nsec);
 }
 
-void api_watch_start(struct api_watch *w, const struct tamis_observer *observer, const char *phase, int64_t total)
+void api_watch_start(struct api_watch *w, const struct tamis_observer *observer, const char *phase,
+                     int64_t total)
 {
 	*w = (struct api_watch){ .observer = observer, .phase = phase, .total = total };
 	clock_gettime(CLOCK_MONOTONIC, &w->start);

@@ -17,7 +17,7 @@ static enum tamis_status no_memory(struct tamis_error *err)
 	return tm_no_memory(err, "adding biases");
 }
 
-/* ---- adding ------------------------------------------------------------------------------------------------- */
+/* ---- adding -------------------------------------------------------------------------------------------- */
 
 /* A vector of `n` elements of the weight's type: zeros, or what `from` holds. */
 static enum tamis_status make_vector(struct document *doc, const char *name, enum dtype type, int64_t n,
@@ -92,8 +92,8 @@ static enum tamis_status add_input(struct document *doc, const struct graph *g, 
 	return s;
 }
 
-static enum tamis_status insert_add(struct document *doc, Onnx__NodeProto *linear, const char *sum, const char *bias,
-                                    struct tamis_error *err)
+static enum tamis_status insert_add(struct document *doc, Onnx__NodeProto *linear, const char *sum,
+                                    const char *bias, struct tamis_error *err)
 {
 	Onnx__GraphProto *g = doc->model->graph;
 	Onnx__NodeProto *add = NULL;
@@ -159,7 +159,7 @@ enum tamis_status biases_add(struct document *doc, const struct graph *g, const 
 	return s;
 }
 
-/* ---- dropping ----------------------------------------------------------------------------------------------- */
+/* ---- dropping ------------------------------------------------------------------------------------------ */
 
 
 /* A name of naming_fresh: the suffix, perhaps with a number behind it. */
@@ -204,7 +204,8 @@ static size_t count_readers(const Onnx__GraphProto *g, const char *name, size_t 
 	return n;
 }
 
-/* The Add that biases_add put behind a MatMul: its first input is the sum's name, made by the node before it. */
+/* The Add that biases_add put behind a MatMul: its first input is the sum's name, made by the node before
+ * it. */
 static bool is_behind(const Onnx__GraphProto *g, size_t i)
 {
 	const Onnx__NodeProto *add = g->node[i];
@@ -213,7 +214,8 @@ static bool is_behind(const Onnx__GraphProto *g, size_t i)
 		&& !strcmp(g->node[i - 1]->output[0], add->input[0]) && strstr(add->input[0], SUM_SUFFIX);
 }
 
-static enum tamis_status unlink_bias(struct document *doc, const char *name, bool *unlinked, struct tamis_error *err)
+static enum tamis_status unlink_bias(struct document *doc, const char *name, bool *unlinked,
+                                     struct tamis_error *err)
 {
 	Onnx__GraphProto *g = doc->model->graph;
 	Onnx__NodeProto *p;

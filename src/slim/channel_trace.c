@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- constants ---------------------------------------------------------------------------------------------- */
+/* ---- constants ----------------------------------------------------------------------------------------- */
 
 static bool is(const struct node *n, const char *name)
 {
@@ -43,7 +43,7 @@ int channel_axis(const struct tensor *t, int64_t extent, int64_t stride)
 	return -1;
 }
 
-/* ---- the growing trace -------------------------------------------------------------------------------------- */
+/* ---- the growing trace --------------------------------------------------------------------------------- */
 
 struct tracer {
 	const struct channel_model *m;
@@ -56,7 +56,9 @@ static const struct tensor *shape_of(const struct tracer *w, int value)
 {
 	const struct planned *p = &w->m->plan->value[value];
 
-	return p->place == PLACE_DYNAMIC || p->place == PLACE_NONE || p->shape.type == DT_UNDEFINED ? NULL : &p->shape;
+	if (p->place == PLACE_DYNAMIC || p->place == PLACE_NONE || p->shape.type == DT_UNDEFINED)
+		return NULL;
+	return &p->shape;
 }
 
 static bool grow(struct tracer *w, void **array, size_t *cap, size_t n, size_t size)
@@ -75,7 +77,8 @@ static bool add_place(struct tracer *w, int value, int axis, int64_t block)
 	void *places = t->places;
 
 	if (!shape || w->m->graph->values[value].is_output || axis < 0 || axis >= shape->rank
-	    || shape->dims[axis] != w->channels * block || !grow(w, &places, &t->cap_places, t->n_places, sizeof *t->places))
+	    || shape->dims[axis] != w->channels * block
+	    || !grow(w, &places, &t->cap_places, t->n_places, sizeof *t->places))
 		return false;
 	t->places = places;
 	t->places[t->n_places++] = (struct channel_place){ value, axis, block };
@@ -93,14 +96,15 @@ static bool add_link(struct tracer *w, struct channel_link *l, int axis, int64_t
 		    && (w->m->graph->values[n->out[i]].n_uses || w->m->graph->values[n->out[i]].is_output))
 			return false;
 	l->to = (int)t->n_places;
-	if (!add_place(w, n->out[0], axis, block) || !grow(w, &links, &t->cap_links, t->n_links, sizeof *t->links))
+	if (!add_place(w, n->out[0], axis, block)
+	    || !grow(w, &links, &t->cap_links, t->n_links, sizeof *t->links))
 		return false;
 	t->links = links;
 	t->links[t->n_links++] = *l;
 	return true;
 }
 
-/* ---- one rule a kind of operator ---------------------------------------------------------------------------- */
+/* ---- one rule a kind of operator ----------------------------------------------------------------------- */
 
 bool channel_unpadded(const struct node *n)
 {
@@ -142,7 +146,8 @@ static void add_vector(struct channel_link *l, int input, int axis)
 	l->vector_axis[l->n_vectors++] = axis;
 }
 
-/* The operand beside the channels, aligned at the last axis: equal along the channels, or one number for each. */
+/* The operand beside the channels, aligned at the last axis: equal along the channels, or one number for
+ * each. */
 static bool operand(struct tracer *w, struct channel_link *l, int input, const struct channel_place *at)
 {
 	const struct node *n = &w->m->graph->nodes[l->node];
@@ -211,8 +216,8 @@ static bool squeezes_all(const struct node *n)
 	return is(n, "Squeeze") && !axes;
 }
 
-/* Where the channel axis of x goes when its elements are read as y, row-major: the axis of y that begins at the same
- * element, and holds the channel axis and whole axes after it. */
+/* Where the channel axis of x goes when its elements are read as y, row-major: the axis of y that begins at
+ * the same element, and holds the channel axis and whole axes after it. */
 static bool regroup(const struct tensor *x, const struct channel_place *at, const struct tensor *y, int *axis,
                     int64_t *block)
 {
@@ -342,14 +347,15 @@ static bool follow(struct tracer *w, struct use use, int place)
 	return false;
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------------------ */
 
 static bool walk(struct tracer *w, const struct layer *l)
 {
 	const struct node *n = &w->m->graph->nodes[l->node];
 	const struct tensor *z = shape_of(w, n->out[0]);
+	int axis = l->view.out_axis;
 
-	if (!z || !add_place(w, n->out[0], l->view.out_axis < 0 ? l->view.out_axis + z->rank : l->view.out_axis, 1))
+	if (!z || !add_place(w, n->out[0], axis < 0 ? axis + z->rank : axis, 1))
 		return false;
 	for (size_t i = 0; i < w->t->n_places; i++) {
 		const struct value *v = &w->m->graph->values[w->t->places[i].value];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way of a layer's output channels through operators that keep channels apart, to the layers that read them. */
+/* The way of a layer's output channels through operators that keep channels apart, to the layers that read
+ * them. */
 #ifndef SLIM_CHANNEL_TRACE_H
 #define SLIM_CHANNEL_TRACE_H
 
@@ -16,10 +17,12 @@ struct channel_place {
 /* A node on the way, from one place to the next. */
 struct channel_link {
 	int node, input, from, to;  /* the input that carries the channels; `from` and `to` are places */
-	int vectors[TENSOR_MAX_RANK]; /* inputs that hold one number (or `block` of them) a channel, and the axis there */
+	/* inputs that hold one number (or `block` of them) a channel, and the axis there */
+	int vectors[TENSOR_MAX_RANK];
 	int vector_axis[TENSOR_MAX_RANK];
 	int n_vectors;
-	int width_at;               /* Reshape: the element of its shape constant that states the width; -1: none does */
+	/* Reshape: the element of its shape constant that states the width; -1: none does */
+	int width_at;
 	bool keeps_constants;       /* a channel that is constant stays so at any size of the image */
 };
 
@@ -52,17 +55,19 @@ enum tamis_status channel_trace(const struct channel_model *m, int layer, struct
                                 struct tamis_error *err);
 void channel_trace_free(struct channel_trace *t);
 
-/* The constant behind an input: itself, or what Identity nodes pass on. NULL where there is none, or where a caller may
- * replace it (an initializer that is a graph input too). */
+/* The constant behind an input: itself, or what Identity nodes pass on. NULL where there is none, or where a
+ * caller may replace it (an initializer that is a graph input too). */
 const struct value *channel_constant(const struct graph *g, int value);
 
 /* Whether a constant's payload may be rewritten where it lies: one reader, no graph output, no other name. */
 bool channel_owned(const struct value *v);
 
-/* No padding by any attribute and no window cut short, so that equal values are met with equal results everywhere. */
+/* No padding by any attribute and no window cut short, so that equal values are met with equal results
+ * everywhere. */
 bool channel_unpadded(const struct node *n);
 
-/* The axis of a tensor with this extent and this distance between neighbours, in elements; -1 when there is none. */
+/* The axis of a tensor with this extent and this distance between neighbours, in elements; -1 when there is
+ * none. */
 int channel_axis(const struct tensor *t, int64_t extent, int64_t stride);
 
 #endif

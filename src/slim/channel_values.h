@@ -5,9 +5,10 @@
 
 #include "slim/channel_trace.h"
 
-/* Sends the constants z (one a channel of `layer`; only those of `wanted` count) through the operators of the trace, by
- * running them on one item. value: readers x channels, what each reader sees. wanted is taken back where a channel is
- * not one finite number to every reader, or would not stay one at another size of the image. O(elements on the way). */
+/* Sends the constants z (one a channel of `layer`; only those of `wanted` count) through the operators of the
+ * trace, by running them on one item. value: readers x channels, what each reader sees. wanted is taken back
+ * where a channel is not one finite number to every reader, or would not stay one at another size of the
+ * image. O(elements on the way). */
 enum tamis_status channel_values(const struct channel_model *m, int layer, const struct channel_trace *t,
                                  const double *z, bool *wanted, double *value, struct tamis_error *err);
 

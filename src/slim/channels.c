@@ -9,7 +9,8 @@
 #include "slim/channel_values.h"
 #include "slim/rewrite.h"
 
-/* One call: what is dead is found on the graph as it is and written at the end, so that no finding stands on another. */
+/* One call: what is dead is found on the graph as it is and written at the end, so that no finding stands on
+ * another. */
 struct removal {
 	struct channel_model model;
 	struct channel_trace trace; /* of the layer in hand */
@@ -43,7 +44,7 @@ static const struct tensor *weight_of(const struct removal *r, int layer)
 	return &r->model.graph->values[layer_at(r, layer)->weight].constant;
 }
 
-/* ---- which are dead ----------------------------------------------------------------------------------------- */
+/* ---- which are dead ------------------------------------------------------------------------------------ */
 
 /* The input that a layer adds: a view leaves out those of Gemm that are no vectors. GRAPH_NONE = none. */
 static int bias_input(const struct removal *r, const struct layer *l)
@@ -89,7 +90,9 @@ static void find_constant(const struct removal *r, const struct value *bias, str
 	const struct layer *l = layer_at(r, c->layer);
 
 	for (int64_t o = 0; o < c->n; o++) {
-		c->constant[o] = hears_nothing(r, l, o) && (!bias || bias->constant.count == 1 || bias->constant.count == c->n);
+		bool known = !bias || bias->constant.count == 1 || bias->constant.count == c->n;
+
+		c->constant[o] = known && hears_nothing(r, l, o);
 		if (bias && c->constant[o])
 			c->z[o] = l->view.bias_scale * tensor_get(&bias->constant, bias->constant.count == 1 ? 0 : o);
 	}
@@ -101,7 +104,8 @@ static int64_t features_each(const struct removal *r, const struct channel_reade
 	return layer_at(r, reader->layer)->view.fan_in / channels;
 }
 
-static bool reads_nothing(const struct removal *r, const struct channel_reader *reader, int64_t c, int64_t channels)
+static bool reads_nothing(const struct removal *r, const struct channel_reader *reader, int64_t c,
+                          int64_t channels)
 {
 	const struct linear_view *v = &layer_at(r, reader->layer)->view;
 	const struct tensor *w = weight_of(r, reader->layer);
@@ -114,15 +118,16 @@ static bool reads_nothing(const struct removal *r, const struct channel_reader *
 	return true;
 }
 
-/* Whether w * f can be moved into the reader's bias without an error that padding or half precision would make: every
- * position must meet every kernel element. */
+/* Whether w * f can be moved into the reader's bias without an error that padding or half precision would
+ * make: every position must meet every kernel element. */
 static bool takes_constants(const struct removal *r, const struct channel_reader *reader)
 {
 	const struct layer *l = layer_at(r, reader->layer);
 	const struct node *n = &r->model.graph->nodes[l->node];
 	enum dtype type = weight_of(r, reader->layer)->type;
 
-	return l->view.exact_mean && channel_unpadded(n) && strcmp(n->op->name, "ConvTranspose") && l->bias_kind != BIAS_NONE && (type == DT_FLOAT || type == DT_DOUBLE)
+	return l->view.exact_mean && channel_unpadded(n) && strcmp(n->op->name, "ConvTranspose")
+		&& l->bias_kind != BIAS_NONE && (type == DT_FLOAT || type == DT_DOUBLE)
 		&& (l->bias_kind != BIAS_INPUT || l->view.bias_scale != 0);
 }
 
@@ -170,7 +175,7 @@ static enum tamis_status find_dead(struct removal *r, const struct value *bias, 
 	return TAMIS_OK;
 }
 
-/* ---- taking them out ---------------------------------------------------------------------------------------- */
+/* ---- taking them out ----------------------------------------------------------------------------------- */
 
 static bool folded(const struct channels *c, const double *value, int64_t k)
 {
@@ -216,7 +221,8 @@ static bool folds(const struct channels *c, const double *value, const bool *unr
 	return false;
 }
 
-static enum tamis_status cut_reader(struct removal *r, size_t i, const struct channels *c, struct tamis_error *err)
+static enum tamis_status cut_reader(struct removal *r, size_t i, const struct channels *c,
+                                    struct tamis_error *err)
 {
 	const struct channel_reader *reader = &r->trace.readers[i];
 	const struct layer *l = layer_at(r, reader->layer);
@@ -225,8 +231,10 @@ static enum tamis_status cut_reader(struct removal *r, size_t i, const struct ch
 
 	if (folds(c, c->value + at, c->unread + at))
 		s = fold(r, reader, c->value + at, c, err);
-	return s == TAMIS_OK ? rewrite_drop(&r->rewrite, l->node, l->view.weight, reader->weight_axis, c->dead, c->n,
-	                                    r->trace.places[reader->place].block, err) : s;
+	if (s != TAMIS_OK)
+		return s;
+	return rewrite_drop(&r->rewrite, l->node, l->view.weight, reader->weight_axis, c->dead, c->n,
+	                    r->trace.places[reader->place].block, err);
 }
 
 static enum tamis_status cut_link(struct removal *r, const struct channel_link *l, const struct channels *c,
@@ -255,7 +263,8 @@ static enum tamis_status cut_maker(struct removal *r, const struct value *bias, 
 	enum tamis_status s = rewrite_drop(&r->rewrite, l->node, l->view.weight, axis, c->dead, c->n, 1, err);
 
 	if (s == TAMIS_OK && bias && bias->constant.count > 1)
-		s = rewrite_drop(&r->rewrite, l->node, bias_input(r, l), bias->constant.rank - 1, c->dead, c->n, 1, err);
+		s = rewrite_drop(&r->rewrite, l->node, bias_input(r, l), bias->constant.rank - 1, c->dead, c->n, 1,
+		                 err);
 	return s;
 }
 
@@ -281,7 +290,7 @@ static enum tamis_status cut_channels(struct removal *r, const struct value *bia
 	return s;
 }
 
-/* ---- layer by layer ----------------------------------------------------------------------------------------- */
+/* ---- layer by layer ------------------------------------------------------------------------------------ */
 
 static enum tamis_status remove_of(struct removal *r, int layer, struct tamis_error *err)
 {

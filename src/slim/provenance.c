@@ -11,7 +11,8 @@
 #define KEY_CALIBRATION "tamis.calibration_sha256"
 #define KEY_GATE "tamis.gate"
 
-static enum tamis_status set(struct document *doc, const char *key, const char *value, struct tamis_error *err)
+static enum tamis_status set(struct document *doc, const char *key, const char *value,
+                             struct tamis_error *err)
 {
 	edit_remove_metadata(doc, key);
 	return value ? edit_set_metadata(doc, key, value, err) : TAMIS_OK;
@@ -46,9 +47,15 @@ static bool is_text(const char *s)
 	return *s != '\0';
 }
 
-enum tamis_status provenance_check(const struct document *doc, const char *source_sha256, struct tamis_error *err)
+enum tamis_status provenance_check(const struct document *doc, const char *source_sha256,
+                                   struct tamis_error *err)
 {
-	static const struct { const char *key; bool required; bool (*valid)(const char *); const char *form; } rules[] = {
+	static const struct {
+		const char *key;
+		bool required;
+		bool (*valid)(const char *);
+		const char *form;
+	} rules[] = {
 		{ KEY_VERSION, true, is_version, "a version as 0.1.0" },
 		{ KEY_OPTIONS, true, is_text, "the options of the run" },
 		{ KEY_SOURCE, true, is_sha256, "64 lower-case hexadecimal digits" },
@@ -61,7 +68,8 @@ enum tamis_status provenance_check(const struct document *doc, const char *sourc
 		const char *value = edit_get_metadata(doc, rules[i].key);
 
 		if (!value && rules[i].required)
-			return tm_fail(err, TAMIS_E_INVALID, "metadata_props has no entry %s: tamis slim has not written this "
+			return tm_fail(err, TAMIS_E_INVALID,
+			               "metadata_props has no entry %s: tamis slim has not written this "
 			               "model, or was asked not to say so", rules[i].key);
 		if (value && !rules[i].valid(value))
 			return tm_fail(err, TAMIS_E_INVALID, "metadata_props entry %s should hold %s, and '%.80s' came",

@@ -11,12 +11,13 @@ struct provenance {
 	const char *gate;                 /* "expected accuracy loss 0.0031 <= 0.0072 (95 %, 600 items)" */
 };
 
-/* Sets tamis.version, tamis.options, tamis.source_sha256, tamis.calibration_sha256 and tamis.gate in metadata_props,
- * replacing older ones. */
+/* Sets tamis.version, tamis.options, tamis.source_sha256, tamis.calibration_sha256 and tamis.gate in
+ * metadata_props, replacing older ones. */
 enum tamis_status provenance_write(struct document *doc, const struct provenance *p, struct tamis_error *err);
 
 /* All entries there and well-formed, and source_sha256 (hex, NULL = not compared) the one recorded; else
  * TAMIS_E_INVALID naming the entry. */
-enum tamis_status provenance_check(const struct document *doc, const char *source_sha256, struct tamis_error *err);
+enum tamis_status provenance_check(const struct document *doc, const char *source_sha256,
+                                   struct tamis_error *err);
 
 #endif

@@ -23,7 +23,8 @@ static enum tamis_status no_memory(struct tamis_error *err)
 	return tm_no_memory(err, "rewriting constants");
 }
 
-enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const struct graph *g, struct tamis_error *err)
+enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const struct graph *g,
+                               struct tamis_error *err)
 {
 	*r = (struct rewrite){ .doc = doc, .graph = g };
 	r->ports = tm_array((size_t)g->n_nodes + 1, sizeof(struct rewrite_port *));
@@ -50,7 +51,7 @@ void rewrite_close(struct rewrite *r)
 	arena_free(&r->arena);
 }
 
-/* ---- gathering ---------------------------------------------------------------------------------------------- */
+/* ---- gathering ----------------------------------------------------------------------------------------- */
 
 static struct rewrite_port *port_of(struct rewrite *r, int node, int input)
 {
@@ -111,7 +112,7 @@ void rewrite_extent(struct rewrite *r, int value, int axis, int64_t extent)
 	t->dims[axis] = extent;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static int64_t kept_of(const struct rewrite_port *p, int axis)
 {
@@ -123,7 +124,8 @@ static int64_t kept_of(const struct rewrite_port *p, int axis)
 }
 
 /* Leaves out entries along one axis: a copy of the stretches that stay. Types of whole bytes only. */
-static enum tamis_status narrow(struct tensor *t, int axis, const bool *drop, int64_t kept, struct tamis_error *err)
+static enum tamis_status narrow(struct tensor *t, int axis, const bool *drop, int64_t kept,
+                                struct tamis_error *err)
 {
 	int64_t outer = tensor_extent(t, 0, axis), dims[TENSOR_MAX_RANK];
 	size_t each = (size_t)tensor_extent(t, axis + 1, t->rank) * (size_t)dtype_bits((int)t->type) / 8;
@@ -188,7 +190,8 @@ static enum tamis_status write_copy(struct rewrite *r, int node, int input, cons
 }
 
 /* Brings a port's values to their new size, and writes them where the port needs a constant of its own. */
-static enum tamis_status settle_port(struct rewrite *r, int node, struct rewrite_port *p, struct tamis_error *err)
+static enum tamis_status settle_port(struct rewrite *r, int node, struct rewrite_port *p,
+                                     struct tamis_error *err)
 {
 	int value = r->graph->nodes[node].in[p->input];
 	enum tamis_status s = TAMIS_OK;
@@ -204,7 +207,8 @@ static enum tamis_status settle_port(struct rewrite *r, int node, struct rewrite
 	return p->owned ? TAMIS_OK : write_copy(r, node, p->input, &p->values, err);
 }
 
-static enum tamis_status write_owned(struct rewrite *r, int node, const struct rewrite_port *p, struct tamis_error *err)
+static enum tamis_status write_owned(struct rewrite *r, int node, const struct rewrite_port *p,
+                                     struct tamis_error *err)
 {
 	const struct value *v = &r->graph->values[r->graph->nodes[node].in[p->input]];
 
@@ -220,7 +224,8 @@ static void write_extents(struct rewrite *r, Onnx__ValueInfoProto *info)
 	Onnx__TypeProto *t = info->type;
 	Onnx__TensorShapeProto *shape;
 
-	if (id == GRAPH_NONE || !r->narrowed[id].rank || !t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE
+	if (id == GRAPH_NONE || !r->narrowed[id].rank || !t
+	    || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE
 	    || !t->tensor_type || !t->tensor_type->shape)
 		return;
 	shape = t->tensor_type->shape;
@@ -280,7 +285,8 @@ static enum tamis_status settle(struct rewrite *r, struct tamis_error *err)
 	return s;
 }
 
-/* The graph's names are the document's strings: all that looks names up comes before what may replace or free them. */
+/* The graph's names are the document's strings: all that looks names up comes before what may replace or free
+ * them. */
 enum tamis_status rewrite_apply(struct rewrite *r, struct tamis_error *err)
 {
 	struct marks m = { 0 };

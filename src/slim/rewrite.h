@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Changes to the constants that nodes read, gathered first and written into the document together: values, and
- * entries to leave out along an axis. A port is an input of a node; a constant that other ports read too is not touched,
- * the port gets a copy of its own. */
+/* Changes to the constants that nodes read, gathered first and written into the document together: values,
+ * and entries to leave out along an axis. A port is an input of a node; a constant that other ports read too
+ * is not touched, the port gets a copy of its own. */
 #ifndef SLIM_REWRITE_H
 #define SLIM_REWRITE_H
 
@@ -12,17 +12,19 @@ struct rewrite {
 	struct document *doc;
 	const struct graph *graph;
 	struct rewrite_port **ports; /* by node */
-	struct tensor *narrowed;     /* by value: new extents for value_info; rank 0 = unchanged, -1 = unchanged extent */
+	/* by value: new extents for value_info; rank 0 = unchanged, -1 = unchanged extent */
+	struct tensor *narrowed;
 	int *uses;                   /* by value: nodes that still read it */
 	bool *drop_node;             /* by node */
 	struct naming names;
 	struct arena arena;
 };
 
-enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const struct graph *g, struct tamis_error *err);
+enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const struct graph *g,
+                               struct tamis_error *err);
 
-/* The values of a port as they are to become, full size, for the caller to change. NULL when out of memory. The port's
- * constant is one of channel_constant. */
+/* The values of a port as they are to become, full size, for the caller to change. NULL when out of memory.
+ * The port's constant is one of channel_constant. */
 struct tensor *rewrite_values(struct rewrite *r, int node, int input);
 
 /* Entries c * block .. (c + 1) * block - 1 of an axis of the port's constant go where dead[c]. */

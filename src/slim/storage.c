@@ -160,7 +160,8 @@ static enum tamis_status drop_moved(struct shelf *s, struct tamis_error *err)
 	return ok ? TAMIS_OK : no_memory(err);
 }
 
-enum tamis_status storage_choose(struct document *doc, const char *const *names, size_t n, enum storage_rule rule,
+enum tamis_status storage_choose(struct document *doc, const char *const *names, size_t n,
+                                 enum storage_rule rule,
                                  bool *ir_raised, uint64_t *bytes, struct tamis_error *err)
 {
 	struct shelf s = { .doc = doc, .rule = rule };

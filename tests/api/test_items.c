@@ -8,11 +8,13 @@
 
 #define ITEMS 37
 
-static uint8_t *run(struct world *w, struct tamis_calibration *c, const struct tamis_run_options *o, size_t *size)
+static uint8_t *run(struct world *w, struct tamis_calibration *c, const struct tamis_run_options *o,
+                    size_t *size)
 {
 	uint8_t *bytes;
 
-	cr_assert_eq(tamis_run(w->model, c, world_path(w, "out.npz"), o, &w->err), TAMIS_OK, "%s", w->err.message);
+	cr_assert_eq(tamis_run(w->model, c, world_path(w, "out.npz"), o, &w->err), TAMIS_OK, "%s",
+	             w->err.message);
 	bytes = world_read(world_path(w, "out.npz"), size);
 	cr_assert_not_null(bytes);
 	return bytes;
@@ -101,7 +103,7 @@ Test(items, the_first_ones_only)
 	world_close(&w);
 }
 
-/* ---- what is refused ---------------------------------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------------------------------------- */
 
 static const float numbers[4 * WIDTH];
 
@@ -129,7 +131,8 @@ static int odd_rewind(void *ctx)
 
 Test(items, feeds_that_do_not_fit_are_refused)
 {
-	static const int64_t good[] = { 4, WIDTH }, narrow[] = { 4, WIDTH - 1 }, cube[] = { 1, 4, WIDTH }, none[] = { 0, WIDTH },
+	static const int64_t good[] = { 4, WIDTH }, narrow[] = { 4, WIDTH - 1 }, cube[] = { 1, 4, WIDTH },
+		none[] = { 0, WIDTH },
 		negative[] = { -1, WIDTH };
 	const struct { struct tamis_feed_tensor t[2]; size_t n; const char *says; } rows[] = {
 		{ { { "y", DT_FLOAT, 2, good, numbers } }, 1, "names" },
@@ -158,7 +161,8 @@ Test(items, feeds_that_do_not_fit_are_refused)
 		if (!*rows[i].says) {
 			tamis_run(w.model, c, world_path(&w, "no.npz"), NULL, &err);
 		} else {
-			cr_assert_eq(tamis_run(w.model, c, world_path(&w, "no.npz"), NULL, &err), TAMIS_E_INVALID, "row %zu", i);
+			cr_assert_eq(tamis_run(w.model, c, world_path(&w, "no.npz"), NULL, &err), TAMIS_E_INVALID,
+			             "row %zu", i);
 			cr_assert_not_null(strstr(err.message, rows[i].says), "row %zu: %s", i, err.message);
 			cr_assert_null(world_read(world_path(&w, "no.npz"), &size));
 		}

@@ -15,7 +15,8 @@ Test(model, identity_keeps_every_byte)
 	size_t n, m;
 
 	world_open(&w, 2, 1);
-	cr_assert_eq(tamis_model_save(w.model, world_path(&w, "copy.onnx"), NULL, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_eq(tamis_model_save(w.model, world_path(&w, "copy.onnx"), NULL, &w.err), TAMIS_OK, "%s",
+	             w.err.message);
 	a = world_read(world_path(&w, "m.onnx"), &n);
 	b = world_read(world_path(&w, "copy.onnx"), &m);
 	cr_assert_eq(n, m);
@@ -35,7 +36,8 @@ Test(model, its_own_file_is_written_only_in_place)
 	tamis_save_options_default(&o);
 	o.in_place = true;
 	tamis_error_clear(&w.err);
-	cr_assert_eq(tamis_model_save(w.model, world_path(&w, "m.onnx"), &o, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_eq(tamis_model_save(w.model, world_path(&w, "m.onnx"), &o, &w.err), TAMIS_OK, "%s",
+	             w.err.message);
 	cr_assert_eq(tamis_model_save(w.model, "/nowhere/at/all.onnx", NULL, NULL), TAMIS_E_OUTPUT);
 	world_close(&w);
 }
@@ -85,7 +87,8 @@ Test(model, what_is_no_model_is_refused)
 	cr_assert_neq(tamis_model_open(world_path(&w, "m.onnx"), &o, &m, NULL), TAMIS_OK);
 	data = world_read(world_path(&w, "m.onnx"), &n);
 	for (size_t i = 0; i < n; i++) {
-		cr_assert_neq(tamis_model_open_memory(data, i, NULL, NULL, &m, NULL), TAMIS_OK, "%zu of %zu bytes", i, n);
+		cr_assert_neq(tamis_model_open_memory(data, i, NULL, NULL, &m, NULL), TAMIS_OK, "%zu of %zu bytes", i,
+		              n);
 		cr_assert_null(m);
 	}
 	cr_assert_eq(tamis_model_open_memory(data, n, NULL, NULL, &m, NULL), TAMIS_OK);
@@ -149,7 +152,7 @@ Test(model, every_finding_is_listed)
 	world_close(&w);
 }
 
-/* ---- describing --------------------------------------------------------------------------------------------- */
+/* ---- describing ---------------------------------------------------------------------------------------- */
 
 Test(model, info_counts)
 {
@@ -191,7 +194,8 @@ Test(model, info_of_the_unknown)
 	build_node(d, "Relu", "x", "h");
 	build_node(d, "Frobnicate", "h", "y");
 	world_write_model(d, world_path(&w, "odd.onnx"));
-	cr_assert_eq(tamis_model_open(world_path(&w, "odd.onnx"), NULL, &m, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_eq(tamis_model_open(world_path(&w, "odd.onnx"), NULL, &m, &w.err), TAMIS_OK, "%s",
+	             w.err.message);
 	cr_assert_eq(tamis_info(m, NULL, &r, &w.err), TAMIS_OK, "%s", w.err.message);
 	cr_assert_eq(r->info.n_ops, 2);
 	cr_assert_not(r->info.ops[0].supported);
@@ -238,7 +242,7 @@ Test(model, info_takes_shapes)
 	world_close(&w);
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------------------- */
+/* ---- comparing ----------------------------------------------------------------------------------------- */
 
 Test(model, a_model_agrees_with_itself)
 {
@@ -261,7 +265,8 @@ Test(model, a_model_agrees_with_itself)
 	world_close(&w);
 }
 
-/* A model with its classes turned by one agrees nowhere; labels from the first make it right and the other wrong. */
+/* A model with its classes turned by one agrees nowhere; labels from the first make it right and the other
+ * wrong. */
 Test(model, labels_tell_who_is_right)
 {
 	struct tamis_calibration_options o;
@@ -333,7 +338,8 @@ Test(model, only_like_is_compared_with_like)
 
 	world_open(&w, 5, 12);
 	c = world_items(&w);
-	cr_assert_eq(tamis_model_open(SAMPLES "/fashion-mlp.onnx", NULL, &other, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_eq(tamis_model_open(SAMPLES "/fashion-mlp.onnx", NULL, &other, &w.err), TAMIS_OK, "%s",
+	             w.err.message);
 	cr_assert_eq(tamis_compare(w.model, other, c, NULL, &r, &w.err), TAMIS_E_INVALID);
 	cr_assert_null(r);
 	cr_assert_not_null(strstr(w.err.message, "'image'"), "%s", w.err.message);

@@ -30,8 +30,10 @@ Test(slim, the_example_of_the_header)
 	cr_assert(report->slim.gate.passed);
 	cr_assert_lt(report->slim.after.nonzeros, report->slim.before.nonzeros);
 	tamis_model_close(model);
-	cr_assert_eq(tamis_model_open(world_path(&w, "out.onnx"), NULL, &model, &err), TAMIS_OK, "%s", err.message);
-	cr_assert_eq(tamis_check_provenance(model, SAMPLES "/fashion-mlp.onnx", &err), TAMIS_OK, "%s", err.message);
+	cr_assert_eq(tamis_model_open(world_path(&w, "out.onnx"), NULL, &model, &err), TAMIS_OK, "%s",
+	             err.message);
+	cr_assert_eq(tamis_check_provenance(model, SAMPLES "/fashion-mlp.onnx", &err), TAMIS_OK, "%s",
+	             err.message);
 	cr_assert_eq(tamis_check_provenance(model, SAMPLES "/fashion-lenet5.onnx", NULL), TAMIS_E_INVALID);
 	cr_assert_eq(tamis_model_open(SAMPLES "/fashion-mlp.onnx", NULL, &before, &err), TAMIS_OK);
 	tamis_run_options_default(&some);
@@ -49,7 +51,8 @@ Test(slim, the_example_of_the_header)
 
 static uint8_t *saved(struct world *w, const char *name, size_t *size)
 {
-	cr_assert_eq(tamis_model_save(w->model, world_path(w, name), NULL, &w->err), TAMIS_OK, "%s", w->err.message);
+	cr_assert_eq(tamis_model_save(w->model, world_path(w, name), NULL, &w->err), TAMIS_OK, "%s",
+	             w->err.message);
 	return world_read(world_path(w, name), size);
 }
 

@@ -95,7 +95,8 @@ void world_open(struct world *w, int64_t items, uint64_t seed)
 		w->items[i] = (float)rng_normal(&r);
 	world_write_npy(world_path(w, "x.npy"), DT_FLOAT, 2, dims, w->items);
 	world_write_model(classifier(seed), world_path(w, "m.onnx"));
-	cr_assert_eq(tamis_model_open(world_path(w, "m.onnx"), NULL, &w->model, &w->err), TAMIS_OK, "%s", w->err.message);
+	cr_assert_eq(tamis_model_open(world_path(w, "m.onnx"), NULL, &w->model, &w->err), TAMIS_OK, "%s",
+	             w->err.message);
 }
 
 void world_close(struct world *w)
@@ -117,7 +118,8 @@ struct tamis_calibration *world_items(struct world *w)
 	const char *specs[] = { world_path(w, "x.npy") };
 	struct tamis_calibration *c = NULL;
 
-	cr_assert_eq(tamis_calibration_open(w->model, specs, 1, NULL, &c, &w->err), TAMIS_OK, "%s", w->err.message);
+	cr_assert_eq(tamis_calibration_open(w->model, specs, 1, NULL, &c, &w->err), TAMIS_OK, "%s",
+	             w->err.message);
 	return c;
 }
 

@@ -19,12 +19,14 @@ struct world {
 	struct tamis_error err;
 };
 
-/* items normal numbers in DIR/x.npy, the model x[N,8] -> Gemm 16 -> Relu -> Gemm 4 -> logits in DIR/m.onnx, opened. */
+/* items normal numbers in DIR/x.npy, the model x[N,8] -> Gemm 16 -> Relu -> Gemm 4 -> logits in DIR/m.onnx,
+ * opened. */
 void world_open(struct world *w, int64_t items, uint64_t seed);
 void world_close(struct world *w);                               /* removes the directory */
 const char *world_path(struct world *w, const char *name);       /* DIR/name, until eight calls later */
 void world_write(const char *path, const void *data, size_t size);
-uint8_t *world_read(const char *path, size_t *size);             /* free() it; NULL when there is no such file */
+/* free() it; NULL when there is no such file */
+uint8_t *world_read(const char *path, size_t *size);
 void world_write_npy(const char *path, enum dtype type, int rank, const int64_t *dims, const void *data);
 void world_write_model(struct document *d, const char *path);    /* and frees it */
 struct tamis_calibration *world_items(struct world *w);          /* from x.npy */

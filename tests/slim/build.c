@@ -56,8 +56,9 @@ static Onnx__ValueInfoProto *value_info(struct document *d, const char *name, in
 	v->type->tensor_type->elem_type = DT_FLOAT;
 	v->type->tensor_type->shape = shape;
 	for (int i = 0; i < rank; i++) {
-		Onnx__TensorShapeProto__Dimension *dim = edit_new(d, &onnx__tensor_shape_proto__dimension__descriptor);
+		Onnx__TensorShapeProto__Dimension *dim;
 
+		dim = edit_new(d, &onnx__tensor_shape_proto__dimension__descriptor);
 		if (dims[i] >= 0) {
 			dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
 			dim->dim_value = dims[i];
@@ -74,21 +75,24 @@ void build_input(struct document *d, const char *name, int rank, const int64_t *
 {
 	Onnx__GraphProto *g = d->model->graph;
 
-	cr_assert_eq(edit_insert(d, &g->n_input, &g->input, g->n_input, value_info(d, name, rank, dims), NULL), TAMIS_OK);
+	cr_assert_eq(edit_insert(d, &g->n_input, &g->input, g->n_input, value_info(d, name, rank, dims), NULL),
+	             TAMIS_OK);
 }
 
 void build_output(struct document *d, const char *name, int rank, const int64_t *dims)
 {
 	Onnx__GraphProto *g = d->model->graph;
 
-	cr_assert_eq(edit_insert(d, &g->n_output, &g->output, g->n_output, value_info(d, name, rank, dims), NULL), TAMIS_OK);
+	cr_assert_eq(edit_insert(d, &g->n_output, &g->output, g->n_output, value_info(d, name, rank, dims), NULL),
+	             TAMIS_OK);
 }
 
 void build_value_info(struct document *d, const char *name, int rank, const int64_t *dims)
 {
 	Onnx__GraphProto *g = d->model->graph;
 
-	cr_assert_eq(edit_insert(d, &g->n_value_info, &g->value_info, g->n_value_info, value_info(d, name, rank, dims), NULL),
+	cr_assert_eq(edit_insert(d, &g->n_value_info, &g->value_info, g->n_value_info, value_info(d, name, rank,
+	                                                                                          dims), NULL),
 	             TAMIS_OK);
 }
 
@@ -101,7 +105,8 @@ static Onnx__TensorProto *add(struct document *d, const char *name, const struct
 	return p;
 }
 
-float *build_floats(struct document *d, const char *name, int rank, const int64_t *dims, double scale, struct rng *r)
+float *build_floats(struct document *d, const char *name, int rank, const int64_t *dims, double scale,
+                    struct rng *r)
 {
 	struct tensor t;
 	Onnx__TensorProto *p;
@@ -168,7 +173,8 @@ Onnx__NodeProto *build_node(struct document *d, const char *op, const char *inpu
 	return n;
 }
 
-void build_attribute(struct document *d, Onnx__NodeProto *n, const char *name, int64_t count, const int64_t *values)
+void build_attribute(struct document *d, Onnx__NodeProto *n, const char *name, int64_t count,
+                     const int64_t *values)
 {
 	cr_assert_eq(edit_attribute_ints(d, n, name, values, (size_t)count, NULL), TAMIS_OK);
 }
@@ -178,7 +184,7 @@ void build_number(struct document *d, Onnx__NodeProto *n, const char *name, int6
 	cr_assert_eq(edit_attribute_int(d, n, name, value, NULL), TAMIS_OK);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------------------------------------- */
 
 /* Inputs for `items` items, the symbol N being their number. */
 static struct tensor *make_inputs(const struct graph *g, int64_t items, uint64_t seed)
@@ -284,8 +290,8 @@ int64_t build_remove_and_compare(struct document *d, double tolerance)
 	for (int64_t i = 0; i < n; i++)
 		largest = fmaxf(largest, fabsf(before[i]));
 	for (int64_t i = 0; i < n; i++)
-		cr_assert(fabsf(before[i] - after[i]) <= (float)tolerance * largest, "element %lld was %g, now %g", (long long)i,
-		          before[i], after[i]);
+		cr_assert(fabsf(before[i] - after[i]) <= (float)tolerance * largest, "element %lld was %g, now %g",
+		          (long long)i, before[i], after[i]);
 	free(before);
 	free(after);
 	return removed;

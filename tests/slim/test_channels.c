@@ -36,7 +36,8 @@ static void blind(struct document *d, const char *weight, int64_t outs, int64_t 
 		set(build_elements(d, weight) + (o * ins + c) * each, each, 0);
 }
 
-static void norm(struct document *d, const char *prefix, int64_t n, const char *from, const char *to, struct rng *r)
+static void norm(struct document *d, const char *prefix, int64_t n, const char *from, const char *to,
+                 struct rng *r)
 {
 	char names[4][32], inputs[200];
 	static const char *const parts[] = { "scale", "shift", "mean", "var" };
@@ -53,7 +54,7 @@ static void norm(struct document *d, const char *prefix, int64_t n, const char *
 	build_node(d, "BatchNormalization", inputs, to);
 }
 
-/* ---- convolutions ------------------------------------------------------------------------------------------- */
+/* ---- convolutions -------------------------------------------------------------------------------------- */
 
 /* x[N,3,8,8] -> Conv 6 (3x3, pad 1) -> norm -> Relu -> Conv 4 (3x3) -> y; value_info in between. */
 static struct document *conv_norm_relu_conv(bool pad, uint64_t seed)
@@ -156,7 +157,8 @@ Test(channels, constants_stay_without_a_bias)
 	doc_free(d);
 }
 
-/* Conv -> pool -> Flatten or Reshape -> Gemm. kind: 0 Flatten, 1 Reshape [-1, 54], 2 Reshape [0, -1], 3 with Shape. */
+/* Conv -> pool -> Flatten or Reshape -> Gemm. kind: 0 Flatten, 1 Reshape [-1, 54], 2 Reshape [0, -1], 3 with
+ * Shape. */
 static struct document *conv_pool_gemm(int kind, const char *pool, uint64_t seed)
 {
 	struct document *d = build_model(13);
@@ -228,7 +230,7 @@ Test(channels, padded_averages_hold_constants_back)
 	doc_free(d);
 }
 
-/* ---- matrices ----------------------------------------------------------------------------------------------- */
+/* ---- matrices ------------------------------------------------------------------------------------------ */
 
 Test(channels, gemm_relu_gemm)
 {
@@ -256,7 +258,8 @@ Test(channels, gemm_relu_gemm)
 /* What Gemm adds may be one number, a row, or one row an item: the last axis shrinks where there is one. */
 Test(channels, gemm_adds_any_shape)
 {
-	static const struct { int rank; int64_t dims[2]; int64_t removed; } rows[] = { { 0, { 0 }, 2 }, { 1, { 1 }, 2 },
+	static const struct { int rank; int64_t dims[2]; int64_t removed; } rows[] = { { 0, { 0 }, 2 }, { 1,
+		{ 1 }, 2 },
 		{ 2, { 1, 5 }, 2 }, { 2, { 3, 5 }, 1 }, { 2, { 3, 1 }, 0 } };
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -338,7 +341,7 @@ Test(channels, death_spreads)
 	doc_free(d);
 }
 
-/* ---- several readers, shared constants ---------------------------------------------------------------------- */
+/* ---- several readers, shared constants ----------------------------------------------------------------- */
 
 Test(channels, two_readers_must_both_be_deaf)
 {
@@ -367,7 +370,8 @@ Test(channels, two_readers_must_both_be_deaf)
 	doc_free(d);
 }
 
-/* As torch exports equal tensors: the second norm's shift is an Identity of the first's, which keeps its own. */
+/* As torch exports equal tensors: the second norm's shift is an Identity of the first's, which keeps its
+ * own. */
 Test(channels, norm_parameters_through_identity)
 {
 	struct document *d = conv_norm_relu_conv(true, 31);
@@ -394,7 +398,7 @@ Test(channels, norm_parameters_through_identity)
 	doc_free(d);
 }
 
-/* ---- payloads ----------------------------------------------------------------------------------------------- */
+/* ---- payloads ------------------------------------------------------------------------------------------ */
 
 Test(channels, sparse_weights_shrink)
 {
@@ -453,7 +457,7 @@ Test(channels, constant_nodes_shrink)
 	doc_free(d);
 }
 
-/* ---- what stays --------------------------------------------------------------------------------------------- */
+/* ---- what stays ---------------------------------------------------------------------------------------- */
 
 /* x -> Conv -> (kind) -> Conv -> y, with one channel in between that nobody reads. */
 static int64_t behind(int kind)
@@ -496,14 +500,16 @@ static int64_t behind(int kind)
 
 Test(channels, barriers_hold)
 {
-	static const struct { int kind; int64_t removed; const char *what; } rows[] = { { 0, 1, "Relu" }, { 1, 0, "residual sum" },
-		{ 2, 0, "Concat" }, { 3, 0, "groups" }, { 4, 0, "graph output" }, { 5, 0, "Softmax" }, { 6, 0, "tied weight" } };
+	static const struct { int kind; int64_t removed; const char *what; } rows[] = { { 0, 1, "Relu" }, { 1, 0,
+		"residual sum" },
+		{ 2, 0, "Concat" }, { 3, 0, "groups" }, { 4, 0, "graph output" }, { 5, 0, "Softmax" }, { 6, 0,
+		"tied weight" } };
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		cr_assert_eq(behind(rows[i].kind), rows[i].removed, "%s", rows[i].what);
 }
 
-/* ---- any chain ---------------------------------------------------------------------------------------------- */
+/* ---- any chain ----------------------------------------------------------------------------------------- */
 
 struct chain {
 	struct document *d;
@@ -642,7 +648,8 @@ Test(channels, any_chain_keeps_its_outputs)
 	int64_t removed = 0;
 
 	for (uint64_t seed = 1; seed <= 150; seed++) {
-		struct chain c = { .d = build_model(13), .r = rng_make(seed, 99), .channels = 3, .side = 7, .block = 1, .at = "x" };
+		struct chain c = { .d = build_model(13), .r = rng_make(seed, 99), .channels = 3, .side = 7,
+			.block = 1, .at = "x" };
 		int steps = 4 + (int)rng_below(&c.r, 12);
 
 		build_input(c.d, "x", 4, DIMS(-1, 3, 7, 7));

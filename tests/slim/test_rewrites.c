@@ -16,7 +16,7 @@
 
 #define DIMS(...) ((const int64_t[]){ __VA_ARGS__ })
 
-/* ---- biases ------------------------------------------------------------------------------------------------- */
+/* ---- biases -------------------------------------------------------------------------------------------- */
 
 struct index {
 	struct graph *g;
@@ -47,7 +47,8 @@ static void close_index(struct index *x)
 	graph_free(x->g);
 }
 
-/* x[N,6] -> MatMul -> Relu -> Gemm without C -> Gemm with a C, twice with the same vector, then with a number. */
+/* x[N,6] -> MatMul -> Relu -> Gemm without C -> Gemm with a C, twice with the same vector, then with a
+ * number. */
 static struct document *biasless(void)
 {
 	struct document *d = build_model(13);
@@ -142,7 +143,7 @@ Test(biases, used_ones_stay)
 	doc_free(d);
 }
 
-/* ---- storage ------------------------------------------------------------------------------------------------ */
+/* ---- storage ------------------------------------------------------------------------------------------- */
 
 static const char *const stored[] = { "dense", "thin" };
 
@@ -191,7 +192,8 @@ Test(storage, the_smaller_form_is_taken)
 /* The bytes that are told are those of the entries in the file, and there and back again nothing is lost. */
 Test(storage, told_bytes_are_those_of_the_file)
 {
-	static const enum storage_rule rules[] = { STORAGE_SPARSE, STORAGE_DENSE, STORAGE_AUTO, STORAGE_AUTO, STORAGE_DENSE };
+	static const enum storage_rule rules[] = { STORAGE_SPARSE, STORAGE_DENSE, STORAGE_AUTO, STORAGE_AUTO,
+		STORAGE_DENSE };
 	struct document *d = two_tensors();
 	uint64_t rest = 0, bytes;
 	bool raised;
@@ -229,14 +231,15 @@ Test(storage, graph_inputs_stay_dense)
 	doc_free(d);
 }
 
-/* ---- provenance --------------------------------------------------------------------------------------------- */
+/* ---- provenance ---------------------------------------------------------------------------------------- */
 
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 Test(provenance, what_is_written_is_found)
 {
 	struct document *d = two_tensors();
-	struct provenance p = { .version = "0.1.0", .options = "criterion=pii", .source_sha256 = HEX, .calibration_sha256 = HEX,
+	struct provenance p = { .version = "0.1.0", .options = "criterion=pii", .source_sha256 = HEX,
+		.calibration_sha256 = HEX,
 		.gate = "fine" };
 	struct tamis_error err = { 0 };
 
@@ -253,9 +256,12 @@ Test(provenance, what_is_written_is_found)
 
 Test(provenance, what_is_wrong_is_named)
 {
-	static const struct { const char *key, *value; } rows[] = { { "tamis.version", "new" }, { "tamis.version", "1." },
-		{ "tamis.source_sha256", "abc" }, { "tamis.calibration_sha256", "" }, { "tamis.gate", NULL }, { "tamis.options", "" } };
-	struct provenance p = { .version = "0.1.0", .options = "criterion=pii", .source_sha256 = HEX, .gate = "fine" };
+	static const struct { const char *key, *value; } rows[] = { { "tamis.version", "new" }, { "tamis.version",
+		"1." },
+		{ "tamis.source_sha256", "abc" }, { "tamis.calibration_sha256", "" }, { "tamis.gate", NULL },
+		{ "tamis.options", "" } };
+	struct provenance p = { .version = "0.1.0", .options = "criterion=pii", .source_sha256 = HEX,
+		.gate = "fine" };
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct document *d = two_tensors();
@@ -275,7 +281,8 @@ Test(provenance, what_is_wrong_is_named)
 Test(provenance, another_source_is_told)
 {
 	struct document *d = two_tensors();
-	struct provenance p = { .version = "0.1.0", .options = "criterion=pii", .source_sha256 = HEX, .gate = "fine" };
+	struct provenance p = { .version = "0.1.0", .options = "criterion=pii", .source_sha256 = HEX,
+		.gate = "fine" };
 	struct tamis_error err = { 0 };
 	char other[65] = HEX;
 
