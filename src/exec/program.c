@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "exec/merge_norms.h"
+#include "onnx/document.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
 {
@@ -56,7 +57,7 @@ static enum tamis_status fold(struct program *p, const struct node *n, struct ta
 		return no_memory(err);
 	for (int i = 0; i < n->n_in; i++)
 		in[i] = n->in[i] == GRAPH_NONE ? NULL : &p->constant[n->in[i]];
-	s = node_eval(n, in, out, err);
+	s = node_eval_within(n, in, out, p->graph->doc->max_memory, err);
 	for (int i = 0; s == TAMIS_OK && i < n->n_out; i++)
 		if (n->out[i] != GRAPH_NONE) {
 			p->constant[n->out[i]] = out[i];

@@ -21,14 +21,24 @@ static const char *kind_name(int kind)
 	return kind >= 0 && (size_t)kind < n ? kind_names[kind] : "unknown";
 }
 
-static const attribute *find(const struct op_parse *p, const char *name)
+/* The first from position `at` on. */
+static const attribute *find_from(const struct op_parse *p, const char *name, size_t *at)
 {
 	const Onnx__NodeProto *node = p->node->proto;
 
-	for (size_t i = 0; i < node->n_attribute; i++)
-		if (node->attribute[i]->name && !strcmp(node->attribute[i]->name, name))
+	for (size_t i = *at; i < node->n_attribute; i++)
+		if (node->attribute[i]->name && !strcmp(node->attribute[i]->name, name)) {
+			*at = i + 1;
 			return node->attribute[i];
+		}
 	return NULL;
+}
+
+static const attribute *find(const struct op_parse *p, const char *name)
+{
+	size_t at = 0;
+
+	return find_from(p, name, &at);
 }
 
 /* Files of IR versions below 2 leave `type` out: what is there then tells. */
@@ -43,12 +53,17 @@ static int kind_of(const attribute *a)
 /* The attribute if it is there and of the wanted kind; *out NULL when missing. */
 static enum tamis_status typed(const struct op_parse *p, const char *name, int kind, const attribute **out)
 {
-	*out = find(p, name);
-	if (!*out || kind_of(*out) == kind)
+	size_t at = 0;
+
+	*out = find_from(p, name, &at);
+	if (!*out)
 		return TAMIS_OK;
-	tm_fail(p->err, TAMIS_E_INVALID, "attribute '%s' of %s should be of type %s, not %s", name,
-	        p->node->op->name, kind_name(kind), kind_name(kind_of(*out)));
-	return TAMIS_E_INVALID;
+	if (find_from(p, name, &at))
+		return tm_fail(p->err, TAMIS_E_INVALID, "attribute '%s' of %s is given twice", name, p->node->op->name);
+	if (kind_of(*out) == kind)
+		return TAMIS_OK;
+	return tm_fail(p->err, TAMIS_E_INVALID, "attribute '%s' of %s should be of type %s, not %s", name,
+	               p->node->op->name, kind_name(kind), kind_name(kind_of(*out)));
 }
 
 bool attr_has(const struct op_parse *p, const char *name)

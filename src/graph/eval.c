@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calling an operator's functions: half types in and out, views, and the bookkeeping of op_call. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "graph/graph.h"
 
 #define MAX_PORTS 256 /* inputs or outputs handled without allocating */
@@ -23,33 +25,49 @@ static enum dtype half_of(const struct node *n, const struct tensor *const *in)
 	return DT_UNDEFINED;
 }
 
-/* Copies of tensor structs with half types renamed FLOAT; `data` of renamed ones comes from scratch when wanted. */
+/* Copies of tensor structs with half types renamed FLOAT; `data` of renamed ones comes from scratch. */
 struct ports {
 	struct tensor copies[MAX_PORTS];
 	const struct tensor *list[MAX_PORTS];
 };
 
-static enum tamis_status widen(struct ports *p, const struct tensor *const *t, int n, bool with_data,
-                               struct scratch *scratch, struct tamis_error *err)
+/* Port i becomes FLOAT, with room for its elements if it has any. */
+static enum tamis_status rename_half(struct ports *p, int i, const struct tensor *t, struct scratch *scratch,
+                                     struct tamis_error *err)
 {
-	for (int i = 0; i < n; i++) {
-		p->list[i] = t[i];
-		if (!t[i] || !is_half(t[i]->type))
-			continue;
-		p->copies[i] = *t[i];
-		p->copies[i].type = DT_FLOAT;
-		p->list[i] = &p->copies[i];
-		if (!with_data || !t[i]->data)
-			continue;
-		p->copies[i].data = scratch_alloc(scratch, (size_t)t[i]->count, sizeof(float));
-		if (!p->copies[i].data)
-			return tm_no_memory(err, "widening half-precision values");
-		enum tamis_status s = tensor_convert(t[i], &p->copies[i], err);
+	p->list[i] = t;
+	if (!t || !is_half(t->type))
+		return TAMIS_OK;
+	p->copies[i] = *t;
+	p->copies[i].type = DT_FLOAT;
+	p->list[i] = &p->copies[i];
+	if (!t->data)
+		return TAMIS_OK;
+	p->copies[i].data = scratch_alloc(scratch, (size_t)t->count, sizeof(float));
+	return p->copies[i].data ? TAMIS_OK : tm_no_memory(err, "widening half-precision values");
+}
 
-		if (s != TAMIS_OK)
-			return s;
+static enum tamis_status widen_inputs(struct ports *p, const struct tensor *const *in, int n, struct scratch *scratch,
+                                      struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < n; i++) {
+		s = rename_half(p, i, in[i], scratch, err);
+		if (s == TAMIS_OK && p->list[i] != in[i] && in[i]->data)
+			s = tensor_convert(in[i], &p->copies[i], err);
 	}
-	return TAMIS_OK;
+	return s;
+}
+
+static enum tamis_status widen_outputs(struct ports *p, struct tensor *const *out, int n, struct scratch *scratch,
+                                       struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < n; i++)
+		s = rename_half(p, i, out[i], scratch, err);
+	return s;
 }
 
 static enum tamis_status too_many(const struct node *n, struct tamis_error *err)
@@ -80,7 +98,7 @@ static enum tamis_status shape_of_half(const struct node *n, enum dtype half, co
 
 	if (n->n_in > MAX_PORTS || n->n_out > MAX_PORTS)
 		return too_many(n, err);
-	s = widen(&p, in, n->n_in, true, scratch, err);
+	s = widen_inputs(&p, in, n->n_in, scratch, err);
 	if (s == TAMIS_OK)
 		s = call_shape(n, p.list, out, scratch, unknown, err);
 	for (int i = 0; s == TAMIS_OK && !*unknown && i < n->n_out; i++)
@@ -100,11 +118,10 @@ enum tamis_status node_shape(const struct node *n, const struct tensor *const *i
 	return call_shape(n, in, out, scratch, unknown, err);
 }
 
-static enum tamis_status run_view(const struct tensor *from, struct tensor *to)
+static void run_view(const struct tensor *from, struct tensor *to)
 {
 	if (to->data != from->data && to->count)
 		memcpy(to->data, from->data, tensor_bytes(to));
-	return TAMIS_OK;
 }
 
 static enum tamis_status call_run(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
@@ -130,9 +147,9 @@ static enum tamis_status run_half(const struct node *n, const struct tensor *con
 
 	if (n->n_in > MAX_PORTS || n->n_out > MAX_PORTS)
 		return too_many(n, err);
-	s = widen(&p, in, n->n_in, true, scratch, err);
+	s = widen_inputs(&p, in, n->n_in, scratch, err);
 	if (s == TAMIS_OK)
-		s = widen(&q, (const struct tensor *const *)out, n->n_out, true, scratch, err);
+		s = widen_outputs(&q, out, n->n_out, scratch, err);
 	if (s == TAMIS_OK)
 		s = call_run(n, p.list, (struct tensor *const *)q.list, scratch, state, err);
 	for (int i = 0; s == TAMIS_OK && i < n->n_out; i++)
@@ -193,17 +210,29 @@ static void drop_outputs(struct tensor *out, int n)
 		tensor_free(&out[i]);
 }
 
-static enum tamis_status alloc_outputs(struct tensor *out, int n, struct tamis_error *err)
+static enum tamis_status alloc_outputs(const struct node *n, struct tensor *const *out, uint64_t max_bytes,
+                                       struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
+	uint64_t bytes = 0;
+	bool fits = true;
 
-	for (int i = 0; i < n && s == TAMIS_OK; i++)
-		s = tensor_alloc(&out[i], err);
+	for (int i = 0; i < n->n_out; i++)
+		if (out[i])
+			fits = fits && tm_add(bytes, (uint64_t)tensor_bytes(out[i]), &bytes) && bytes <= max_bytes;
+	if (!fits) {
+		tm_fail(err, TAMIS_E_MEMORY, "the outputs take more than %" PRIu64 " bytes, the limit on memory", max_bytes);
+		return tm_in_node(err, n->name);
+	}
+	for (int i = 0; s == TAMIS_OK && i < n->n_out; i++)
+		if (out[i])
+			s = tensor_alloc(out[i], err);
 	return s;
 }
 
 static enum tamis_status eval(const struct node *n, const struct tensor *const *in, struct tensor *out,
-                              struct tensor **list, struct scratch *scratch, struct tamis_error *err)
+                              struct tensor **list, struct scratch *scratch, uint64_t max_bytes,
+                              struct tamis_error *err)
 {
 	bool unknown;
 	enum tamis_status s;
@@ -216,7 +245,7 @@ static enum tamis_status eval(const struct node *n, const struct tensor *const *
 	if (s == TAMIS_OK && unknown)
 		s = tm_fail(err, TAMIS_E_INTERNAL, "%s does not know its shape from full inputs", n->op->name);
 	if (s == TAMIS_OK)
-		s = alloc_outputs(out, n->n_out, err);
+		s = alloc_outputs(n, list, max_bytes, err);
 	if (s == TAMIS_OK)
 		s = node_run(n, in, list, scratch, NULL, err);
 	if (s != TAMIS_OK)
@@ -224,8 +253,8 @@ static enum tamis_status eval(const struct node *n, const struct tensor *const *
 	return s;
 }
 
-enum tamis_status node_eval(const struct node *n, const struct tensor *const *in, struct tensor *out,
-                            struct tamis_error *err)
+enum tamis_status node_eval_within(const struct node *n, const struct tensor *const *in, struct tensor *out,
+                                   uint64_t max_bytes, struct tamis_error *err)
 {
 	struct tensor **list = tm_array((size_t)n->n_out + 1, sizeof *list);
 	struct scratch scratch = { 0 };
@@ -233,8 +262,14 @@ enum tamis_status node_eval(const struct node *n, const struct tensor *const *in
 
 	if (!list)
 		return tm_no_memory(err, "evaluating a constant");
-	s = eval(n, in, out, list, &scratch, err);
+	s = eval(n, in, out, list, &scratch, max_bytes, err);
 	scratch_free(&scratch);
 	free(list);
 	return s;
+}
+
+enum tamis_status node_eval(const struct node *n, const struct tensor *const *in, struct tensor *out,
+                            struct tamis_error *err)
+{
+	return node_eval_within(n, in, out, UINT64_MAX, err);
 }

@@ -50,6 +50,17 @@ static enum tamis_status duplicate(struct tamis_error *err, const char *name)
 	return tm_in_tensor(err, name);
 }
 
+/* A missing field comes as NULL, one that is there but empty as "". */
+static bool named(const char *name)
+{
+	return name && *name;
+}
+
+static enum tamis_status nameless(struct tamis_error *err, const char *what, size_t i)
+{
+	return tm_fail(err, TAMIS_E_INVALID, "%s %zu has no name", what, i);
+}
+
 static void read_dims(struct value_type *t, const Onnx__TensorShapeProto *shape)
 {
 	if (!shape || shape->n_dim > TENSOR_MAX_RANK)
@@ -80,9 +91,12 @@ static enum tamis_status add_inputs(struct graph *g, struct tamis_error *err)
 {
 	for (size_t i = 0; i < g->proto->n_input; i++) {
 		const Onnx__ValueInfoProto *info = g->proto->input[i];
+		struct value *v;
 		bool fresh;
-		struct value *v = intern(g, info->name, &fresh);
 
+		if (!named(info->name))
+			return nameless(err, "graph input", i);
+		v = intern(g, info->name, &fresh);
 		if (!v)
 			return no_memory(err);
 		if (!fresh)
@@ -114,8 +128,11 @@ static enum tamis_status add_dense(struct graph *g, struct tamis_error *err)
 	for (size_t i = 0; i < g->proto->n_initializer; i++) {
 		Onnx__TensorProto *t = g->proto->initializer[i];
 		struct value *v = NULL;
-		enum tamis_status s = add_constant(g, t->name, &v, err);
+		enum tamis_status s;
 
+		if (!named(t->name))
+			return nameless(err, "initializer", i);
+		s = add_constant(g, t->name, &v, err);
 		if (s == TAMIS_OK)
 			s = payload_read(g->doc, t, &v->constant, err);
 		if (s != TAMIS_OK)
@@ -132,8 +149,8 @@ static enum tamis_status add_sparse(struct graph *g, struct tamis_error *err)
 		struct value *v = NULL;
 		enum tamis_status s;
 
-		if (!t->values || !t->values->name)
-			return tm_fail(err, TAMIS_E_INVALID, "sparse initializer %zu has no name", i);
+		if (!t->values || !named(t->values->name))
+			return nameless(err, "sparse initializer", i);
 		s = add_constant(g, t->values->name, &v, err);
 		if (s == TAMIS_OK)
 			s = sparse_read(g->doc, t, &v->constant, err);
@@ -148,9 +165,9 @@ static enum tamis_status add_sparse(struct graph *g, struct tamis_error *err)
 
 static const char *node_name(struct graph *g, const Onnx__NodeProto *p, size_t i)
 {
-	if (p->name && *p->name)
+	if (named(p->name))
 		return p->name;
-	return arena_printf(&g->arena, "#%zu (%s)", i, p->op_type ? p->op_type : "?");
+	return arena_printf(&g->arena, "#%zu (%s)", i, p->op_type);
 }
 
 static enum tamis_status add_nodes(struct graph *g, struct tamis_error *err)
@@ -159,6 +176,8 @@ static enum tamis_status add_nodes(struct graph *g, struct tamis_error *err)
 		Onnx__NodeProto *p = g->proto->node[i];
 		struct node *n = &g->nodes[g->n_nodes++];
 
+		if (!named(p->op_type))
+			return tm_fail(err, TAMIS_E_INVALID, "node %zu names no operator", i);
 		n->proto = p;
 		n->n_in = (int)p->n_input;
 		n->n_out = (int)p->n_output;
@@ -171,17 +190,40 @@ static enum tamis_status add_nodes(struct graph *g, struct tamis_error *err)
 	return TAMIS_OK;
 }
 
+static const struct node *maker_of(const struct graph *g, const char *name)
+{
+	for (int i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_out; k++)
+			if (!strcmp(g->nodes[i].proto->output[k], name))
+				return &g->nodes[i];
+	return NULL;
+}
+
+/* A name that no earlier node made: nobody makes it, or a later node (or this one) does. */
+static enum tamis_status unknown_input(const struct graph *g, const struct node *n, int i, struct tamis_error *err)
+{
+	const char *name = n->proto->input[i];
+	const struct node *maker = maker_of(g, name);
+
+	if (maker == n)
+		tm_fail(err, TAMIS_E_INVALID, "input %d is an output of the same node", i);
+	else if (maker)
+		tm_fail(err, TAMIS_E_INVALID, "input %d is made by the later node '%.100s': the nodes are out of order or "
+		        "form a cycle", i, maker->name);
+	else
+		tm_fail(err, TAMIS_E_INVALID, "input %d is made by no node, initializer or graph input", i);
+	tm_in_tensor(err, name);
+	return tm_in_node(err, n->name);
+}
+
 static enum tamis_status connect_inputs(struct graph *g, struct node *n, struct tamis_error *err)
 {
 	for (int i = 0; i < n->n_in; i++) {
 		const char *name = n->proto->input[i];
 
 		n->in[i] = *name ? names_get(g->names, name) : GRAPH_NONE;
-		if (*name && n->in[i] == GRAPH_NONE) {
-			tm_fail(err, TAMIS_E_INVALID, "input %d is made by no earlier node, initializer or graph input", i);
-			tm_in_tensor(err, name);
-			return tm_in_node(err, n->name);
-		}
+		if (*name && n->in[i] == GRAPH_NONE)
+			return unknown_input(g, n, i, err);
 	}
 	return TAMIS_OK;
 }
@@ -201,8 +243,10 @@ static enum tamis_status connect_outputs(struct graph *g, int id, struct tamis_e
 		v = intern(g, name, &fresh);
 		if (!v)
 			return no_memory(err);
-		if (!fresh)
-			return duplicate(err, name);
+		if (!fresh) {
+			duplicate(err, name);
+			return tm_in_node(err, n->name);
+		}
 		v->kind = VALUE_NODE;
 		v->producer = id;
 		v->output = i;
@@ -274,7 +318,7 @@ static enum tamis_status evaluate_constant(struct graph *g, struct node *n, stru
 	if (n->n_out != 1 || n->out[0] == GRAPH_NONE)
 		return TAMIS_OK;
 	v = &g->values[n->out[0]];
-	s = node_eval(n, NULL, out, err);
+	s = node_eval_within(n, NULL, out, g->doc->max_memory, err);
 	if (s != TAMIS_OK)
 		return s;
 	v->constant = out[0];
@@ -315,11 +359,14 @@ static enum tamis_status list_ends(struct graph *g, struct tamis_error *err)
 			g->inputs[g->n_inputs++] = id;
 	}
 	for (size_t i = 0; i < g->proto->n_output; i++) {
-		int id = names_get(g->names, g->proto->output[i]->name);
+		const char *name = g->proto->output[i]->name;
+		int id = named(name) ? names_get(g->names, name) : GRAPH_NONE;
 
+		if (!named(name))
+			return nameless(err, "graph output", i);
 		if (id == GRAPH_NONE) {
-			tm_fail(err, TAMIS_E_INVALID, "the graph output is made by no node, initializer or input");
-			return tm_in_tensor(err, g->proto->output[i]->name);
+			tm_fail(err, TAMIS_E_INVALID, "the graph output is made by no node, initializer or graph input");
+			return tm_in_tensor(err, name);
 		}
 		g->values[id].is_output = true;
 		g->outputs[g->n_outputs++] = id;
@@ -330,7 +377,8 @@ static enum tamis_status list_ends(struct graph *g, struct tamis_error *err)
 static void read_value_infos(struct graph *g)
 {
 	for (size_t i = 0; i < g->proto->n_value_info; i++) {
-		int id = names_get(g->names, g->proto->value_info[i]->name);
+		const char *name = g->proto->value_info[i]->name;
+		int id = named(name) ? names_get(g->names, name) : GRAPH_NONE;
 
 		if (id != GRAPH_NONE && g->values[id].declared.rank < 0)
 			read_type(&g->values[id], g->proto->value_info[i]);

@@ -95,8 +95,11 @@ enum tamis_status node_reverse(const struct node *n, const struct tensor *const 
                                struct tamis_error *err);
 
 /* node_shape and node_run on inputs that all have data, allocating the outputs' data (tensor_free each; out holds
- * n->n_out structs). For constant folding and tests. */
+ * n->n_out structs; absent outputs get no data). For constant folding and tests. */
 enum tamis_status node_eval(const struct node *n, const struct tensor *const *in, struct tensor *out,
                             struct tamis_error *err);
+/* The same, where outputs of more than max_bytes together are TAMIS_E_MEMORY, found before they are allocated. */
+enum tamis_status node_eval_within(const struct node *n, const struct tensor *const *in, struct tensor *out,
+                                   uint64_t max_bytes, struct tamis_error *err);
 
 #endif

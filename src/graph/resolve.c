@@ -73,17 +73,47 @@ static enum tamis_status say_missing(const struct missing *m, struct tamis_error
 	return tm_fail(err, TAMIS_E_UNSUPPORTED, "the model needs operators that are not supported: %s", list);
 }
 
+/* "2 inputs", "2 or 3 inputs", "2 to 5 inputs", "at least 1 input". */
+static void describe_range(char *buf, size_t size, int min, int max, const char *what)
+{
+	if (max < 0)
+		snprintf(buf, size, "at least %d %s%s", min, what, min == 1 ? "" : "s");
+	else if (max <= min)
+		snprintf(buf, size, "%d %s%s", max, what, max == 1 ? "" : "s");
+	else
+		snprintf(buf, size, "%d %s %d %ss", min, max == min + 1 ? "or" : "to", max, what);
+}
+
+static enum tamis_status check_count(const struct node *n, const char *verb, const char *what, int count, int min,
+                                     int max, struct tamis_error *err)
+{
+	char range[64];
+
+	if (count >= min && (max < 0 || count <= max))
+		return TAMIS_OK;
+	describe_range(range, sizeof range, min, max, what);
+	tm_fail(err, TAMIS_E_INVALID, "%s %s %s, not %d", n->op->name, verb, range, count);
+	return tm_in_node(err, n->name);
+}
+
+/* Only inputs beyond the first min_in may be left out by an empty name. */
+static enum tamis_status check_required(const struct node *n, struct tamis_error *err)
+{
+	for (int i = 0; i < n->op->min_in; i++)
+		if (!*n->proto->input[i]) {
+			tm_fail(err, TAMIS_E_INVALID, "%s needs its input %d, whose name is empty", n->op->name, i);
+			return tm_in_node(err, n->name);
+		}
+	return TAMIS_OK;
+}
+
 static enum tamis_status check_arity(const struct node *n, struct tamis_error *err)
 {
-	const struct op *op = n->op;
-	bool in_ok = n->n_in >= op->min_in && (op->max_in < 0 || n->n_in <= op->max_in);
-	bool out_ok = n->n_out >= op->min_out && (op->max_out < 0 || n->n_out <= op->max_out);
+	enum tamis_status s = check_count(n, "takes", "input", n->n_in, n->op->min_in, n->op->max_in, err);
 
-	if (in_ok && out_ok)
-		return TAMIS_OK;
-	tm_fail(err, TAMIS_E_INVALID, "%s takes %d to %d inputs and %d to %d outputs (-1: any number), not %d and %d",
-	        op->name, op->min_in, op->max_in, op->min_out, op->max_out, n->n_in, n->n_out);
-	return tm_in_node(err, n->name);
+	if (s == TAMIS_OK)
+		s = check_count(n, "gives", "output", n->n_out, n->op->min_out, n->op->max_out, err);
+	return s == TAMIS_OK ? check_required(n, err) : s;
 }
 
 static bool too_new(const struct node *n)

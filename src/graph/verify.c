@@ -32,6 +32,21 @@ static enum tamis_status verify_node(const struct graph *g, int id, struct tamis
 	return TAMIS_OK;
 }
 
+/* Nodes make VALUE_NODE and, where they are Constant nodes, VALUE_CONSTANT; nothing makes the others. */
+static enum tamis_status verify_producer(const struct graph *g, int id, struct tamis_error *err)
+{
+	const struct value *v = &g->values[id];
+	const struct node *n = v->producer >= 0 && v->producer < g->n_nodes ? &g->nodes[v->producer] : NULL;
+
+	if (v->producer == GRAPH_NONE)
+		return v->kind != VALUE_NODE ? TAMIS_OK : broken(err, "a value of no node claims to be one's", v->name);
+	if (!n || v->output < 0 || v->output >= n->n_out || n->out[v->output] != id)
+		return broken(err, "a value is not what its producer makes", v->name);
+	if (v->kind == VALUE_INPUT || (v->kind == VALUE_CONSTANT) != n->constant)
+		return broken(err, "a value's kind does not fit its producer", v->name);
+	return TAMIS_OK;
+}
+
 static enum tamis_status verify_value(const struct graph *g, int id, struct tamis_error *err)
 {
 	const struct value *v = &g->values[id];
@@ -44,11 +59,23 @@ static enum tamis_status verify_value(const struct graph *g, int id, struct tami
 		if (u->node < 0 || u->node >= g->n_nodes || u->input < 0 || u->input >= g->nodes[u->node].n_in
 		    || g->nodes[u->node].in[u->input] != id)
 			return broken(err, "a use is not an input", v->name);
-		if (i && u->node < v->uses[i - 1].node)
+		if (i && (u->node < v->uses[i - 1].node
+		          || (u->node == v->uses[i - 1].node && u->input <= v->uses[i - 1].input)))
 			return broken(err, "uses are out of order", v->name);
 	}
 	if (v->kind == VALUE_CONSTANT && v->constant.count && !v->constant.data)
 		return broken(err, "a constant has no data", v->name);
+	return verify_producer(g, id, err);
+}
+
+static enum tamis_status verify_ends(const struct graph *g, struct tamis_error *err)
+{
+	for (int i = 0; i < g->n_inputs; i++)
+		if (g->inputs[i] < 0 || g->inputs[i] >= g->n_values || g->values[g->inputs[i]].kind != VALUE_INPUT)
+			return broken(err, "a graph input is no input", g->proto->name ? g->proto->name : "");
+	for (int i = 0; i < g->n_outputs; i++)
+		if (g->outputs[i] < 0 || g->outputs[i] >= g->n_values || !g->values[g->outputs[i]].is_output)
+			return broken(err, "a graph output is not marked as one", g->proto->name ? g->proto->name : "");
 	return TAMIS_OK;
 }
 
@@ -62,10 +89,10 @@ static int64_t count_inputs(const struct graph *g)
 	return n;
 }
 
-/* Every use is an input and there are as many uses as inputs, so every input is a use. */
+/* Every use is an input, no two are the same, and there are as many uses as inputs: so every input is a use. */
 enum tamis_status graph_verify(const struct graph *g, struct tamis_error *err)
 {
-	enum tamis_status s = TAMIS_OK;
+	enum tamis_status s = verify_ends(g, err);
 	int64_t uses = 0;
 
 	for (int i = 0; s == TAMIS_OK && i < g->n_nodes; i++)
