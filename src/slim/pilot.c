@@ -51,8 +51,12 @@ static enum tamis_status keep_signals(struct pass *p, struct worker *w, int i, c
 	struct layer_call c;
 	enum tamis_status s;
 
-	if (l->note || take <= 0 || !signals_bind(p->job->graph, l, r, &w->scratch, items, &c))
+	if (l->note || take <= 0)
 		return TAMIS_OK;
+	scratch_reset(&w->scratch);
+	s = signals_bind(p->job->graph, l, r, &w->scratch, items, &c, err);
+	if (s != TAMIS_OK || !c.positions)
+		return s;
 	signals_grid(n, c.positions, pos);
 	s = signals_gather(w, &c, pos, n, err);
 	if (s != TAMIS_OK)

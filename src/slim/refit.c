@@ -65,7 +65,6 @@ static enum tamis_status gather(struct hand *h, struct layer_call *slim, struct 
 		s = slim->op->gather(&slim->call, &l->view, slim->items, pos, n, h->u);
 	if (s == TAMIS_OK)
 		s = original->op->gather_out(&original->call, &l->view, original->out[0], slim->items, pos, n, h->z);
-	scratch_reset(&h->scratch);
 	return s;
 }
 
@@ -113,9 +112,14 @@ static enum tamis_status add_layer(struct sweep *w, struct hand *h, int i, const
 	enum tamis_status s;
 
 	a->rows = 0;
-	if (!fitted(l) || !signals_bind(w->job->graph, l, slim, &h->scratch, items, &cs)
-	    || !signals_bind(w->job->reference, l, h->original, &h->scratch, items, &co))
+	if (!fitted(l))
 		return TAMIS_OK;
+	scratch_reset(&h->scratch);
+	s = signals_bind(w->job->graph, l, slim, &h->scratch, items, &cs, err);
+	if (s == TAMIS_OK)
+		s = signals_bind(w->job->reference, l, h->original, &h->scratch, items, &co, err);
+	if (s != TAMIS_OK || !cs.positions || !co.positions)
+		return s;
 	s = gather(h, &cs, &co, &a->rows, err);
 	if (s != TAMIS_OK)
 		return s;

@@ -20,8 +20,12 @@ static enum tamis_status add_signals(struct pass *p, struct worker *w, int index
 	int n = signals_positions(l);
 	enum tamis_status s;
 
-	if (l->note || !signals_bind(p->job->graph, l, r, &w->scratch, items, &c))
+	if (l->note)
 		return TAMIS_OK;
+	scratch_reset(&w->scratch);
+	s = signals_bind(p->job->graph, l, r, &w->scratch, items, &c, err);
+	if (s != TAMIS_OK || !c.positions)
+		return s;
 	signals_grid(n, c.positions, pos);
 	s = signals_gather(w, &c, pos, n, err);
 	if (s != TAMIS_OK)
@@ -382,6 +386,9 @@ static enum tamis_status finish_layer(struct pass *p, int i, struct tamis_error 
 	struct layer_score *s = &p->scores->layer[i];
 	double signals = s->gain ? s->gain[l->view.outs] : 0;
 
+	/* A layer whose rows never divided by the items was not tested. */
+	for (int64_t f = 0; !l->note && !(signals > 0) && f < l->features; f++)
+		s->p[f] = 1;
 	if (l->note || !(signals > 0))
 		return TAMIS_OK;
 	for (int64_t f = 0; f < l->features; f++) {

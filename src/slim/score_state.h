@@ -45,6 +45,7 @@ struct layer_call {
 	struct op_call call;
 	const struct tensor *in[4];
 	struct tensor *out[1];
+	struct tensor wide_in, wide_out; /* float copies of half values, in scratch */
 	const struct layer *layer;
 	const struct linear_op *op;
 	int64_t items, positions;
@@ -53,9 +54,10 @@ struct layer_call {
 /* Makes room for `want` floats; contents are lost. */
 enum tamis_status score_reserve(float **p, size_t *have, size_t want, struct tamis_error *err);
 
-/* False when the layer did not run, or its rows do not divide by the items. */
-bool signals_bind(const struct graph *g, const struct layer *l, const struct runner *r, struct scratch *scratch,
-                  int64_t items, struct layer_call *c);
+/* c->positions is 0 when the layer did not run, or its rows do not divide by the items. Copies of half values stay in
+ * scratch until the caller resets it. */
+enum tamis_status signals_bind(const struct graph *g, const struct layer *l, const struct runner *r,
+                               struct scratch *scratch, int64_t items, struct layer_call *c, struct tamis_error *err);
 /* Positions that the test looks at: how many, and which of `extent`. */
 int signals_positions(const struct layer *l);
 void signals_grid(int n, int64_t extent, int64_t *pos);

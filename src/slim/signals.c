@@ -19,9 +19,27 @@ enum tamis_status score_reserve(float **p, size_t *have, size_t want, struct tam
 	return TAMIS_OK;
 }
 
-bool signals_bind(const struct graph *g, const struct layer *l, const struct runner *r, struct scratch *scratch,
-                      int64_t items, struct layer_call *c)
+/* Gathering takes float and double; half values get a float copy. */
+static enum tamis_status widen(const struct tensor *t, struct scratch *scratch, struct tensor *copy,
+                               const struct tensor **out, struct tamis_error *err)
 {
+	*out = t;
+	if (t->type != DT_FLOAT16 && t->type != DT_BFLOAT16)
+		return TAMIS_OK;
+	*copy = *t;
+	copy->type = DT_FLOAT;
+	copy->data = scratch_alloc(scratch, (size_t)t->count, sizeof(float));
+	if (!copy->data)
+		return tm_no_memory(err, "scoring");
+	*out = copy;
+	return tensor_convert(t, copy, err);
+}
+
+enum tamis_status signals_bind(const struct graph *g, const struct layer *l, const struct runner *r,
+                               struct scratch *scratch, int64_t items, struct layer_call *c, struct tamis_error *err)
+{
+	const struct tensor *z;
+	enum tamis_status s;
 	const struct node *n = &g->nodes[l->node];
 
 	*c = (struct layer_call){ .layer = l, .op = n->op->linear, .items = items };
@@ -31,9 +49,14 @@ bool signals_bind(const struct graph *g, const struct layer *l, const struct run
 	c->call = (struct op_call){ .node = n, .n_in = n->n_in < 4 ? n->n_in : 4, .n_out = 1, .in = c->in,
 		.out = c->out, .scratch = scratch };
 	if (!c->in[l->view.data] || !c->out[0])
-		return false;
+		return TAMIS_OK;
 	c->positions = c->op->positions(&c->call, &l->view, items);
-	return c->positions > 0;
+	s = widen(c->in[l->view.data], scratch, &c->wide_in, &c->in[l->view.data], err);
+	if (s == TAMIS_OK)
+		s = widen(c->out[0], scratch, &c->wide_out, &z, err);
+	if (s == TAMIS_OK)
+		c->out[0] = (struct tensor *)z;
+	return s;
 }
 
 int signals_positions(const struct layer *l)
@@ -55,7 +78,6 @@ enum tamis_status signals_gather(struct worker *w, struct layer_call *c, const i
 	c->call.err = err;
 	if (s == TAMIS_OK)
 		s = c->op->gather(&c->call, &c->layer->view, c->items, pos, n_pos, w->u);
-	scratch_reset(&w->scratch);
 	return s;
 }
 
