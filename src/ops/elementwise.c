@@ -246,8 +246,10 @@ ZIP_STEPS(bit_xor)
 
 ZIP_UNSIGNED_ROWS(shift_left, y < 8 * sizeof(T) ? (uint64_t)x << y : 0)
 ZIP_UNSIGNED_ROWS(shift_right, y < 8 * sizeof(T) ? (uint64_t)x >> y : 0)
-static const struct zip shift_left_zip = {.row = {ZIP_UNSIGNED(shift_left)}};
-static const struct zip shift_right_zip = {.row = {ZIP_UNSIGNED(shift_right)}};
+ZIP_SIGNED_ROWS(shift_left, y >= 0 && y < 8 * (int)sizeof(T) ? (uint64_t)x << y : 0)
+ZIP_SIGNED_ROWS(shift_right, x >> (y >= 0 && y < 8 * (int)sizeof(T) ? y : (T)(8 * sizeof(T) - 1)))
+static const struct zip shift_left_zip = {.row = {ZIP_SIGNED(shift_left), ZIP_UNSIGNED(shift_left)}};
+static const struct zip shift_right_zip = {.row = {ZIP_SIGNED(shift_right), ZIP_UNSIGNED(shift_right)}};
 
 static enum tamis_status shift_parse(struct op_parse *p, void **attr)
 {
@@ -261,8 +263,14 @@ static enum tamis_status shift_parse(struct op_parse *p, void **attr)
 	return status;
 }
 
+/* Signed integers from opset 28 on; their sign fills from the left. */
 static enum tamis_status shift_shape(struct op_call *c)
 {
+	enum dtype type = op_in(c, 0)->type;
+
+	if (c->node->opset < 28 && dtype_kind((int)type) == 'i')
+		return tm_fail(c->err, TAMIS_E_INVALID, "BitShift of %s elements needs opset 28; the model imports %lld",
+		               dtype_name((int)type), (long long)c->node->opset);
 	return zip_shape(c, c->node->attr);
 }
 
@@ -438,7 +446,7 @@ static enum tamis_status mean_reverse(struct op_grad *g)
  * variadic ones took equal shapes before opset 8, which broadcasting includes. */
 const struct op ops_elementwise[] = {
 	{BINARY("Add", 7, add), .reverse = add_reverse},
-	{.name = "BitShift", .domain = "", .since = 11, .until = 27, .min_in = 2, .max_in = 2, .min_out = 1,
+	{.name = "BitShift", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
 	 .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .parse = shift_parse,
 	 .shape = shift_shape, .run = shift_run},
 	{BINARY("BitwiseAnd", 18, bit_and)},
