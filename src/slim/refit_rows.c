@@ -150,7 +150,8 @@ static void iterate(struct solver *s)
 	}
 }
 
-/* A weight that survives must not become zero by chance: it would be taken for a cut one. */
+/* A weight that survives must not become zero by chance, or by the rounding of its type: it would be taken for a cut
+ * one. */
 static void store_row(const struct refit_rows *r, const struct solver *s, int64_t row)
 {
 	const struct layer *l = r->layer;
@@ -161,10 +162,13 @@ static void store_row(const struct refit_rows *r, const struct solver *s, int64_
 	for (int64_t k = 0; k < s->d; k++) {
 		int64_t at = layer_offset(&l->view, o, k);
 
+		double before = tensor_get(w, at);
+
 		if (!s->mask[row * s->d + k] || !isfinite(s->w[row * s->d + k]))
 			continue;
-		if (s->w[row * s->d + k] != 0)
-			tensor_set(w, at, s->w[row * s->d + k] / l->view.weight_scale);
+		tensor_set(w, at, s->w[row * s->d + k] / l->view.weight_scale);
+		if (tensor_get(w, at) == 0)
+			tensor_set(w, at, before);
 	}
 	for (int64_t k = 0; k < s->d; k++)
 		bias -= tensor_get(w, layer_offset(&l->view, o, k)) * l->view.weight_scale

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Refitted rows against the restricted normal equations, solved by LAPACK in double on the same moments. */
+#include <criterion/criterion.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nets.h"
+#include "slim/refit.h"
+#include "slim/score_state.h"
+
+#define ITEMS 240
+
+/* x[N,4,6,5] -> Conv 6 (3x3, group 2, no bias) -> norm -> y */
+static struct document *normed(uint64_t seed)
+{
+	static const char *const names[] = { "s", "t", "mean", "var" };
+	struct document *d = build_model(17);
+	struct rng r = rng_make(seed, 0);
+
+	build_input(d, "x", 4, DIMS(-1, 4, 6, 5));
+	build_output(d, "y", 4, DIMS(-1, 6, 4, 3));
+	build_floats(d, "w", 4, DIMS(6, 2, 3, 3), 1, &r);
+	build_number(d, build_node(d, "Conv", "x w", "c"), "group", 2);
+	for (int i = 0; i < 4; i++) {
+		float *p = build_floats(d, names[i], 1, DIMS(6), 1, &r);
+
+		for (int k = 0; i == 3 && k < 6; k++)
+			p[k] = 0.5f + p[k] * p[k];
+	}
+	build_node(d, "BatchNormalization", "c s t mean var", "y");
+	return d;
+}
+
+static struct document *(*const nets[])(uint64_t seed) = { net_deep, net_logits, net_probabilities, normed };
+
+static struct tensor *weight_of(struct graph *g, const struct layer *l)
+{
+	return &g->values[l->weight].constant;
+}
+
+/* Zeroes a share of the weights and moves the others a little. */
+static void disturb(struct lab *l, double zeros, double noise, uint64_t seed)
+{
+	struct rng r = rng_make(seed, 9);
+
+	for (int i = 0; i < l->layers.n; i++) {
+		struct tensor *w = weight_of(l->graph, &l->layers.list[i]);
+
+		for (int64_t k = 0; k < w->count; k++)
+			tensor_set(w, k, rng_uniform(&r) < zeros ? 0 : tensor_get(w, k) + noise * rng_normal(&r));
+	}
+}
+
+static struct refit_job job_of(struct lab *l, int sweeps)
+{
+	return (struct refit_job){ .reference = l->original, .graph = l->graph, .layers = &l->layers,
+		.reader = &l->reader, .batching = BATCH_STACKED, .chunk = 16, .sweeps = sweeps };
+}
+
+static void refit(struct lab *l, int sweeps)
+{
+	struct refit_job job = job_of(l, sweeps);
+	struct tamis_error err = { 0 };
+
+	must(refit_run(&job, &err), &err, "refit");
+}
+
+/* ---- the oracle --------------------------------------------------------------------------------------------- */
+
+/* Rows of one layer: signals of the net that is refitted, results of the original. */
+struct rows { float *u, *z; int64_t n; double *before; };
+
+static const struct program_options training = { .training = true };
+
+static float *gather(struct lab *l, const struct graph *g, const struct layer *x, bool out)
+{
+	struct tamis_error err = { 0 };
+	struct program *p = NULL;
+	struct runner *r = NULL;
+	struct scratch scratch = { 0 };
+	struct layer_call c;
+	int64_t pos[SCORE_POSITIONS], n = signals_positions(x);
+	float *to = malloc((size_t)(ITEMS * n * (out ? x->view.outs : x->features)) * sizeof *to);
+
+	must(program_create(g, &training, &p, &err), &err, "program");
+	must(runner_create(p, &r, &err), &err, "runner");
+	must(runner_run(r, l->shelf.in, NULL, &err), &err, "run");
+	must(signals_bind(g, x, r, &scratch, ITEMS, &c, &err), &err, "bind");
+	c.call.err = &err;
+	signals_grid((int)n, c.positions, pos);
+	must(out ? c.op->gather_out(&c.call, &x->view, c.out[0], ITEMS, pos, n, to)
+	         : c.op->gather(&c.call, &x->view, ITEMS, pos, n, to), &err, "gather");
+	scratch_free(&scratch);
+	runner_free(r);
+	program_free(p);
+	return to;
+}
+
+static void rows_open(struct rows *r, struct lab *l, const struct layer *x)
+{
+	struct tensor *w = weight_of(l->graph, x);
+
+	r->n = ITEMS * signals_positions(x);
+	r->u = gather(l, l->graph, x, false);
+	r->z = gather(l, l->original, x, true);
+	r->before = malloc((size_t)w->count * sizeof *r->before);
+	for (int64_t k = 0; k < w->count; k++)
+		r->before[k] = tensor_get(w, k);
+}
+
+static void rows_close(struct rows *r)
+{
+	free(r->u);
+	free(r->z);
+	free(r->before);
+}
+
+/* One row's problem: centred moments of the entries that may be fitted, in units of alpha * w. */
+struct problem { int64_t d, group, *feature; double *uu, *uz, *u_mean, *start, z_mean, zz, lambda; };
+
+static double column_mean(const float *x, int64_t step, int64_t n)
+{
+	double m = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		m += x[i * step] / (double)n;
+	return m;
+}
+
+static double product(const float *a, int64_t astep, double ma, const float *b, int64_t bstep, double mb, int64_t n)
+{
+	double sum = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		sum += (a[i * astep] - ma) * (b[i * bstep] - mb) / (double)n;
+	return sum;
+}
+
+static void problem_open(struct problem *p, const struct rows *r, const struct layer *l, int64_t o)
+{
+	int64_t fan = l->view.fan_in, per = l->view.outs / l->view.groups;
+	double diagonal = 0;
+
+	*p = (struct problem){ .group = o / per * fan, .feature = malloc((size_t)fan * sizeof(int64_t)),
+		.uu = malloc((size_t)(fan * fan) * sizeof(double)), .uz = malloc((size_t)fan * sizeof(double)),
+		.u_mean = malloc((size_t)fan * sizeof(double)), .start = malloc((size_t)fan * sizeof(double)) };
+	for (int64_t k = 0; k < fan; k++) {
+		double w = r->before[layer_offset(&l->view, o, k)];
+
+		p->u_mean[k] = column_mean(r->u + p->group + k, l->features, r->n);
+		diagonal += product(r->u + p->group + k, l->features, p->u_mean[k], r->u + p->group + k, l->features,
+		                    p->u_mean[k], r->n) / (double)fan;
+		p->start[p->d] = w * l->view.weight_scale;
+		p->feature[p->d] = k;
+		p->d += w != 0;
+	}
+	p->z_mean = column_mean(r->z + o, l->view.outs, r->n);
+	p->zz = product(r->z + o, l->view.outs, p->z_mean, r->z + o, l->view.outs, p->z_mean, r->n);
+	p->lambda = REFIT_LAMBDA * diagonal;
+	for (int64_t i = 0; i < p->d; i++) {
+		const float *a = r->u + p->group + p->feature[i];
+		double ma = p->u_mean[p->feature[i]];
+
+		for (int64_t k = 0; k < p->d; k++)
+			p->uu[i * p->d + k] = product(a, l->features, ma, r->u + p->group + p->feature[k], l->features,
+			                              p->u_mean[p->feature[k]], r->n);
+		p->uz[i] = product(a, l->features, ma, r->z + o, l->view.outs, p->z_mean, r->n);
+	}
+}
+
+static void problem_close(struct problem *p)
+{
+	free(p->feature);
+	free(p->uu);
+	free(p->uz);
+	free(p->u_mean);
+	free(p->start);
+}
+
+/* E (z - w u)^2 about the means, plus the pull towards the start. */
+static double objective(const struct problem *p, const double *w)
+{
+	double f = p->zz;
+
+	for (int64_t i = 0; i < p->d; i++) {
+		f += -2 * w[i] * p->uz[i] + p->lambda * (w[i] - p->start[i]) * (w[i] - p->start[i]);
+		for (int64_t k = 0; k < p->d; k++)
+			f += w[i] * w[k] * p->uu[i * p->d + k];
+	}
+	return f;
+}
+
+/* (uu + lambda I) w = uz + lambda start */
+static double *solution(const struct problem *p)
+{
+	double *a = malloc((size_t)(p->d * p->d + 1) * sizeof *a), *w = malloc((size_t)(p->d + 1) * sizeof *w);
+
+	memcpy(a, p->uu, (size_t)(p->d * p->d) * sizeof *a);
+	for (int64_t i = 0; i < p->d; i++) {
+		a[i * p->d + i] += p->lambda;
+		w[i] = p->uz[i] + p->lambda * p->start[i];
+	}
+	if (p->d)
+		cr_assert_eq(LAPACKE_dposv(LAPACK_ROW_MAJOR, 'L', (int)p->d, 1, a, (int)p->d, w, 1), 0);
+	free(a);
+	return w;
+}
+
+/* What the node adds at output o now, beyond what the original's z holds. */
+static double added(struct lab *l, const struct layer *x, int64_t o)
+{
+	double now = tensor_get(&l->graph->values[x->bias].constant, o);
+	double then = tensor_get(&l->original->values[x->bias].constant, o);
+
+	if (x->bias_kind == BIAS_INPUT)
+		return now * x->view.bias_scale;
+	return x->bias_kind == BIAS_ADD ? now - then : then - now;
+}
+
+static void check_row(struct lab *l, const struct layer *x, const struct rows *r, int64_t o)
+{
+	struct problem p;
+	double *best, *w, gain, bias;
+
+	problem_open(&p, r, x, o);
+	best = solution(&p);
+	w = malloc((size_t)(p.d + 1) * sizeof *w);
+	bias = p.z_mean;
+	for (int64_t k = 0, i = 0; k < x->view.fan_in; k++) {
+		double v = tensor_get(weight_of(l->graph, x), layer_offset(&x->view, o, k)) * x->view.weight_scale;
+
+		bias -= v * p.u_mean[k];
+		if (i < p.d && p.feature[i] == k)
+			w[i++] = v;
+		else
+			cr_assert_eq(v, 0, "a cut weight came back");
+	}
+	for (int64_t i = 0; i < p.d; i++)
+		cr_assert_neq(w[i], 0, "a weight that survived the cut is lost");
+	gain = objective(&p, p.start) - objective(&p, best);
+	cr_assert_leq(objective(&p, w) - objective(&p, best), 2e-3 * gain + 1e-9 * (1 + p.zz),
+	              "row %lld: the error is %.9g, at best %.9g, at first %.9g", (long long)o, objective(&p, w),
+	              objective(&p, best), objective(&p, p.start));
+	cr_assert(fabs(added(l, x, o) - bias) <= 1e-4 * (1 + fabs(bias)), "row %lld: the bias is %.9g, not %.9g",
+	          (long long)o, added(l, x, o), bias);
+	free(best);
+	free(w);
+	problem_close(&p);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------- */
+
+static void check_net(struct document *d, double zeros, double noise)
+{
+	struct lab l;
+	struct rows r[4];
+
+	lab_open(&l, d, ITEMS, 31);
+	for (int64_t i = 0; i < l.shelf.in[0].count; i++)
+		tensor_set(&l.shelf.in[0], i, tensor_get(&l.shelf.in[0], i) + 0.3);
+	disturb(&l, zeros, noise, 1);
+	for (int i = 0; i < l.layers.n; i++)
+		rows_open(&r[i], &l, &l.layers.list[i]);
+	refit(&l, 1);
+	for (int i = 0; i < l.layers.n; i++) {
+		for (int64_t o = 0; o < l.layers.list[i].view.outs; o++)
+			check_row(&l, &l.layers.list[i], &r[i], o);
+		rows_close(&r[i]);
+	}
+	lab_close(&l);
+}
+
+Test(refit, full_rows_solve_the_ridge_regression)
+{
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+		check_net(nets[i](1), 0, 0.2);
+}
+
+Test(refit, masked_rows_solve_the_restricted_one)
+{
+	static const double zeros[] = { 0.3, 0.7, 0.95 };
+
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+		for (int k = 0; k < 3; k++)
+			check_net(nets[i](2), zeros[k], 0.05);
+}
+
+Test(refit, double_weights_too)
+{
+	struct document *d = net_deep(3);
+
+	nets_retype(d, DT_DOUBLE);
+	check_net(d, 0.5, 0.1);
+}
+
+/* Weights that are as they were solve their own regression. */
+Test(refit, nothing_disturbed_nothing_changed)
+{
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+		struct lab l;
+
+		lab_open(&l, nets[i](4), ITEMS, 32);
+		refit(&l, 1);
+		for (int k = 0; k < l.layers.n; k++) {
+			const struct tensor *a = weight_of(l.graph, &l.layers.list[k]);
+			const struct tensor *b = weight_of(l.original, &l.layers.list[k]);
+
+			for (int64_t m = 0; m < a->count; m++)
+				cr_assert_float_eq(tensor_get(a, m), tensor_get(b, m), 1e-4);
+		}
+		lab_close(&l);
+	}
+}
+
+Test(refit, no_sweep_changes_nothing)
+{
+	struct lab l;
+	struct tensor *w;
+
+	lab_open(&l, net_deep(4), 20, 33);
+	w = weight_of(l.graph, &l.layers.list[0]);
+	tensor_set(w, 3, 7);
+	refit(&l, 0);
+	cr_assert_eq(tensor_get(w, 3), 7);
+	lab_close(&l);
+}
+
+/* The pull of lambda leaves a thousandth of a weight, which half precision cannot hold: it must not turn into a cut. */
+Test(refit, half_weights_that_survive_stay)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(5, 0);
+	struct lab l;
+
+	build_input(d, "x", 2, DIMS(-1, 1));
+	build_output(d, "y", 2, DIMS(-1, 8));
+	build_floats(d, "w", 2, DIMS(1, 8), 1, &r);
+	build_floats(d, "b", 1, DIMS(8), 1, &r);
+	build_node(d, "Gemm", "x w b", "y");
+	nets_retype(d, DT_FLOAT16);
+	lab_open(&l, d, ITEMS, 34);
+	for (int64_t k = 0; k < 8; k++) {
+		tensor_set(weight_of(l.original, &l.layers.list[0]), k, 0);
+		tensor_set(weight_of(l.graph, &l.layers.list[0]), k, 1e-6);
+	}
+	refit(&l, 1);
+	for (int64_t k = 0; k < 8; k++)
+		cr_assert_neq(tensor_get(weight_of(l.graph, &l.layers.list[0]), k), 0, "entry %lld became zero", (long long)k);
+	lab_close(&l);
+}
+
+/* ---- nets --------------------------------------------------------------------------------------------------- */
+
+static double error_of(const struct lab *l)
+{
+	int64_t n;
+	double *a = lab_outputs(l, l->original, 0, &n), *b = lab_outputs(l, l->graph, 0, &n), sum = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		sum += (a[i] - b[i]) * (a[i] - b[i]) / (double)n;
+	free(a);
+	free(b);
+	return sum;
+}
+
+/* What one input says is partly what the others say: only then can survivors take over. */
+static void correlate(struct shelf *s)
+{
+	int64_t each = s->in[0].count / s->items;
+
+	for (int64_t i = 0; i < s->in[0].count; i++)
+		tensor_set(&s->in[0], i, 0.5 * tensor_get(&s->in[0], i) + tensor_get(&s->in[0], i / each * each));
+}
+
+Test(refit, outputs_come_nearer_to_the_originals)
+{
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+		struct lab l;
+		double before, after;
+
+		lab_open(&l, nets[i](6), ITEMS, 35);
+		correlate(&l.shelf);
+		disturb(&l, 0.4, 0, 6);
+		before = error_of(&l);
+		refit(&l, 2);
+		after = error_of(&l);
+		cr_assert_lt(after, 0.9 * before, "net %zu: %g before, %g after", i, before, after);
+		lab_close(&l);
+	}
+}
+
+Test(refit, same_bits_for_any_number_of_workers)
+{
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+		struct lab l[3];
+
+		for (int k = 0; k < 3; k++) {
+			struct refit_job job;
+			struct tamis_error err = { 0 };
+
+			lab_open(&l[k], nets[i](7), ITEMS, 36);
+			disturb(&l[k], 0.5, 0.1, 7);
+			job = job_of(&l[k], 2);
+			cr_assert_eq(pool_create(k + 1, &job.pool, NULL), TAMIS_OK);
+			must(refit_run(&job, &err), &err, "refit");
+			pool_destroy(job.pool);
+			for (int v = 0; v < l[k].graph->n_values; v++)
+				if (l[k].graph->values[v].kind == VALUE_CONSTANT)
+					cr_assert(!memcmp(l[k].graph->values[v].constant.data, l[0].graph->values[v].constant.data,
+					                  tensor_bytes(&l[0].graph->values[v].constant)), "net %zu, %d workers: %s", i, k + 1,
+					          l[0].graph->values[v].name);
+		}
+		for (int k = 0; k < 3; k++)
+			lab_close(&l[k]);
+	}
+}
+
+/* ---- what is not fitted ------------------------------------------------------------------------------------- */
+
+Test(refit, layers_left_alone)
+{
+	struct lab l;
+	struct tensor *w;
+
+	lab_open(&l, net_deep(8), 60, 37);
+	l.layers.list[1].note = "for a test";
+	disturb(&l, 0.3, 0.1, 8);
+	w = weight_of(l.graph, &l.layers.list[1]);
+	tensor_set(w, 0, 0.125);
+	tensor_set(w, 1, 0.25);
+	refit(&l, 1);
+	cr_assert(tensor_get(w, 0) == 0.125 && tensor_get(w, 1) == 0.25);
+	lab_close(&l);
+}
+
+Test(refit, very_wide_rows)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(9, 0);
+	struct lab l;
+	struct tensor *w;
+
+	build_input(d, "x", 2, DIMS(-1, REFIT_MAX_FAN_IN + 1));
+	build_output(d, "y", 2, DIMS(-1, 2));
+	build_floats(d, "w", 2, DIMS(REFIT_MAX_FAN_IN + 1, 2), 1, &r);
+	build_floats(d, "b", 1, DIMS(2), 1, &r);
+	build_node(d, "Gemm", "x w b", "y");
+	lab_open(&l, d, 8, 38);
+	w = weight_of(l.graph, &l.layers.list[0]);
+	tensor_set(w, 0, 5);
+	refit(&l, 1);
+	cr_assert_eq(tensor_get(w, 0), 5);
+	lab_close(&l);
+}
+
+static enum tamis_status stop(void *ctx, int64_t items, struct tamis_error *err)
+{
+	return items >= *(int64_t *)ctx ? tm_fail(err, TAMIS_E_CANCELLED, "enough") : TAMIS_OK;
+}
+
+Test(refit, cancelled)
+{
+	struct lab l;
+	struct refit_job job;
+	struct tamis_error err = { 0 };
+	int64_t at = 100;
+
+	lab_open(&l, net_deep(8), ITEMS, 39);
+	job = job_of(&l, 2);
+	job.progress = stop;
+	job.progress_ctx = &at;
+	cr_assert_eq(refit_run(&job, &err), TAMIS_E_CANCELLED);
+	lab_close(&l);
+}
