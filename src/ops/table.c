@@ -10,6 +10,8 @@ static const struct op *const families[] = {
 	ops_select, ops_shape, ops_slice, ops_softmax, ops_standardize, ops_unary,
 	ops_loss,
 	ops_attention,
+	ops_quantize,
+	ops_integer,
 };
 
 const struct op_table op_table = { families, sizeof families / sizeof *families };

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Quantization, and products of quantized integers. */
+#include <criterion/criterion.h>
+#include <math.h>
+
+#include "harness.h"
+#include "ops/family.h"
+
+Test(quantize, vectors)
+{
+	check_vectors(ops_quantize, 7, NULL);
+}
+
+Test(integer, vectors)
+{
+	check_vectors(ops_integer, 7, NULL);
+}
+
+/* Dequantized quantized data are within half a step of what they were, for every grain. */
+Test(quantize, there_and_back)
+{
+	static const int64_t scales[3][2] = {{1}, {3}, {2, 2}};
+
+	for (int k = 0; k < 3; k++) {
+		int rank = k == 2 ? 2 : k == 1;
+		struct op_case *c = case_new(ops_quantize, "QuantizeLinear", 21), *d = case_new(ops_quantize, "DequantizeLinear", 21);
+		struct tensor *x = case_in(c, DT_FLOAT, SHAPE(2, 3), NULL);
+
+		case_int(c, "axis", 1);
+		case_int(d, "axis", -1);
+		if (k == 2) {
+			case_int(c, "block_size", 2);
+			case_int(d, "block_size", 2);
+		}
+		case_in(c, DT_FLOAT, rank, scales[k], VALUES(0.25, 0.5, 0.125, 1));
+		case_in(c, DT_INT8, rank, scales[k], VALUES(3, -5, 7, 0));
+		case_run(c);
+		case_in(d, DT_INT8, SHAPE(2, 3), NULL);
+		for (int i = 0; i < 6; i++)
+			tensor_set(&d->in[0], i, tensor_get(&c->out[0], i));
+		case_in(d, DT_FLOAT, rank, scales[k], VALUES(0.25, 0.5, 0.125, 1));
+		case_in(d, DT_INT8, rank, scales[k], VALUES(3, -5, 7, 0));
+		case_run(d);
+		for (int i = 0; i < 6; i++) {
+			double step = k == 0 ? 0.25 : k == 1 ? (const double[]){0.25, 0.5, 0.125}[i % 3]
+			                                     : (const double[]){0.25, 0.5, 0.125, 1}[i / 3 * 2 + i % 3 / 2];
+
+			cr_assert_leq(fabs(tensor_get(&d->out[0], i) - tensor_get(x, i)), step / 2, "grain %d element %d", k, i);
+		}
+		case_free(c);
+		case_free(d);
+	}
+}
+
+/* The scale's gradient is the sum of the levels it multiplies. */
+Test(quantize, reverse_of_the_scale)
+{
+	struct op_case *c = case_new(ops_quantize, "DequantizeLinear", 13);
+	struct tensor gscale = {0}, seed = {0};
+	const struct tensor *gout[] = {&seed}, *in[3];
+	struct tensor *gin[3] = {NULL, &gscale, NULL}, *out[] = {&c->out[0]};
+	struct op_grad g;
+	struct op_call call;
+
+	case_int(c, "axis", 0);
+	case_in(c, DT_UINT8, SHAPE(2, 2), VALUES(10, 20, 30, 40));
+	case_in(c, DT_FLOAT, SHAPE(2), VALUES(2, 3));
+	case_in(c, DT_UINT8, SHAPE(2), VALUES(1, 2));
+	case_run(c);
+	case_expect(c, 0, DT_FLOAT, SHAPE(2, 2), VALUES(18, 38, 84, 114), 0);
+	for (int i = 0; i < 3; i++)
+		in[i] = &c->in[i];
+	seed = c->out[0];
+	seed.data = (float[]){1, 2, 3, 4};
+	gscale = c->in[1];
+	gscale.data = (float[]){5, 5};
+	call = (struct op_call){.node = &c->node, .n_in = 3, .n_out = 1, .in = in, .out = out, .scratch = &c->scratch};
+	g = (struct op_grad){&call, gout, gin};
+	cr_assert_eq(c->node.op->reverse(&g), TAMIS_OK);
+	cr_expect_float_eq(tensor_get(&gscale, 0), 5 + 9 + 2 * 19, 1e-5);
+	cr_expect_float_eq(tensor_get(&gscale, 1), 5 + 3 * 28 + 4 * 38, 1e-5);
+	case_free(c);
+}
+
+Test(quantize, refuses)
+{
+	for (int k = 0; k < 5; k++) {
+		struct op_case *c = case_new(ops_quantize, "QuantizeLinear", 21);
+
+		if (k == 0)
+			case_int(c, "block_size", -1);
+		if (k == 1)
+			case_int(c, "block_size", 2);
+		case_in(c, k == 2 ? DT_STRING : DT_FLOAT, SHAPE(2, 3), NULL);
+		case_in(c, DT_FLOAT, SHAPE(k == 3 ? 2 : 3), NULL);
+		case_in(c, DT_INT8, SHAPE(k == 4 ? 2 : k == 3 ? 2 : 3), NULL);
+		cr_expect_eq(case_status(c), k == 2 ? TAMIS_E_UNSUPPORTED : TAMIS_E_INVALID, "case %d", k);
+		case_free(c);
+	}
+}
+
+/* Zero points of rows, columns and kernels, against the definition. */
+Test(integer, zero_points)
+{
+	struct op_case *c = case_new(ops_integer, "MatMulInteger", 10);
+
+	case_in(c, DT_UINT8, SHAPE(2, 2), VALUES(1, 2, 255, 4));
+	case_in(c, DT_INT8, SHAPE(2, 2), VALUES(-128, 6, 7, 8));
+	case_in(c, DT_UINT8, SHAPE(2), VALUES(1, 5));
+	case_in(c, DT_INT8, SHAPE(2), VALUES(2, -3));
+	case_run(c);
+	case_expect(c, 0, DT_INT32, SHAPE(2, 2), VALUES(5, 11, 250 * -130 - 5, 250 * 9 - 11), 0);
+	case_free(c);
+	c = case_new(ops_integer, "ConvInteger", 10);
+	case_in(c, DT_UINT8, SHAPE(1, 1, 3), VALUES(1, 2, 3));
+	case_in(c, DT_UINT8, SHAPE(2, 1, 1), VALUES(5, 6));
+	case_in(c, DT_UINT8, 0, NULL, VALUES(1));
+	case_in(c, DT_UINT8, SHAPE(2), VALUES(3, 4));
+	case_run(c);
+	case_expect(c, 0, DT_INT32, SHAPE(1, 2, 3), VALUES(0, 2, 4, 0, 2, 4), 0);
+	case_free(c);
+}
+
+/* QLinearConv with a kernel of one element is a scaling a channel. */
+Test(integer, scales_of_channels)
+{
+	struct op_case *c = case_new(ops_integer, "QLinearConv", 10);
+
+	case_in(c, DT_UINT8, SHAPE(1, 1, 2, 1), VALUES(10, 20));
+	case_in(c, DT_FLOAT, 0, NULL, VALUES(0.5));
+	case_in(c, DT_UINT8, 0, NULL, VALUES(0));
+	case_in(c, DT_INT8, SHAPE(2, 1, 1, 1), VALUES(3, -4));
+	case_in(c, DT_FLOAT, SHAPE(2), VALUES(1, 2));
+	case_in(c, DT_INT8, SHAPE(2), VALUES(0, 0));
+	case_in(c, DT_FLOAT, 0, NULL, VALUES(1));
+	case_in(c, DT_UINT8, 0, NULL, VALUES(100));
+	case_in(c, DT_INT32, SHAPE(2), VALUES(2, 10));
+	case_run(c);
+	case_expect(c, 0, DT_UINT8, SHAPE(1, 2, 2, 1), VALUES(116, 131, 70, 30), 0);
+	case_free(c);
+}
+
+Test(integer, refuses)
+{
+	for (int k = 0; k < 4; k++) {
+		struct op_case *c = case_new(ops_integer, "MatMulInteger", 10);
+
+		case_in(c, k == 0 ? DT_FLOAT : DT_UINT8, SHAPE(2, 3), NULL);
+		case_in(c, DT_INT8, SHAPE(k == 1 ? 2 : 3, 2), NULL);
+		case_in(c, k == 2 ? DT_INT8 : DT_UINT8, SHAPE(2), NULL);
+		case_in(c, DT_INT8, SHAPE(k == 3 ? 3 : 2), NULL);
+		cr_expect_eq(case_status(c), k == 0 ? TAMIS_E_UNSUPPORTED : TAMIS_E_INVALID, "case %d", k);
+		case_free(c);
+	}
+}
