@@ -23,20 +23,22 @@ static bool shapes_allow(const struct graph *g)
 
 static void item_view(const struct tensor *from, int64_t i, struct tensor *to)
 {
-	int64_t each = from->dims[0] ? from->count / from->dims[0] : 0;
-
 	*to = *from;
 	to->dims[0] = 1;
-	to->count = each;
+	to->count = from->count / from->dims[0];
 	to->data = (char *)from->data + (size_t)i * (tensor_bytes(from) / (size_t)from->dims[0]);
 }
 
+/* Of the finite elements: an infinity would make everything equal. */
 static double largest(const struct tensor *t)
 {
 	double m = 0;
 
-	for (int64_t i = 0; i < t->count; i++)
-		m = fmax(m, fabs(tensor_get(t, i)));
+	for (int64_t i = 0; i < t->count; i++) {
+		double v = fabs(tensor_get(t, i));
+
+		m = isfinite(v) && v > m ? v : m;
+	}
 	return m;
 }
 
@@ -109,6 +111,27 @@ static enum tamis_status try_stacking(const struct program *p, const struct batc
 	return s;
 }
 
+static bool stacked(const struct tensor *t, int64_t items)
+{
+	int bits = dtype_bits((int)t->type);
+
+	return bits && t->rank > 0 && t->dims[0] == items && t->count / items * bits % 8 == 0;
+}
+
+enum tamis_status batch_check(const struct batch *b, int n_in, struct tamis_error *err)
+{
+	if (!b->items)
+		return TAMIS_OK;
+	if (b->items < 0 || b->n != n_in || (b->whole && b->items != 1))
+		return tm_fail(err, TAMIS_E_INVALID, "a batch holds %d tensors for %lld items; the model has %d inputs", b->n,
+		               (long long)b->items, n_in);
+	for (int i = 0; !b->whole && i < b->n; i++)
+		if (!stacked(&b->in[i], b->items))
+			return tm_fail(err, TAMIS_E_INVALID, "a batch of %lld items does not have them along the first axis of "
+			               "input %d, each in whole bytes", (long long)b->items, i);
+	return TAMIS_OK;
+}
+
 enum tamis_status items_batching(const struct program *p, struct feed_reader *reader, enum batching *out,
                                  struct tamis_error *err)
 {
@@ -120,6 +143,8 @@ enum tamis_status items_batching(const struct program *p, struct feed_reader *re
 		s = reader->next(reader->self, TRIAL, &b, err);
 	if (s == TAMIS_OK && b.items == 0)
 		s = tm_fail(err, TAMIS_E_INVALID, "the calibration data hold no item");
+	if (s == TAMIS_OK)
+		s = batch_check(&b, p->graph->n_inputs, err);
 	if (s == TAMIS_OK && !b.whole && b.items > 1 && shapes_allow(p->graph))
 		s = try_stacking(p, &b, out, err);
 	if (s == TAMIS_OK)

@@ -30,4 +30,9 @@ struct feed_reader {
 	void (*destroy)(void *self);         /* NULL when there is nothing to release */
 };
 
+/* Whether a batch for a model of n_in inputs keeps the promises above (readers of callers may not): TAMIS_E_INVALID
+ * says which it breaks. Stacked items must fill whole bytes each, so strings and
+ * odd counts of packed types are refused. O(n). */
+enum tamis_status batch_check(const struct batch *b, int n_in, struct tamis_error *err);
+
 #endif

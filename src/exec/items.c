@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
+
 /* A chunk with memory of its own, so that the reader can go on while it is worked on. */
 struct slot {
 	struct chunk chunk;
@@ -51,6 +53,8 @@ static enum tamis_status advance(struct pump *p, struct tamis_error *err)
 		if (p->at < p->batch.items)
 			return TAMIS_OK;
 		s = p->reader->next(p->reader->self, p->limit, &p->batch, err);
+		if (s == TAMIS_OK)
+			s = batch_check(&p->batch, p->n_in, err);
 		if (s != TAMIS_OK)
 			return s;
 		p->at = 0;
@@ -77,9 +81,33 @@ static enum tamis_status reserve(struct slot *s, int i, size_t bytes, struct tam
 	return TAMIS_OK;
 }
 
+/* Bytes behind the elements of a string tensor; 0 for all others. */
+static size_t text_bytes(const struct tensor *t)
+{
+	const struct tm_string *text = t->data;
+	size_t bytes = 0;
+
+	for (int64_t i = 0; t->type == DT_STRING && i < t->count; i++)
+		bytes += text[i].len;
+	return bytes;
+}
+
+/* The reader's text is gone with its next batch: it follows the elements in the chunk's own memory. */
+static void copy_text(struct tensor *t, char *room)
+{
+	struct tm_string *text = t->data;
+
+	for (int64_t i = 0; t->type == DT_STRING && i < t->count; i++) {
+		if (text[i].len)
+			memcpy(room, text[i].data, text[i].len);
+		text[i].data = room;
+		room += text[i].len;
+	}
+}
+
 static enum tamis_status copy_whole(struct slot *s, int i, const struct tensor *from, struct tamis_error *err)
 {
-	enum tamis_status status = reserve(s, i, tensor_bytes(from), err);
+	enum tamis_status status = reserve(s, i, tensor_bytes(from) + text_bytes(from), err);
 	void *data = s->in[i].data;
 
 	if (status != TAMIS_OK)
@@ -88,12 +116,13 @@ static enum tamis_status copy_whole(struct slot *s, int i, const struct tensor *
 		memcpy(data, from->data, tensor_bytes(from));
 	s->in[i] = *from;
 	s->in[i].data = data;
+	copy_text(&s->in[i], (char *)data + tensor_bytes(from));
 	return TAMIS_OK;
 }
 
 static size_t item_bytes(const struct tensor *t)
 {
-	return t->dims[0] > 0 ? tensor_bytes(t) / (size_t)t->dims[0] : 0;
+	return tensor_bytes(t) / (size_t)t->dims[0];
 }
 
 /* Whether an item of the batch in hand has the same shape as those the chunk holds. */
@@ -112,17 +141,21 @@ static enum tamis_status copy_item(const struct pump *p, struct slot *s, int i, 
 	size_t bytes = item_bytes(from);
 	int64_t have = s->chunk.items;
 	enum tamis_status status;
+	size_t room;
 	void *data;
 
-	status = reserve(s, i, bytes * (size_t)(p->batching == BATCH_ONE ? 1 : p->limit), err);
+	if (!tm_mul(bytes, (size_t)(p->batching == BATCH_ONE ? 1 : p->limit), &room))
+		return no_memory(err);
+	status = reserve(s, i, room, err);
 	if (status != TAMIS_OK)
 		return status;
 	data = s->in[i].data;
-	memcpy((char *)data + (size_t)have * bytes, (const char *)from->data + (size_t)p->at * bytes, bytes);
+	if (bytes)
+		memcpy((char *)data + (size_t)have * bytes, (const char *)from->data + (size_t)p->at * bytes, bytes);
 	s->in[i] = *from;
 	s->in[i].data = data;
 	s->in[i].dims[0] = have + 1;
-	s->in[i].count = from->dims[0] ? from->count / from->dims[0] * (have + 1) : 0;
+	s->in[i].count = from->count / from->dims[0] * (have + 1);
 	return TAMIS_OK;
 }
 

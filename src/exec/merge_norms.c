@@ -25,12 +25,28 @@ static const struct tensor *constant_in(const struct program *p, const struct st
 	return &p->constant[s->in[i]];
 }
 
-static double read_epsilon(const struct node *n)
+static const Onnx__AttributeProto *attribute_of(const struct node *n, const char *name)
 {
 	for (size_t i = 0; i < n->proto->n_attribute; i++)
-		if (!strcmp(n->proto->attribute[i]->name, "epsilon"))
-			return n->proto->attribute[i]->f;
-	return 1e-5;
+		if (n->proto->attribute[i]->name && !strcmp(n->proto->attribute[i]->name, name))
+			return n->proto->attribute[i];
+	return NULL;
+}
+
+/* Inference with one parameter a channel: the training form and the old one with spatial = 0 are left to the row. */
+static bool plain_norm(const struct step *s)
+{
+	const Onnx__AttributeProto *training = attribute_of(s->node, "training_mode");
+	const Onnx__AttributeProto *spatial = attribute_of(s->node, "spatial");
+
+	return is(s, "BatchNormalization") && s->n_in == 5 && !(training && training->i) && !(spatial && !spatial->i);
+}
+
+static double read_epsilon(const struct node *n)
+{
+	const Onnx__AttributeProto *a = attribute_of(n, "epsilon");
+
+	return a ? (double)a->f : (double)1e-5f;
 }
 
 static bool vector_of(const struct tensor *t, int64_t n)
@@ -51,7 +67,7 @@ static bool match(const struct program *p, struct step *norm, struct step *const
 	const struct graph *g = p->graph;
 	int z;
 
-	if (!is(norm, "BatchNormalization") || !single_output(norm) || norm->n_in != 5)
+	if (!norm->node || !plain_norm(norm) || !single_output(norm))
 		return false;
 	z = norm->in[0];
 	if (z == GRAPH_NONE || z >= g->n_values || g->values[z].n_uses != 1 || g->values[z].is_output)

@@ -301,20 +301,9 @@ static void start_values(struct plan *p, const struct tensor *in)
 	}
 }
 
-static int widest(const struct program *p)
-{
-	int n = 1;
-
-	for (int i = 0; i < p->n_steps; i++) {
-		n = p->steps[i].n_in > n ? p->steps[i].n_in : n;
-		n = p->steps[i].n_out > n ? p->steps[i].n_out : n;
-	}
-	return n;
-}
-
 static enum tamis_status build(struct plan *p, const struct tensor *in, struct tamis_error *err)
 {
-	size_t ports = (size_t)widest(p->program);
+	size_t ports = program_ports(p->program);
 	struct builder b = { .plan = p, .err = err };
 	enum tamis_status s;
 

@@ -91,6 +91,17 @@ static enum tamis_status make_steps(struct program *p, const bool *needed, struc
 	return s;
 }
 
+size_t program_ports(const struct program *p)
+{
+	int n = 1;
+
+	for (int i = 0; i < p->n_steps; i++) {
+		n = p->steps[i].n_in > n ? p->steps[i].n_in : n;
+		n = p->steps[i].n_out > n ? p->steps[i].n_out : n;
+	}
+	return (size_t)n;
+}
+
 static enum tamis_status fill(struct program *p, struct tamis_error *err)
 {
 	const struct graph *g = p->graph;

@@ -31,9 +31,14 @@ struct program {
 	struct arena arena;
 };
 
-/* Constants are taken from the graph as they are now: after editing weights, make a new program. O(nodes + folding). */
+/* Constants are taken from the graph as they are now: after editing weights, make a new program. A node of constants
+ * alone is folded in training programs too: gradients then reach what it made, not what it read. TAMIS_E_MEMORY when
+ * a folded value exceeds the document's max_memory. O(nodes + folding). */
 enum tamis_status program_create(const struct graph *g, const struct program_options *options, struct program **out,
                                  struct tamis_error *err);
 void program_free(struct program *p); /* NULL is fine */
+
+/* The most inputs or outputs of any step, at least 1. O(steps). */
+size_t program_ports(const struct program *p);
 
 #endif

@@ -16,8 +16,6 @@ static void mark_wanted(struct runner *r, const bool *watch)
 {
 	const struct program *p = r->program;
 
-	if (r->wants_for == watch)
-		return;
 	memset(r->wants, 0, (size_t)p->n_values * sizeof *r->wants);
 	for (int v = 0; v < p->graph->n_values; v++)
 		r->wants[v] = watch[v];
@@ -31,7 +29,6 @@ static void mark_wanted(struct runner *r, const bool *watch)
 			if (s->out[k] != GRAPH_NONE)
 				r->wants[s->out[k]] = true;
 	}
-	r->wants_for = watch;
 }
 
 static enum tamis_status make_gradient(struct runner *r, int v, struct tamis_error *err)
@@ -139,7 +136,7 @@ static bool reached(const struct runner *r, const struct step *s)
 static bool wanted(const struct runner *r, const struct step *s)
 {
 	for (int i = 0; i < s->n_in; i++)
-		if (s->in[i] != GRAPH_NONE && r->wants[s->in[i]])
+		if (s->in[i] != GRAPH_NONE && r->wants[s->in[i]] && differentiable(&r->value[s->in[i]]))
 			return true;
 	return false;
 }
@@ -206,6 +203,8 @@ enum tamis_status runner_reverse(struct runner *r, const struct tensor *seed, co
 
 	if (!r->plan || !r->program->options.training)
 		return tm_fail(err, TAMIS_E_INTERNAL, "a reverse pass needs a forward run of a training program");
+	if (!hooks || !hooks->watch_grad)
+		return TAMIS_OK;
 	mark_wanted(r, hooks->watch_grad);
 	for (int i = 0; s == TAMIS_OK && i < g->n_outputs; i++)
 		s = add_seed(r, g->outputs[i], &seed[i], err);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "exec/runner_state.h"
+#include "onnx/document.h"
 #include "ops/blas.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -10,21 +12,10 @@ static enum tamis_status no_memory(struct tamis_error *err)
 	return tm_no_memory(err, "running the model");
 }
 
-static int widest(const struct program *p)
-{
-	int n = 1;
-
-	for (int i = 0; i < p->n_steps; i++) {
-		n = p->steps[i].n_in > n ? p->steps[i].n_in : n;
-		n = p->steps[i].n_out > n ? p->steps[i].n_out : n;
-	}
-	return n;
-}
-
 enum tamis_status runner_create(const struct program *p, struct runner **out, struct tamis_error *err)
 {
 	struct runner *r = tm_array(1, sizeof *r);
-	size_t ports = (size_t)widest(p);
+	size_t ports = program_ports(p);
 
 	*out = NULL;
 	if (!r)
@@ -147,12 +138,25 @@ static enum tamis_status find_plan(struct runner *r, const struct tensor *in, st
 	return TAMIS_OK;
 }
 
+static uint64_t memory_limit(const struct runner *r)
+{
+	return r->program->graph->doc->max_memory;
+}
+
+static enum tamis_status over_limit(const struct runner *r, size_t bytes, struct tamis_error *err)
+{
+	return tm_fail(err, TAMIS_E_MEMORY, "running the model takes %zu bytes at once; the limit is %" PRIu64, bytes,
+	               memory_limit(r));
+}
+
 static enum tamis_status grow_block(struct runner *r, size_t bytes, struct tamis_error *err)
 {
 	void *block;
 
 	if (bytes <= r->block_bytes)
 		return TAMIS_OK;
+	if (bytes > memory_limit(r))
+		return over_limit(r, bytes, err);
 	block = tm_array_uninit(bytes, 1);
 	if (!block)
 		return no_memory(err);
@@ -230,7 +234,9 @@ static enum tamis_status prepare_dynamic(struct runner *r, const struct step *s,
 	if (status == TAMIS_OK && unknown)
 		status = tm_fail(err, TAMIS_E_INTERNAL, "%s does not know its shape from full inputs", s->node->op->name);
 	for (int i = 0; status == TAMIS_OK && i < s->n_out; i++)
-		if (r->out[i])
+		if (r->out[i] && tensor_bytes(r->out[i]) > memory_limit(r))
+			status = over_limit(r, tensor_bytes(r->out[i]), err);
+		else if (r->out[i])
 			status = tensor_alloc(r->out[i], err);
 	return status;
 }
@@ -243,14 +249,20 @@ static bool is_dynamic(const struct runner *r, const struct step *s)
 	return false;
 }
 
-static void free_dynamic(struct runner *r, const struct step *s, int index)
+static void free_last_used(struct runner *r, const int *list, int n, int index)
 {
-	for (int i = 0; i < s->n_in; i++) {
-		int v = s->in[i];
+	for (int i = 0; i < n; i++) {
+		int v = list[i];
 
 		if (v != GRAPH_NONE && r->plan->value[v].place == PLACE_DYNAMIC && r->plan->value[v].last_use == index)
 			tensor_free(&r->value[v]);
 	}
+}
+
+static void free_dynamic(struct runner *r, const struct step *s, int index)
+{
+	free_last_used(r, s->in, s->n_in, index);
+	free_last_used(r, s->out, s->n_out, index);
 }
 
 static bool is_plain_view(const struct runner *r, const struct step *s)
@@ -312,5 +324,10 @@ const struct tensor *runner_value(const struct runner *r, int value)
 
 size_t runner_bytes(const struct runner *r)
 {
-	return r->block_bytes + r->scratch.used;
+	size_t bytes = r->block_bytes + scratch_bytes(&r->scratch);
+
+	for (int v = 0; r->plan && r->plan->dynamic && v < r->program->n_values; v++)
+		if (r->plan->value[v].place == PLACE_DYNAMIC && r->value[v].data)
+			bytes += tensor_bytes(&r->value[v]);
+	return bytes;
 }

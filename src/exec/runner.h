@@ -11,7 +11,8 @@ struct runner; /* opaque */
 /* What a caller may watch. Tensors are valid during the call only. */
 struct run_hooks {
 	void *ctx;
-	/* After a step whose graph node is watched: its tensors as the operator saw them. */
+	/* After a step whose graph node is watched: its tensors as the operator saw them. Folded nodes and views that
+	 * cost nothing are no steps and are not reported. */
 	const bool *watch_node; /* by graph node; NULL = none */
 	enum tamis_status (*node)(void *ctx, int graph_node, struct op_call *call, struct tamis_error *err);
 	/* During the reverse pass, when the gradient of a watched value is complete. FLOAT or DOUBLE, shaped as the value. */
@@ -25,7 +26,8 @@ enum tamis_status runner_create(const struct program *p, struct runner **out, st
 void runner_free(struct runner *r); /* NULL is fine */
 
 /* Runs forward on the graph inputs (in order; types and ranks are checked against the declared ones). hooks may be
- * NULL. Input data must stay valid until the reverse pass, if any, is over. */
+ * NULL. Input data must stay valid until the reverse pass, if any, is over. TAMIS_E_MEMORY also when the values that
+ * live at once, or one of unplanned shape, take more than the document's max_memory. */
 enum tamis_status runner_run(struct runner *r, const struct tensor *in, const struct run_hooks *hooks,
                              struct tamis_error *err);
 
@@ -40,7 +42,7 @@ const struct tensor *runner_value(const struct runner *r, int value);
 enum tamis_status runner_reverse(struct runner *r, const struct tensor *seed, const struct run_hooks *hooks,
                                  struct tamis_error *err);
 
-/* Bytes this runner holds now. */
+/* Bytes this runner holds now for values and scratch; compiled kernels and plans come on top. */
 size_t runner_bytes(const struct runner *r);
 
 #endif

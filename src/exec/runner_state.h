@@ -22,7 +22,6 @@ struct runner {
 	struct tensor **gin;
 	struct tensor *gradient;        /* by value id; data NULL = none yet */
 	bool *wants;                    /* by value id: lies on a path from a watched value */
-	const bool *wants_for;          /* the watch list that `wants` was made for */
 };
 
 #endif

@@ -23,6 +23,7 @@ struct scratch {
 void *scratch_alloc(struct scratch *s, size_t n, size_t size); /* NULL when out of memory or n * size overflows */
 void scratch_reset(struct scratch *s);                         /* everything free again, memory kept for reuse */
 void scratch_free(struct scratch *s);
+size_t scratch_bytes(const struct scratch *s);                 /* held, in use or not */
 
 /* One execution of one node. Optional inputs that are absent are NULL, as are outputs nobody wants. */
 struct op_call {

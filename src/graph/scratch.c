@@ -70,6 +70,15 @@ void scratch_reset(struct scratch *s)
 	}
 }
 
+size_t scratch_bytes(const struct scratch *s)
+{
+	size_t bytes = 0;
+
+	for (const struct scratch_block *b = s->blocks; b; b = b->next)
+		bytes += b->size;
+	return bytes;
+}
+
 void scratch_free(struct scratch *s)
 {
 	while (s->blocks) {
