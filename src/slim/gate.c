@@ -13,6 +13,7 @@ struct gate_chunk {
 	float *reference; /* NULL where the original runs along */
 	int64_t floats, items;
 	int64_t *item;
+	double *sum;      /* of every output value over the items, until it is added to the gate's mean */
 };
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -57,6 +58,12 @@ static enum tamis_status reference_work(void *ctx, struct runner *r, const struc
 		return no_memory(err);
 	memcpy(k->item, c->item, (size_t)c->items * sizeof *k->item);
 	head_reference(o->gate->job.head, r, k->reference);
+	if (is_classes(o->gate))
+		return TAMIS_OK;
+	k->sum = tm_array((size_t)(k->floats / k->items) + 1, sizeof *k->sum);
+	if (!k->sum)
+		return no_memory(err);
+	head_sums(o->gate->job.head, r, c->items, k->sum);
 	return TAMIS_OK;
 }
 
@@ -75,8 +82,8 @@ static enum tamis_status add_to_mean(struct gate *g, const struct gate_chunk *k,
 	}
 	if (each != g->n_mean)
 		return TAMIS_OK; /* ragged outputs: the energy is taken about zero, see finish_mean */
-	for (int64_t i = 0; i < k->floats; i++)
-		g->mean[i % each] += k->reference[i];
+	for (int64_t i = 0; i < each; i++)
+		g->mean[i] += k->sum[i];
 	return TAMIS_OK;
 }
 
@@ -93,11 +100,13 @@ static enum tamis_status reference_merge(void *ctx, const struct chunk *c, int s
 		return no_memory(err);
 	g->floats += k->floats;
 	g->items += c->items;
-	if (g->floats > GATE_MAX_REFERENCE) {
+	if (g->floats > (g->job.max_reference ? g->job.max_reference : GATE_MAX_REFERENCE)) {
 		free(k->reference);
 		k->reference = NULL;
 		g->along = true;
 	}
+	free(k->sum);
+	k->sum = NULL;
 	g->chunks[g->n_chunks++] = *k;
 	*k = (struct gate_chunk){ 0 };
 	return g->job.progress ? g->job.progress(g->job.progress_ctx, g->items, err) : TAMIS_OK;
@@ -123,6 +132,7 @@ static enum tamis_status run_original(struct gate *g, struct tamis_error *err)
 	for (int i = 0; i < n; i++) {
 		free(o.slots[i].reference);
 		free(o.slots[i].item);
+		free(o.slots[i].sum);
 	}
 	free(o.slots);
 	return s;

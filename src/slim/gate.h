@@ -20,6 +20,7 @@ struct gate_job {
 	const int64_t *labels;        /* by item of the reader; NULL = none */
 	int64_t n_labels;
 	double tolerance, max_disagree; /* max_disagree < 0: not gated */
+	int64_t max_reference;        /* floats of original outputs kept; 0 = GATE_MAX_REFERENCE */
 	uint64_t seed;                /* of the bootstrap */
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* as in struct score_job */
 	void *progress_ctx;

@@ -296,9 +296,14 @@ enum tamis_status head_seed(const struct head *h, const struct runner *r, const 
 
 int64_t head_reference_size(const struct head *h, const struct runner *r, int64_t items)
 {
-	if (h->kind == HEAD_GENERAL)
-		return general_total(h, r, items) * items;
-	return runner_output(r, h->output)->count;
+	int64_t n = 0;
+
+	(void)items; /* outputs need not divide by them */
+	if (h->kind != HEAD_GENERAL)
+		return runner_output(r, h->output)->count;
+	for (int o = 0; o < h->graph->n_outputs; o++)
+		n += dtype_is_float((int)runner_output(r, o)->type) ? runner_output(r, o)->count : 0;
+	return n;
 }
 
 static float *copy_floats(const struct tensor *t, float *out)
@@ -317,6 +322,20 @@ void head_reference(const struct head *h, const struct runner *r, float *out)
 	for (int o = 0; o < h->graph->n_outputs; o++)
 		if (h->kind == HEAD_GENERAL ? dtype_is_float((int)runner_output(r, o)->type) : o == h->output)
 			out = copy_floats(runner_output(r, o), out);
+}
+
+void head_sums(const struct head *h, const struct runner *r, int64_t items, double *sum)
+{
+	for (int o = 0; o < h->graph->n_outputs; o++) {
+		const struct tensor *t = runner_output(r, o);
+		int64_t each = t->count / items;
+
+		if (!dtype_is_float((int)t->type))
+			continue;
+		for (int64_t k = 0; k < each * items; k++)
+			sum[k % each] += tensor_get(t, k);
+		sum += each;
+	}
 }
 
 static int64_t argmax_float(const float *x, int64_t n)

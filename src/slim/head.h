@@ -52,6 +52,10 @@ struct head_loss {
 int64_t head_reference_size(const struct head *h, const struct runner *r, int64_t items); /* floats in all */
 void head_reference(const struct head *h, const struct runner *r, float *out);
 
+/* HEAD_GENERAL: adds each output value of an item, summed over the items of the last run, to sum: at most
+ * head_reference_size / items doubles, the mean of head_compare times the items. */
+void head_sums(const struct head *h, const struct runner *r, int64_t items, double *sum);
+
 /* Compares the last run of `r` with a reference of the same items: items structs. TAMIS_E_INVALID when the extents
  * differ. NaN outputs count as a full loss. mean (HEAD_GENERAL, may be NULL): of every output value of an item. */
 enum tamis_status head_compare(const struct head *h, const float *reference, const struct runner *r, int64_t items,

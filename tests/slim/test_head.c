@@ -368,3 +368,30 @@ Test(head, references_of_two_outputs)
 	free(reference);
 	run_close(&r);
 }
+
+/* Two items, three values: the values that belong to no whole item are kept, but compared with nothing. */
+Test(head, outputs_that_do_not_divide_by_the_items)
+{
+	struct document *d = build_model(17);
+	struct run r;
+	struct head_loss l[2];
+	float reference[3] = { 0 };
+	double sum[1] = { 0 };
+
+	build_input(d, "x", 2, DIMS(-1, 4));
+	build_output(d, "y", 1, DIMS(3));
+	build_ints(d, "three", 1, DIMS(3));
+	build_ints(d, "from", 1, DIMS(0));
+	build_ints(d, "flat", 1, DIMS(-1));
+	build_node(d, "Reshape", "x flat", "f");
+	build_node(d, "Slice", "f from three", "y");
+	run_open(&r, d, 2);
+	cr_assert_eq(detect(&r, "general"), TAMIS_OK);
+	cr_assert_eq(head_reference_size(&r.head, r.runner, 2), 3);
+	head_reference(&r.head, r.runner, reference);
+	head_sums(&r.head, r.runner, 2, sum);
+	cr_assert_float_eq(sum[0], reference[0] + reference[1], 1e-6);
+	compare(&r, reference, NULL, l);
+	cr_assert(l[0].loss == 0 && l[1].loss == 0);
+	run_close(&r);
+}
