@@ -9,6 +9,7 @@
 
 #define REFIT_POSITIONS 16  /* of a channel, on a fixed grid, that rows are fitted on */
 #define REFIT_STEPS 40      /* conjugate gradient steps a sweep */
+#define REFIT_SOLVED 1e-8   /* a row is done when its squared residual has fallen by this factor */
 #define REFIT_LAMBDA 1e-3   /* pull towards the weights before, in units of the mean diagonal of the second moments */
 #define REFIT_MAX_FAN_IN 4096 /* features a group: beyond, a layer keeps its weights and only its bias is fitted */
 

@@ -2,14 +2,16 @@
 #include "slim/refit_rows.h"
 
 #include <cblas.h>
+#include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "slim/refit.h"
 
-/* Row-major count x d matrices of one solve, and the d x d moments in float. */
+/* Row-major n x d matrices of one solve, and the d x d moments in float. */
 struct solver {
 	int64_t d, n;
+	int64_t row[REFIT_ROWS]; /* of the block, for each of the n */
 	float *moments;          /* uu + lambda I */
 	float *w, *residual, *direction, *image;
 	unsigned char *mask;
@@ -79,7 +81,7 @@ static void load_weights(const struct refit_rows *r, struct solver *s)
 
 	for (int64_t i = 0; i < s->n; i++)
 		for (int64_t k = 0; k < s->d; k++) {
-			double v = tensor_get(w, layer_offset(&r->layer->view, output_of(r, i), k));
+			double v = tensor_get(w, layer_offset(&r->layer->view, output_of(r, s->row[i]), k));
 
 			s->mask[i * s->d + k] = v != 0;
 			s->w[i * s->d + k] = (float)(v * scale);
@@ -97,7 +99,7 @@ static void first_residual(const struct refit_rows *r, struct solver *s, double 
 	for (int64_t i = 0; i < s->n; i++)
 		for (int64_t k = 0; k < s->d; k++) {
 			int64_t at = i * s->d + k;
-			double v = uz[k * per + i] + lambda * s->w[at] - s->image[at];
+			double v = uz[k * per + s->row[i]] + lambda * s->w[at] - s->image[at];
 
 			s->residual[at] = s->mask[at] ? (float)v : 0;
 			s->direction[at] = s->residual[at] * s->inverse[k];
@@ -114,7 +116,8 @@ static double preconditioned(const struct solver *s, int64_t row)
 	return sum;
 }
 
-static void step_row(struct solver *s, int64_t row)
+/* False once the row is solved, to a thousandth of where it began. */
+static bool step_row(struct solver *s, int64_t row)
 {
 	float *w = s->w + row * s->d, *x = s->residual + row * s->d, *p = s->direction + row * s->d;
 	const float *q = s->image + row * s->d;
@@ -124,8 +127,8 @@ static void step_row(struct solver *s, int64_t row)
 
 	for (int64_t k = 0; k < s->d; k++)
 		curvature += (double)p[k] * q[k];
-	if (!(s->energy[row] > 1e-10 * s->start[row]) || !(curvature > 0))
-		return;
+	if (!(s->energy[row] > REFIT_SOLVED * s->start[row]) || !(curvature > 0))
+		return false;
 	alpha = (float)(s->energy[row] / curvature);
 	for (int64_t k = 0; k < s->d; k++) {
 		w[k] += alpha * p[k];
@@ -136,43 +139,45 @@ static void step_row(struct solver *s, int64_t row)
 	s->energy[row] = energy;
 	for (int64_t k = 0; k < s->d; k++)
 		p[k] = x[k] * s->inverse[k] + beta * p[k];
+	return true;
 }
 
 static void iterate(struct solver *s)
 {
+	bool going = true;
+
 	for (int64_t i = 0; i < s->n; i++)
 		s->start[i] = s->energy[i] = preconditioned(s, i);
-	for (int step = 0; step < REFIT_STEPS; step++) {
+	for (int step = 0; going && step < REFIT_STEPS; step++) {
 		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->n, (int)s->d, (int)s->d, 1, s->direction,
 		            (int)s->d, s->moments, (int)s->d, 0, s->image, (int)s->d);
+		going = false;
 		for (int64_t i = 0; i < s->n; i++)
-			step_row(s, i);
+			going |= step_row(s, i);
 	}
 }
 
-/* A weight that survives must not become zero by chance, or by the rounding of its type: it would be taken for a cut
- * one. */
-static void store_row(const struct refit_rows *r, const struct solver *s, int64_t row)
+/* ---- results -------------------------------------------------------------------------------------------------- */
+
+/* A weight that survives must not become zero by chance: it would be taken for a cut one. */
+static void store_weight(const struct refit_rows *r, int64_t o, int64_t k, double v)
 {
 	const struct layer *l = r->layer;
-	struct tensor *w = &r->graph->values[l->weight].constant, *b = &r->graph->values[l->bias].constant;
-	int64_t o = output_of(r, row);
+
+	if (isfinite(v) && v != 0)
+		tensor_set(&r->graph->values[l->weight].constant, layer_offset(&l->view, o, k), v / l->view.weight_scale);
+}
+
+static void store_bias(const struct refit_rows *r, int64_t o)
+{
+	const struct layer *l = r->layer;
+	const struct tensor *w = &r->graph->values[l->weight].constant;
+	struct tensor *b = &r->graph->values[l->bias].constant;
 	double bias = r->z_mean[o], original = tensor_get(&r->reference->values[l->bias].constant, o);
 
-	for (int64_t k = 0; k < s->d; k++) {
-		int64_t at = layer_offset(&l->view, o, k);
-
-		double before = tensor_get(w, at);
-
-		if (!s->mask[row * s->d + k] || !isfinite(s->w[row * s->d + k]))
-			continue;
-		tensor_set(w, at, s->w[row * s->d + k] / l->view.weight_scale);
-		if (tensor_get(w, at) == 0)
-			tensor_set(w, at, before);
-	}
-	for (int64_t k = 0; k < s->d; k++)
+	for (int64_t k = 0; k < l->view.fan_in; k++)
 		bias -= tensor_get(w, layer_offset(&l->view, o, k)) * l->view.weight_scale
-			* r->u_mean[r->group * s->d + k];
+			* r->u_mean[r->group * l->view.fan_in + k];
 	if (l->bias_kind == BIAS_INPUT)
 		tensor_set(b, o, bias / l->view.bias_scale);
 	else if (l->bias_kind == BIAS_ADD)
@@ -181,21 +186,103 @@ static void store_row(const struct refit_rows *r, const struct solver *s, int64_
 		tensor_set(b, o, original - bias);
 }
 
-enum tamis_status refit_rows(const struct refit_rows *r, struct tamis_error *err)
+/* ---- rows with few survivors: Cholesky on what survives --------------------------------------------------------- */
+
+static int64_t survivors(const struct refit_rows *r, int64_t row, int64_t *at)
 {
-	struct solver s = { .d = r->layer->view.fan_in, .n = r->count };
+	const struct tensor *w = &r->graph->values[r->layer->weight].constant;
+	int64_t n = 0;
+
+	for (int64_t k = 0; k < r->layer->view.fan_in; k++)
+		if (tensor_get(w, layer_offset(&r->layer->view, output_of(r, row), k)) != 0)
+			at[n++] = k;
+	return n;
+}
+
+/* n^3 / 3 flops, against 2 d^2 a step. */
+static bool directly(int64_t n, int64_t d)
+{
+	return n * n * n / 3 < 2 * d * d * REFIT_STEPS;
+}
+
+static enum tamis_status solve_directly(const struct refit_rows *r, int64_t row, const int64_t *at, int64_t n,
+                                        double lambda, struct tamis_error *err)
+{
+	int64_t d = r->layer->view.fan_in, per = r->layer->view.outs / r->layer->view.groups, o = output_of(r, row);
+	const double *uu = r->uu + r->group * d * d, *uz = r->uz + r->group * d * per + r->first + row;
+	const struct tensor *w = &r->graph->values[r->layer->weight].constant;
+	double *a = tm_array_uninit((size_t)(n * n) + 1, sizeof *a), *b = tm_array_uninit((size_t)n + 1, sizeof *b);
+	bool solved = false;
+
+	for (int64_t i = 0; a && b && i < n; i++) {
+		for (int64_t k = 0; k <= i; k++)
+			a[i * n + k] = uu[at[i] * d + at[k]];
+		a[i * n + i] += lambda;
+		b[i] = uz[at[i] * per]
+			+ lambda * r->layer->view.weight_scale * tensor_get(w, layer_offset(&r->layer->view, o, at[i]));
+	}
+	if (a && b && n)
+		solved = LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, 1, a, (lapack_int)n, b, (lapack_int)n) == 0;
+	for (int64_t i = 0; solved && i < n; i++)
+		store_weight(r, o, at[i], b[i]);
+	free(a);
+	free(b);
+	if (!a || !b)
+		return tm_no_memory(err, "refitting");
+	store_bias(r, o); /* where the moments are singular the weights stay and only the bias is fitted */
+	return TAMIS_OK;
+}
+
+/* ---- the block -------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status solve_together(const struct refit_rows *r, struct solver *s, struct tamis_error *err)
+{
 	double lambda;
 
-	if (!allocate(&s)) {
-		release(&s);
+	if (!allocate(s))
 		return tm_no_memory(err, "refitting");
+	lambda = load_moments(r, s);
+	load_weights(r, s);
+	first_residual(r, s, lambda);
+	iterate(s);
+	for (int64_t i = 0; i < s->n; i++) {
+		int64_t o = output_of(r, s->row[i]);
+
+		for (int64_t k = 0; k < s->d; k++)
+			if (s->mask[i * s->d + k])
+				store_weight(r, o, k, s->w[i * s->d + k]);
+		store_bias(r, o);
 	}
-	lambda = load_moments(r, &s);
-	load_weights(r, &s);
-	first_residual(r, &s, lambda);
-	iterate(&s);
-	for (int64_t i = 0; i < s.n; i++)
-		store_row(r, &s, i);
-	release(&s);
 	return TAMIS_OK;
+}
+
+static double ridge(const struct refit_rows *r)
+{
+	int64_t d = r->layer->view.fan_in;
+	double sum = 0;
+
+	for (int64_t i = 0; i < d; i++)
+		sum += r->uu[(r->group * d + i) * d + i];
+	return REFIT_LAMBDA * sum / (double)d;
+}
+
+enum tamis_status refit_rows(const struct refit_rows *r, struct tamis_error *err)
+{
+	struct solver s = { .d = r->layer->view.fan_in };
+	int64_t *at = tm_array_uninit((size_t)s.d + 1, sizeof *at);
+	enum tamis_status status = at ? TAMIS_OK : tm_no_memory(err, "refitting");
+
+	for (int64_t row = 0; status == TAMIS_OK && row < r->count; row++) {
+		int64_t n = survivors(r, row, at);
+
+		if (directly(n, s.d))
+			status = solve_directly(r, row, at, n, ridge(r), err);
+		else
+			s.row[s.n++] = row;
+	}
+	if (status == TAMIS_OK && s.n)
+		status = solve_together(r, &s, err);
+	release(&s);
+	free(at);
+	return status;
 }

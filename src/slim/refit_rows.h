@@ -17,8 +17,9 @@ struct refit_rows {
 	const double *uu, *uz;      /* groups x fan_in x fan_in, groups x fan_in x outs/groups */
 };
 
-/* Masked, preconditioned conjugate gradients on W (uu + lambda I) = uz' + lambda W_before, all rows at once: one GEMM a
- * step. The preconditioner is the diagonal. Float iterates; the sums they start from are double. */
+/* Minimises each row's error over the weights that are not zero. A row with few of them is solved exactly, by Cholesky on
+ * its own normal equations in double; the others together by masked conjugate gradients, W (uu + lambda I) = uz' + lambda
+ * W_before, preconditioned by the diagonal, one GEMM a step. TAMIS_E_MEMORY. */
 enum tamis_status refit_rows(const struct refit_rows *r, struct tamis_error *err);
 
 #endif

@@ -113,12 +113,13 @@ static enum tamis_status score_and_cut(const struct walk *w, double keep, struct
 	return s;
 }
 
+/* A guess is generous: what is a little too deep will be told by the gate, what was never tried is lost. */
 static enum tamis_status look_good(const struct walk *w, bool *good, struct tamis_error *err)
 {
 	struct gate_result r = { 0 };
 	enum tamis_status s = gate_judge(w->job->guess, w->job->graph, 1 - w->job->confidence, &r, err);
 
-	*good = r.passed;
+	*good = r.passed || r.bound <= ROUNDS_GENEROUS * w->job->gate->job.tolerance;
 	return s;
 }
 
@@ -145,21 +146,20 @@ static bool reached_target(const struct walk *w)
 	return w->job->target && w->job->bytes(w->job->bytes_ctx) <= w->job->target;
 }
 
-/* Deeper by `step` a round from the state in hand until one does not look good; good ones join the path. */
-static enum tamis_status descend(struct walk *w, double keep, double step, int *bad, struct tamis_error *err)
+/* Deeper by `step` a round from the state in hand, until two in a row do not look good; good ones join the path. */
+static enum tamis_status descend(struct walk *w, double keep, double step, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
+	int bad = 0;
 
-	*bad = -1;
-	while (s == TAMIS_OK && *bad < 0 && w->n <= ROUNDS_MAX && keep > 1e-4) {
+	while (s == TAMIS_OK && bad < 2 && w->n <= ROUNDS_MAX && keep > 1e-4) {
 		keep *= step;
 		s = go_to(w, keep, true, err);
 		if (s != TAMIS_OK)
 			return s;
-		if (w->state[w->n - 1].good || reached_target(w))
+		bad = w->state[w->n - 1].good ? 0 : bad + 1;
+		if (!bad || reached_target(w))
 			w->path[w->n_path++] = w->n - 1;
-		else
-			*bad = w->n - 1;
 		if (reached_target(w))
 			return TAMIS_OK;
 	}
@@ -173,16 +173,12 @@ static const struct snapshot *last_good(const struct walk *w)
 
 static enum tamis_status approach(struct walk *w, struct tamis_error *err)
 {
-	int bad, worse;
-	enum tamis_status s = descend(w, 1, ROUNDS_STEP, &bad, err);
+	enum tamis_status s = descend(w, 1, ROUNDS_STEP, err);
 
-	if (s != TAMIS_OK || bad < 0)
+	if (s != TAMIS_OK || reached_target(w))
 		return s;
 	restore(w, last_good(w));
-	s = descend(w, last_good(w)->keep, ROUNDS_FINE, &worse, err);
-	if (s == TAMIS_OK && worse >= 0)
-		w->path[w->n_path++] = worse; /* guesses can be wrong both ways: one more is worth a look */
-	return s;
+	return descend(w, last_good(w)->keep, ROUNDS_FINE, err);
 }
 
 static enum tamis_status straight_to(struct walk *w, double keep, struct tamis_error *err)
@@ -222,10 +218,10 @@ static enum tamis_status look(struct walk *w, int state, struct rounds_result *o
 	return TAMIS_OK;
 }
 
-/* A first look at the gentle third of the path, a second at two thirds, then every state of the rest. */
+/* A first look at the gentle third of the path, a second at two thirds, then every one of the last states. */
 static bool worth_a_look(const struct walk *w, int i)
 {
-	return i >= w->n_path - 4 || i == w->n_path / 3 || i == 2 * w->n_path / 3;
+	return i >= w->n_path - 6 || i == w->n_path / 3 || i == 2 * w->n_path / 3;
 }
 
 static enum tamis_status judge(struct walk *w, struct rounds_result *out, struct tamis_error *err)

@@ -10,6 +10,7 @@
 
 #define ROUNDS_STEP 0.8      /* keep-fraction from one round to the next */
 #define ROUNDS_FINE 0.93     /* the same on the second approach, from the last depth that looked good */
+#define ROUNDS_GENEROUS 1.25 /* a depth is tried on the held-out items while its guessed bound is within this of the tolerance */
 #define ROUNDS_MAX 60
 #define ROUNDS_KEEP 8        /* rounds to a keep-fraction that the caller gave */
 #define ROUNDS_SWEEPS 2      /* of the refit */
