@@ -170,8 +170,9 @@ static enum tamis_status check_scales(const struct form *f, const struct op_call
 
 	for (int k = 0; !s && k < 4; k++) {
 		struct tensor t = laid_over(c->in[scales[k]], y, !f->conv && k != 1, false);
+		bool vector = f->conv && t.rank == 1;
 
-		for (int i = 2; f->conv && t.count > 1 && i < y->rank; i++) /* [channels, 1, ...] */
+		for (int i = 2; vector && i < y->rank; i++) /* [channels, 1, ...] */
 			t.dims[t.rank++] = 1;
 		s = check_fits(c, scales[k], &t, y);
 		if (!s && t.count != 1 && t.count != slices_of(f, y, k != 1))

@@ -12,6 +12,7 @@ static const struct op *const families[] = {
 	ops_attention,
 	ops_quantize,
 	ops_integer,
+	ops_recurrent,
 };
 
 const struct op_table op_table = { families, sizeof families / sizeof *families };
