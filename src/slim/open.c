@@ -14,6 +14,16 @@ static enum tamis_status usage(struct tamis_error *err, const char *option, cons
 	return tm_fail(err, TAMIS_E_USAGE, "%s wants %s, not %g", option, want, got);
 }
 
+static bool known_head(const char *name)
+{
+	static const char *const names[] = { "auto", "logits", "probabilities", "general" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
 static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
@@ -27,10 +37,22 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 		return usage(err, "tolerance", "a number from 0 to 1", o->tolerance);
 	if (!(o->confidence > 0 && o->confidence < 1))
 		return usage(err, "confidence", "a number between 0 and 1", o->confidence);
-	if (o->keep > 1 || (o->keep <= 0 && o->keep != -1))
+	if (!(o->keep > 0 && o->keep <= 1) && o->keep != -1)
 		return usage(err, "keep", "a share above 0, at most 1", o->keep);
 	if (!(o->holdout_share > 0 && o->holdout_share < 1))
 		return usage(err, "the share held out", "a number between 0 and 1", o->holdout_share);
+	if (!(o->max_disagree <= 1))
+		return usage(err, "the share that may disagree", "a number of at most 1", o->max_disagree);
+	if (!(o->target_size <= 1))
+		return usage(err, "the target size", "a share of at most 1", o->target_size);
+	if (o->chunk < 0)
+		return usage(err, "the chunk", "a number of items", o->chunk);
+	if (o->granularity != TAMIS_WEIGHT && o->granularity != TAMIS_BOTH)
+		return usage(err, "the granularity", "one of enum tamis_granularity", o->granularity);
+	if ((unsigned)o->storage > TAMIS_STORAGE_SPARSE)
+		return usage(err, "the storage", "one of enum tamis_storage", o->storage);
+	if (o->head && !known_head(o->head))
+		return tm_fail(err, TAMIS_E_USAGE, "there is no head '%.40s'", o->head);
 	if (o->dump && !slim_has_pass(o->dump))
 		return tm_fail(err, TAMIS_E_USAGE, "there is no pass '%.40s' to dump", o->dump);
 	return TAMIS_OK;
@@ -64,6 +86,8 @@ enum tamis_status slim_open(struct slim *s, struct tamis_error *err)
 	if (status == TAMIS_OK)
 		status = pool_create(o->threads, &s->pool, err);
 	s->figures->model = arena_strdup(s->arena, s->in->doc->path);
+	if (status == TAMIS_OK && !s->figures->model)
+		status = tm_no_memory(err, "slimming the model");
 	s->figures->criterion = s->criterion ? s->criterion->name : "";
 	s->figures->alpha = o->alpha;
 	s->figures->seed = o->seed;

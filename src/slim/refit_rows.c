@@ -159,13 +159,20 @@ static void iterate(struct solver *s)
 
 /* ---- results -------------------------------------------------------------------------------------------------- */
 
-/* A weight that survives must not become zero by chance: it would be taken for a cut one. */
+/* A weight that survives must not become zero by chance, or by the rounding of its type: it would be taken for a cut
+ * one. */
 static void store_weight(const struct refit_rows *r, int64_t o, int64_t k, double v)
 {
 	const struct layer *l = r->layer;
+	struct tensor *w = &r->graph->values[l->weight].constant;
+	int64_t at = layer_offset(&l->view, o, k);
+	double before = tensor_get(w, at);
 
-	if (isfinite(v) && v != 0)
-		tensor_set(&r->graph->values[l->weight].constant, layer_offset(&l->view, o, k), v / l->view.weight_scale);
+	if (!isfinite(v))
+		return;
+	tensor_set(w, at, v / l->view.weight_scale);
+	if (tensor_get(w, at) == 0)
+		tensor_set(w, at, before);
 }
 
 static void store_bias(const struct refit_rows *r, int64_t o)

@@ -218,10 +218,11 @@ static enum tamis_status look(struct walk *w, int state, struct rounds_result *o
 	return TAMIS_OK;
 }
 
-/* A first look at the gentle third of the path, a second at two thirds, then every one of the last states. */
+/* The gentlest state, for something to fall back on; one at a third of the path, one at two thirds, then every one of
+ * the last states. */
 static bool worth_a_look(const struct walk *w, int i)
 {
-	return i >= w->n_path - 6 || i == w->n_path / 3 || i == 2 * w->n_path / 3;
+	return i == 0 || i >= w->n_path - 6 || i == w->n_path / 3 || i == 2 * w->n_path / 3;
 }
 
 static enum tamis_status judge(struct walk *w, struct rounds_result *out, struct tamis_error *err)

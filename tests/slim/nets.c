@@ -2,6 +2,7 @@
 #include "nets.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -290,5 +291,46 @@ struct document *net_deep(uint64_t seed)
 	build_node(d, "Gemm", "a1 w2 b2", "c2");
 	build_node(d, "Relu", "c2", "a2");
 	build_node(d, "Gemm", "a2 w3 b3", "y");
+	return d;
+}
+
+static void linear(struct document *d, const char *from, const char *name, int64_t in, int64_t out, struct rng *r)
+{
+	char w[16], b[16], sum[16], inputs[48];
+
+	snprintf(w, sizeof w, "w_%s", name);
+	snprintf(b, sizeof b, "b_%s", name);
+	snprintf(sum, sizeof sum, "m_%s", name);
+	build_floats(d, w, 2, DIMS(in, out), 0.4, r);
+	build_floats(d, b, 1, &out, 0.2, r);
+	snprintf(inputs, sizeof inputs, "%s %s", from, w);
+	build_node(d, "MatMul", inputs, sum);
+	snprintf(inputs, sizeof inputs, "%s %s", sum, b);
+	build_node(d, "Add", inputs, name);
+}
+
+struct document *net_block(uint64_t seed)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(seed, 5);
+
+	build_input(d, "x", 3, DIMS(-1, 6, 8));
+	build_output(d, "y", 3, DIMS(-1, 6, 8));
+	linear(d, "x", "q", 8, 8, &r);
+	linear(d, "x", "k", 8, 8, &r);
+	linear(d, "x", "v", 8, 8, &r);
+	build_attribute(d, build_node(d, "Transpose", "k", "kt"), "perm", 3, DIMS(0, 2, 1));
+	build_node(d, "MatMul", "q kt", "s");
+	build_number(d, build_node(d, "Softmax", "s", "a"), "axis", -1);
+	build_node(d, "MatMul", "a v", "c");
+	linear(d, "c", "o", 8, 8, &r);
+	build_node(d, "Add", "x o", "h");
+	build_floats(d, "scale", 1, DIMS(8), 1, &r);
+	build_floats(d, "shift", 1, DIMS(8), 1, &r);
+	build_node(d, "LayerNormalization", "h scale shift", "n");
+	linear(d, "n", "f", 8, 16, &r);
+	build_node(d, "Relu", "f", "g");
+	linear(d, "g", "z", 16, 8, &r);
+	build_node(d, "Add", "h z", "y");
 	return d;
 }

@@ -62,4 +62,8 @@ struct document *net_probabilities(uint64_t seed);
 struct document *net_general(uint64_t seed);
 struct document *net_deep(uint64_t seed);
 
+/* x[N,6,8]: attention of one head (MatMul and Add for q, k, v and the way out), residual sum, LayerNormalization, two
+ * MatMuls with Adds and Relu between, residual sum -> y[N,6,8] */
+struct document *net_block(uint64_t seed);
+
 #endif
