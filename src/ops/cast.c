@@ -2,6 +2,7 @@
 /* Cast and CastLike between numbers and bool. The conversions themselves are tensor_convert's; here are
  * the rules that an attribute can change. */
 #include <math.h>
+#include <string.h>
 
 #include "ops/args.h"
 #include "ops/family.h"
@@ -127,7 +128,32 @@ static enum tamis_status cast_reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
+/* ---- BitCast: the same bits under another name ---- */
+
+static enum tamis_status bits_shape(struct op_call *c)
+{
+	const struct cast_attr *a = c->node->attr;
+	enum dtype from = c->in[0]->type, to = (enum dtype)a->to;
+
+	if (from == DT_STRING || dtype_bits((int)from) != dtype_bits((int)to))
+		return tm_fail(c->err, TAMIS_E_INVALID, "the bits of %s are not those of %s", dtype_name((int)from),
+		               dtype_name((int)to));
+	if (to == DT_BOOL && from != DT_BOOL)
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "the bits of %s as bool are not supported: a bool is 0 or 1",
+		               dtype_name((int)from));
+	return op_set_like(c, 0, to, c->in[0]);
+}
+
+static enum tamis_status bits_run(struct op_call *c)
+{
+	if (c->out[0] && c->out[0]->count)
+		memcpy(c->out[0]->data, c->in[0]->data, tensor_bytes(c->out[0]));
+	return TAMIS_OK;
+}
+
 const struct op ops_cast[] = {
+	{.name = "BitCast", .domain = "", .since = 26, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
+	 .max_out = 1, .flags = OP_ANY_BITS, .parse = cast_parse, .shape = bits_shape, .run = bits_run},
 	{.name = "Cast", .domain = "", .since = 6, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .channels = CHANNEL_SAME, .parse = cast_parse, .shape = cast_shape,
 	 .run = cast_run, .reverse = cast_reverse},

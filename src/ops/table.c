@@ -13,6 +13,10 @@ static const struct op *const families[] = {
 	ops_quantize,
 	ops_integer,
 	ops_recurrent,
+	ops_cumprod,
+	ops_rotary,
+	ops_unique,
+	ops_crop,
 };
 
 const struct op_table op_table = { families, sizeof families / sizeof *families };
