@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <cblas.h>
+
 #include "api/api.h"
 #include "slim/slim.h"
 
@@ -84,6 +86,7 @@ static enum tamis_status slim(struct tamis_model *model, struct tamis_calibratio
 
 	o.observer = (struct tamis_observer){ .ctx = &l, .progress = progress, .warn = warn };
 	in.calibration_sha256 = *data->sha256 ? data->sha256 : NULL;
+	r->slim.blas_core = arena_strdup(&r->arena, openblas_get_corename());
 	if (s == TAMIS_OK)
 		s = slim_document(&in, &slimmer, &r->slim, &r->arena, err);
 	if (s == TAMIS_OK && l.memory)
