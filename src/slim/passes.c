@@ -22,6 +22,18 @@
 
 /* ---- copy ---------------------------------------------------------------------------------------------------- */
 
+/* External data of a model behind a symbolic link may lie beside what the link points to. */
+static enum tamis_status same_place(const struct document *from, struct document *to, struct tamis_error *err)
+{
+	char *real = tm_strdup(from->real_dir);
+
+	if (!real)
+		return tm_no_memory(err, "copying the model");
+	free(to->real_dir);
+	to->real_dir = real;
+	return TAMIS_OK;
+}
+
 enum tamis_status pass_copy(struct slim *s, struct tamis_error *err)
 {
 	struct document *from = s->in->doc;
@@ -33,6 +45,8 @@ enum tamis_status pass_copy(struct slim *s, struct tamis_error *err)
 	if (status == TAMIS_OK)
 		status = doc_load_memory(bytes, size, from->dir, &limits, &s->doc, err);
 	free(bytes);
+	if (status == TAMIS_OK)
+		status = same_place(from, s->doc, err);
 	if (status == TAMIS_OK)
 		status = graph_build(from, &op_table, &s->original, err);
 	return status;

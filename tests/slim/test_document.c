@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "onnx/check.h"
 #include "onnx/edit.h"
@@ -397,6 +398,66 @@ Test(document, every_criterion)
 		cr_assert_str_eq(s.figures.criterion, list[i].name);
 	}
 	slimming_close(&s);
+}
+
+/* The shape that a Reshape is given holds one item, so items cannot be stacked. */
+Test(document, items_one_by_one)
+{
+	struct document *d = net_deep(21);
+	struct slimming s, stacked;
+	Onnx__GraphProto *g = d->model->graph;
+
+	build_ints(d, "shape", 2, DIMS(1, 24));
+	build_node(d, "Reshape", "a1 shape", "r1");
+	cr_assert_eq(edit_string(d, &g->node[2]->input[0], "r1", NULL), TAMIS_OK);
+	cr_assert_eq(edit_insert(d, &g->n_node, &g->node, 2, edit_take(&g->n_node, &g->node, 5), NULL), TAMIS_OK);
+	slimming_open(&s, d, 300, 74);
+	s.o.keep = 0.6;
+	s.o.tolerance = 1;
+	expect(&s, TAMIS_OK);
+	cr_assert_lt(s.figures.gate.value, 0.2);
+	slimming_open(&stacked, net_deep(21), 300, 74);
+	stacked.o = s.o;
+	expect(&stacked, TAMIS_OK);
+	cr_assert_leq(llabs(s.figures.significant - stacked.figures.significant), 1, "%lld significant, stacked %lld",
+	              (long long)s.figures.significant, (long long)stacked.figures.significant);
+	cr_assert_gt(s.figures.significant, 10);
+	slimming_close(&stacked);
+	slimming_close(&s);
+}
+
+/* The layout of caches: the model's and its data's names are links, what they point to lies elsewhere. */
+Test(document, links_to_external_data)
+{
+	struct slimming s;
+	struct document *d = net_deep(22), *linked = NULL;
+	struct doc_save_options save = { .external = DOC_EXTERNAL_ALL, .threshold = 16 };
+	char dir[] = "links-XXXXXX", path[64], name[300], command[200];
+	struct tamis_error err = { 0 };
+	FILE *f;
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/blobs", dir);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	snprintf(path, sizeof path, "%s/snap", dir);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	snprintf(path, sizeof path, "%s/blobs/m.onnx", dir);
+	must(doc_save(d, path, &save, &err), &err, "save");
+	doc_free(d);
+	snprintf(command, sizeof command, "cd %s/snap && for f in ../blobs/*; do ln -s $f; done", dir);
+	f = popen(command, "r");
+	cr_assert_not_null(f);
+	cr_assert_null(fgets(name, sizeof name, f));
+	pclose(f);
+	snprintf(path, sizeof path, "%s/snap/m.onnx", dir);
+	must(doc_load(path, NULL, &linked, &err), &err, "load");
+	slimming_open(&s, linked, 300, 75);
+	s.o.keep = 0.5;
+	s.o.tolerance = 1;
+	expect(&s, TAMIS_OK);
+	slimming_close(&s);
+	snprintf(command, sizeof command, "rm -r %s", dir);
+	pclose(popen(command, "r"));
 }
 
 /* ---- the same for any number of workers --------------------------------------------------------------------- */
