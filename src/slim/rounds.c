@@ -8,6 +8,7 @@
 struct walk {
 	const struct rounds_job *job;
 	const struct scores *first;
+	struct arena arena; /* of the snapshots */
 	struct snapshot state[ROUNDS_MAX + 1]; /* state[0] is the original */
 	int n;
 	int path[ROUNDS_MAX + 1], n_path;
@@ -37,7 +38,7 @@ static int64_t count_nonzero(const struct tensor *t)
 static enum tamis_status take(struct walk *w, double keep, struct tamis_error *err)
 {
 	const struct layers *l = w->job->layers;
-	struct arena *a = w->job->arena;
+	struct arena *a = &w->arena;
 	struct snapshot *s = &w->state[w->n];
 
 	*s = (struct snapshot){ .keep = keep };
@@ -243,25 +244,27 @@ static enum tamis_status judge(struct walk *w, struct rounds_result *out, struct
 	return s;
 }
 
+static enum tamis_status search(struct walk *w, struct rounds_result *out, struct tamis_error *err)
+{
+	enum tamis_status s = take(w, 1, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	w->alive = w->state[0].kept;
+	s = w->job->keep > 0 ? straight_to(w, w->job->keep, err) : approach(w, err);
+	out->n_rounds = w->n - 1;
+	return s == TAMIS_OK ? judge(w, out, err) : s;
+}
+
 enum tamis_status rounds_run(const struct rounds_job *job, const struct scores *first, struct rounds_result *out,
                              struct tamis_error *err)
 {
-	struct walk *w = arena_array(job->arena, 1, sizeof *w);
+	struct walk w = { .job = job, .first = first };
 	enum tamis_status s;
 
 	*out = (struct rounds_result){ .keep = 1 };
 	out->looks = arena_array(job->arena, ROUNDS_MAX + 1, sizeof *out->looks);
-	if (!w || !out->looks)
-		return tm_no_memory(err, "searching the depth");
-	w->job = job;
-	w->first = first;
-	s = take(w, 1, err);
-	if (s != TAMIS_OK)
-		return s;
-	w->alive = w->state[0].kept;
-	s = job->keep > 0 ? straight_to(w, job->keep, err) : approach(w, err);
-	out->n_rounds = w->n - 1;
-	if (s == TAMIS_OK)
-		s = judge(w, out, err);
+	s = out->looks ? search(&w, out, err) : tm_no_memory(err, "searching the depth");
+	arena_free(&w.arena);
 	return s;
 }

@@ -38,7 +38,7 @@ struct rounds_job {
 	uint64_t (*bytes)(void *ctx);
 	void *bytes_ctx;
 	uint64_t target;
-	struct arena *arena;        /* of the looks and snapshots */
+	struct arena *arena;        /* of the looks */
 };
 
 struct rounds_result {
