@@ -376,11 +376,11 @@ static enum tamis_status reverse(struct op_grad *g)
 }
 
 const struct op ops_recurrent[] = {
-	{.name = "GRU", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 0, .max_out = 2,
+	{.name = "GRU", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1, .max_out = 2,
 	 .parse = gru_parse, .shape = shape, .run = run, .reverse = reverse},
-	{.name = "LSTM", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 8, .min_out = 0,
+	{.name = "LSTM", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 8, .min_out = 1,
 	 .max_out = 3, .parse = lstm_parse, .shape = shape, .run = run, .reverse = reverse},
-	{.name = "RNN", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 0, .max_out = 2,
+	{.name = "RNN", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1, .max_out = 2,
 	 .parse = rnn_parse, .shape = shape, .run = run, .reverse = reverse},
 	{0},
 };

@@ -434,12 +434,13 @@ static enum tamis_status norm_reverse(struct op_grad *g)
 		.run = norm_run, .reverse = norm_reverse \
 	}
 
-/* GroupNormalization has one scale a group before opset 21 and one a channel from then on. */
+/* GroupNormalization has one scale a group before opset 21 and one a channel from then on. LayerNormalization of
+ * earlier opsets is what onnxruntime wrote before ONNX had it. */
 const struct op ops_standardize[] = {
 	NORM("GroupNormalization", 18, 20, 3, 3, 1, group_parse),
 	NORM("GroupNormalization", 21, OP_LATEST, 3, 3, 1, group_parse),
 	NORM("InstanceNormalization", 1, OP_LATEST, 3, 3, 1, instance_parse),
-	NORM("LayerNormalization", 17, OP_LATEST, 2, 3, 3, layer_parse),
+	NORM("LayerNormalization", 1, OP_LATEST, 2, 3, 3, layer_parse),
 	NORM("RMSNormalization", 23, OP_LATEST, 2, 2, 1, rms_parse),
 	{0},
 };

@@ -9,6 +9,7 @@ static const struct op *const families[] = {
 	ops_normalize, ops_pad, ops_pool, ops_reduce, ops_resize, ops_sample, ops_scatter, ops_search,
 	ops_select, ops_shape, ops_slice, ops_softmax, ops_standardize, ops_unary,
 	ops_loss,
+	ops_control,
 	ops_attention,
 	ops_quantize,
 	ops_integer,
@@ -17,6 +18,8 @@ static const struct op *const families[] = {
 	ops_rotary,
 	ops_unique,
 	ops_crop,
+	ops_fused,
+	ops_fused_attention,
 };
 
 const struct op_table op_table = { families, sizeof families / sizeof *families };
