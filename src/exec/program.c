@@ -121,7 +121,7 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 			p->constant[i] = g->values[i].constant;
 	mark_needed(g, node, value);
 	s = make_steps(p, node, err);
-	if (s == TAMIS_OK && p->options.merge_norms)
+	if (s == TAMIS_OK && p->options.merge_norms && !p->options.training)
 		s = merge_norms(p, err);
 	return s;
 }

@@ -8,7 +8,7 @@
 #include "graph/graph.h"
 
 struct program_options {
-	bool merge_norms; /* fold inference-mode BatchNormalization into the Conv that feeds it; forward only */
+	bool merge_norms; /* fold inference-mode BatchNormalization into the Conv that feeds it; not in training programs */
 	bool training;    /* keep every value until the reverse pass has used it */
 };
 
