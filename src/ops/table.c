@@ -20,6 +20,7 @@ static const struct op *const families[] = {
 	ops_crop,
 	ops_fused,
 	ops_fused_attention,
+	ops_spectral,
 };
 
 const struct op_table op_table = { families, sizeof families / sizeof *families };
