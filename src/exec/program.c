@@ -39,6 +39,8 @@ static void mark_needed(const struct graph *g, bool *node, bool *value)
 
 static bool all_constant(const struct program *p, const struct node *n)
 {
+	if (n->op->flags & OP_CONTROL)
+		return false;
 	if ((n->op->flags & OP_RANDOM) || !n->n_in)
 		return !(n->op->flags & OP_RANDOM);
 	for (int i = 0; i < n->n_in; i++)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec/control.h"
 #include "exec/runner_state.h"
 #include "onnx/document.h"
 #include "ops/blas.h"
@@ -46,6 +47,14 @@ static void drop_dynamic(struct runner *r)
 			tensor_free(&r->value[v]);
 }
 
+static void free_state(const struct step *s, void *state)
+{
+	if (s->node->op->flags & OP_CONTROL)
+		control_free(s, state);
+	else
+		node_free_state(s->node, state);
+}
+
 void runner_free(struct runner *r)
 {
 	if (!r)
@@ -57,7 +66,7 @@ void runner_free(struct runner *r)
 	for (int v = 0; r->gradient && v < r->program->n_values; v++)
 		tensor_free(&r->gradient[v]);
 	for (int i = 0; r->state && i < r->program->n_steps; i++)
-		node_free_state(r->program->steps[i].node, r->state[i]);
+		free_state(&r->program->steps[i], r->state[i]);
 	scratch_free(&r->scratch);
 	free(r->state);
 	free(r->block);
@@ -282,6 +291,21 @@ static enum tamis_status watch(struct runner *r, const struct step *s, const str
 	return h->node(h->ctx, s->graph_node, &c, err);
 }
 
+/* Operators that run graphs of their own make their outputs themselves. */
+static enum tamis_status run_node(struct runner *r, int index, struct tamis_error *err)
+{
+	const struct step *s = &r->program->steps[index];
+	enum tamis_status status = TAMIS_OK;
+
+	if (s->node->op->flags & OP_CONTROL)
+		return control_run(r->program->graph, s, r->in, r->out, &r->state[index], err);
+	if (r->plan->dynamic && is_dynamic(r, s))
+		status = prepare_dynamic(r, s, err);
+	if (status == TAMIS_OK)
+		status = node_run(s->node, r->in, r->out, &r->scratch, &r->state[index], err);
+	return status;
+}
+
 static enum tamis_status run_step(struct runner *r, int index, const struct run_hooks *hooks, struct tamis_error *err)
 {
 	const struct step *s = &r->program->steps[index];
@@ -290,10 +314,7 @@ static enum tamis_status run_step(struct runner *r, int index, const struct run_
 	if (r->plan->folded[index] || is_plain_view(r, s))
 		return TAMIS_OK;
 	set_ports(r, s);
-	if (r->plan->dynamic && is_dynamic(r, s))
-		status = prepare_dynamic(r, s, err);
-	if (status == TAMIS_OK)
-		status = node_run(s->node, r->in, r->out, &r->scratch, &r->state[index], err);
+	status = run_node(r, index, err);
 	if (status == TAMIS_OK)
 		status = watch(r, s, hooks, err);
 	scratch_reset(&r->scratch);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "graph/build.h"
 #include "graph/names.h"
 #include "graph/resolve.h"
 #include "onnx/document.h"
@@ -18,12 +19,13 @@ static enum tamis_status no_memory(struct tamis_error *err)
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
-static size_t count_values(const Onnx__GraphProto *p)
+/* What is captured comes on top, as it is met. */
+static size_t count_values(const Onnx__GraphProto *p, const struct expanded *nodes, size_t n_nodes)
 {
 	size_t n = p->n_input + p->n_initializer + p->n_sparse_initializer;
 
-	for (size_t i = 0; i < p->n_node; i++)
-		n += p->node[i]->n_output;
+	for (size_t i = 0; i < n_nodes; i++)
+		n += nodes[i].proto->n_output;
 	return n;
 }
 
@@ -36,7 +38,8 @@ static struct value *intern(struct graph *g, const char *name, bool *fresh)
 	*fresh = id == GRAPH_NONE;
 	if (!*fresh)
 		return &g->values[id];
-	if (!names_put(g->names, name, g->n_values))
+	if (!tm_grow((void **)&g->values, &g->cap_values, (size_t)g->n_values + 1, sizeof *g->values)
+	    || !names_put(g->names, name, g->n_values))
 		return NULL;
 	v = &g->values[g->n_values++];
 	*v = (struct value){ .name = name, .producer = GRAPH_NONE, .output = GRAPH_NONE };
@@ -170,15 +173,18 @@ static const char *node_name(struct graph *g, const Onnx__NodeProto *p, size_t i
 	return arena_printf(&g->arena, "#%zu (%s)", i, p->op_type);
 }
 
-static enum tamis_status add_nodes(struct graph *g, struct tamis_error *err)
+static enum tamis_status add_nodes(struct graph *g, const struct expanded *nodes, size_t n_nodes,
+                                   struct tamis_error *err)
 {
-	for (size_t i = 0; i < g->proto->n_node; i++) {
-		Onnx__NodeProto *p = g->proto->node[i];
+	for (size_t i = 0; i < n_nodes; i++) {
+		Onnx__NodeProto *p = nodes[i].proto;
 		struct node *n = &g->nodes[g->n_nodes++];
 
 		if (!named(p->op_type))
 			return tm_fail(err, TAMIS_E_INVALID, "node %zu names no operator", i);
 		n->proto = p;
+		n->opsets = nodes[i].opsets;
+		n->inlined = nodes[i].inlined;
 		n->n_in = (int)p->n_input;
 		n->n_out = (int)p->n_output;
 		n->in = arena_array(&g->arena, p->n_input + 1, sizeof *n->in);
@@ -220,8 +226,13 @@ static enum tamis_status connect_inputs(struct graph *g, struct node *n, struct 
 {
 	for (int i = 0; i < n->n_in; i++) {
 		const char *name = n->proto->input[i];
+		enum tamis_status s = TAMIS_OK;
 
-		n->in[i] = *name ? names_get(g->names, name) : GRAPH_NONE;
+		n->in[i] = GRAPH_NONE;
+		if (*name)
+			s = graph_capture(g, name, &n->in[i], err);
+		if (s != TAMIS_OK)
+			return s;
 		if (*name && n->in[i] == GRAPH_NONE)
 			return unknown_input(g, n, i, err);
 	}
@@ -256,11 +267,13 @@ static enum tamis_status connect_outputs(struct graph *g, int id, struct tamis_e
 }
 
 /* Names are looked up node by node, so that a node can only see what comes before it: the order is proven by this. */
-static enum tamis_status connect(struct graph *g, struct tamis_error *err)
+static enum tamis_status connect(struct graph *g, const struct op_table *ops, struct tamis_error *err)
 {
 	for (int i = 0; i < g->n_nodes; i++) {
 		enum tamis_status s = connect_inputs(g, &g->nodes[i], err);
 
+		if (s == TAMIS_OK)
+			s = bodies_build(g, &g->nodes[i], ops, err);
 		if (s == TAMIS_OK)
 			s = connect_outputs(g, i, err);
 		if (s != TAMIS_OK)
@@ -324,6 +337,8 @@ static enum tamis_status evaluate_constant(struct graph *g, struct node *n, stru
 	v->constant = out[0];
 	v->kind = VALUE_CONSTANT;
 	n->constant = true;
+	if (n->inlined)
+		return TAMIS_OK;
 	for (size_t i = 0; i < n->proto->n_attribute; i++)
 		if (n->proto->attribute[i]->name && !strcmp(n->proto->attribute[i]->name, "value"))
 			v->tensor_proto = n->proto->attribute[i]->t;
@@ -346,6 +361,19 @@ static enum tamis_status parse_nodes(struct graph *g, struct tamis_error *err)
 
 /* ---- the whole ---------------------------------------------------------------------------------------------- */
 
+static enum tamis_status list_captured(struct graph *g, struct tamis_error *err)
+{
+	int *list = arena_array(&g->arena, (size_t)g->n_inputs + (size_t)g->n_captured + 1, sizeof *list);
+
+	if (!list)
+		return no_memory(err);
+	memcpy(list, g->inputs, (size_t)g->n_inputs * sizeof *list);
+	g->inputs = list;
+	for (int i = 0; i < g->n_captured; i++)
+		g->inputs[g->n_inputs++] = g->captured[i].id;
+	return TAMIS_OK;
+}
+
 static enum tamis_status list_ends(struct graph *g, struct tamis_error *err)
 {
 	g->inputs = arena_array(&g->arena, g->proto->n_input + 1, sizeof *g->inputs);
@@ -360,10 +388,14 @@ static enum tamis_status list_ends(struct graph *g, struct tamis_error *err)
 	}
 	for (size_t i = 0; i < g->proto->n_output; i++) {
 		const char *name = g->proto->output[i]->name;
-		int id = named(name) ? names_get(g->names, name) : GRAPH_NONE;
+		enum tamis_status s;
+		int id;
 
 		if (!named(name))
 			return nameless(err, "graph output", i);
+		s = graph_capture(g, name, &id, err);
+		if (s != TAMIS_OK)
+			return s;
 		if (id == GRAPH_NONE) {
 			tm_fail(err, TAMIS_E_INVALID, "the graph output is made by no node, initializer or graph input");
 			return tm_in_tensor(err, name);
@@ -371,7 +403,7 @@ static enum tamis_status list_ends(struct graph *g, struct tamis_error *err)
 		g->values[id].is_output = true;
 		g->outputs[g->n_outputs++] = id;
 	}
-	return TAMIS_OK;
+	return list_captured(g, err);
 }
 
 static void read_value_infos(struct graph *g)
@@ -385,40 +417,94 @@ static void read_value_infos(struct graph *g)
 	}
 }
 
-static enum tamis_status allocate(struct graph *g, struct tamis_error *err)
+static enum tamis_status allocate(struct graph *g, const struct expanded *nodes, size_t n_nodes,
+                                  struct tamis_error *err)
 {
-	size_t values = count_values(g->proto);
+	size_t values = count_values(g->proto, nodes, n_nodes);
 
-	if (values > INT32_MAX || g->proto->n_node > INT32_MAX)
+	if (values > INT32_MAX || n_nodes > INT32_MAX)
 		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the graph has %zu values; at most %d are supported", values,
 		               INT32_MAX);
 	g->values = tm_array(values + 1, sizeof *g->values);
-	g->nodes = tm_array(g->proto->n_node + 1, sizeof *g->nodes);
+	g->cap_values = values + 1;
+	g->nodes = tm_array(n_nodes + 1, sizeof *g->nodes);
 	g->names = tm_array(1, sizeof *g->names);
 	return g->values && g->nodes && g->names ? TAMIS_OK : no_memory(err);
 }
 
-static enum tamis_status build(struct graph *g, const struct op_table *ops, struct tamis_error *err)
+/* What is captured is known when all nodes are connected and the outputs found: uses are collected after that. */
+static enum tamis_status link_nodes(struct graph *g, const struct op_table *ops, struct tamis_error *err)
 {
-	enum tamis_status (*const steps[])(struct graph *, struct tamis_error *) = { add_inputs, add_dense, add_sparse,
-		connect, collect_uses, parse_nodes, list_ends };
-	enum tamis_status s = allocate(g, err);
+	enum tamis_status (*const before[])(struct graph *, struct tamis_error *) = { add_inputs, add_dense, add_sparse };
+	enum tamis_status (*const after[])(struct graph *, struct tamis_error *) = { list_ends, collect_uses,
+		parse_nodes };
+	enum tamis_status s = TAMIS_OK;
 
+	for (size_t i = 0; s == TAMIS_OK && i < sizeof before / sizeof *before; i++)
+		s = before[i](g, err);
 	if (s == TAMIS_OK)
-		s = add_nodes(g, err);
-	if (s == TAMIS_OK)
-		s = resolve_operators(g, ops, err);
-	for (size_t i = 0; s == TAMIS_OK && i < sizeof steps / sizeof *steps; i++)
-		s = steps[i](g, err);
+		s = connect(g, ops, err);
+	for (size_t i = 0; s == TAMIS_OK && i < sizeof after / sizeof *after; i++)
+		s = after[i](g, err);
 	if (s == TAMIS_OK)
 		read_value_infos(g);
 	return s;
+}
+
+static enum tamis_status build(struct graph *g, const struct op_table *ops, const struct opsets *opsets, bool inlined,
+                               struct tamis_error *err)
+{
+	struct expanded *nodes;
+	size_t n;
+	enum tamis_status s = functions_expand(g, ops, opsets, inlined, &nodes, &n, err);
+
+	if (s == TAMIS_OK)
+		s = allocate(g, nodes, n, err);
+	if (s == TAMIS_OK)
+		s = add_nodes(g, nodes, n, err);
+	free(nodes);
+	if (s == TAMIS_OK)
+		s = resolve_operators(g, ops, err);
+	return s == TAMIS_OK ? link_nodes(g, ops, err) : s;
+}
+
+enum tamis_status graph_build_body(struct graph *outer, const struct node *n, Onnx__GraphProto *proto,
+                                   const struct op_table *ops, struct graph **out, struct tamis_error *err)
+{
+	struct graph *g;
+	enum tamis_status s;
+
+	*out = NULL;
+	if (outer->depth + 1 == DOC_MAX_SUBGRAPHS)
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "graphs are nested deeper than %d", DOC_MAX_SUBGRAPHS);
+	g = tm_array(1, sizeof *g);
+	if (!g)
+		return no_memory(err);
+	*g = (struct graph){ .doc = outer->doc, .proto = proto, .outer = outer, .depth = outer->depth + 1 };
+	s = build(g, ops, n->opsets, n->inlined, err);
+	if (s != TAMIS_OK) {
+		graph_free(g);
+		return s;
+	}
+	*out = g;
+	return TAMIS_OK;
+}
+
+/* What the model imports, in the graph's arena. */
+static const struct opsets *model_opsets(struct graph *g)
+{
+	struct opsets *o = arena_alloc(&g->arena, sizeof *o);
+
+	if (o)
+		*o = (struct opsets){ g->doc->model->opset_import, g->doc->model->n_opset_import };
+	return o;
 }
 
 enum tamis_status graph_build(struct document *doc, const struct op_table *ops, struct graph **out,
                               struct tamis_error *err)
 {
 	struct graph *g = tm_array(1, sizeof *g);
+	const struct opsets *opsets;
 	enum tamis_status s;
 
 	*out = NULL;
@@ -426,7 +512,8 @@ enum tamis_status graph_build(struct document *doc, const struct op_table *ops, 
 		return no_memory(err);
 	g->doc = doc;
 	g->proto = doc->model->graph;
-	s = build(g, ops, err);
+	opsets = model_opsets(g);
+	s = opsets ? build(g, ops, opsets, false, err) : no_memory(err);
 	if (s != TAMIS_OK) {
 		tm_in_file(err, doc->path);
 		graph_free(g);
@@ -442,6 +529,10 @@ void graph_free(struct graph *g)
 		return;
 	for (int i = 0; i < g->n_values; i++)
 		tensor_free(&g->values[i].constant);
+	for (int i = 0; i < g->n_nodes; i++)
+		for (int k = 0; k < g->nodes[i].n_bodies; k++)
+			graph_free(g->nodes[i].bodies[k].graph);
+	free(g->captured);
 	if (g->names)
 		names_free(g->names);
 	free(g->names);

@@ -9,6 +9,7 @@
 #include "graph/op.h"
 
 struct document;
+struct opsets;
 
 #define GRAPH_NONE (-1)
 
@@ -38,25 +39,47 @@ struct value {
 	Onnx__SparseTensorProto *sparse_proto; /* the same for sparse initializers */
 };
 
+/* A graph inside a control-flow node. Its inputs are its own, then what it captures from around it. */
+struct body {
+	const char *attribute; /* "then_branch", "body" */
+	struct graph *graph;
+	int first;             /* captured input i is the node's input first + i */
+};
+
 struct node {
-	Onnx__NodeProto *proto;
+	Onnx__NodeProto *proto; /* in the document; where `inlined`, a copy in the graph's arena */
 	const struct op *op;
 	void *attr;          /* made by op->parse, in the graph's arena */
 	const char *name;    /* the node's name, or "#12 (Conv)": for messages and reports */
 	int64_t opset;       /* version of its domain that the model imports */
+	const struct opsets *opsets; /* what domains mean here */
 	int *in, *out;       /* value ids; GRAPH_NONE where absent */
 	int n_in, n_out;
+	int n_captured;      /* of the inputs, the last so many: what the bodies read by name, not in proto->input */
+	struct body *bodies;
+	int n_bodies;
 	bool constant;       /* a Constant node: its output is VALUE_CONSTANT and it never runs */
+	bool inlined;        /* from a function's body: the document has only the call, so nothing of it can be edited */
 };
+
+/* A value of a body that stands for one of the graph around it. */
+struct captured { int id, outer; };
 
 struct graph {
 	struct document *doc;      /* not owned */
 	Onnx__GraphProto *proto;
+	struct graph *outer;       /* the graph around this body; NULL for the model's own */
+	int depth;                 /* graphs around this one */
+	struct captured *captured; /* in the order of the inputs that stand for them */
+	int n_captured;
+	size_t cap_captured, cap_values;
+	int64_t expanded;          /* nodes that functions came to so far; in the outermost graph */
 	struct value *values;
 	int n_values;
-	struct node *nodes;        /* in the file's own order, which the format wants to be topological */
+	struct node *nodes;        /* in the file's own order, which the format wants to be topological; functions of
+	                              the model stand in place of their calls */
 	int n_nodes;
-	int *inputs, n_inputs;     /* value ids of graph.input without initializers, in file order */
+	int *inputs, n_inputs;     /* value ids of graph.input without initializers, in file order, then the captured */
 	int *outputs, n_outputs;   /* value ids of graph.output, in file order */
 	struct arena arena;
 	struct name_index *names;  /* value id by name */
@@ -72,6 +95,9 @@ void graph_free(struct graph *g); /* NULL is fine */
 
 /* Value id by name; GRAPH_NONE when there is none. O(1). */
 int graph_find(const struct graph *g, const char *name);
+
+/* The body of that attribute; NULL when there is none. */
+const struct body *node_body(const struct node *n, const char *attribute);
 
 /* The structure's promises (ids in range, uses match inputs, order topological, names unique). TAMIS_E_INTERNAL names
  * the first that is broken. Run between passes in debug builds. O(nodes + edges). */

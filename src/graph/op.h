@@ -63,7 +63,8 @@ enum op_flag {
 	OP_ANY_BITS = 2,     /* moves elements without looking at them: every type, half types included, as they are */
 	OP_INPLACE = 4,      /* run works when out[0]->data == in[0]->data (same type and count) */
 	OP_RANDOM = 8,       /* not a function of its inputs: never folded */
-	OP_SHAPE_ONLY = 16   /* run and shape never read the data of input 0, only its shape (Shape, Size) */
+	OP_SHAPE_ONLY = 16,  /* run and shape never read the data of input 0, only its shape (Shape, Size) */
+	OP_CONTROL = 32      /* runs graphs that are its attributes: the executor does, there is no run */
 };
 /* Without OP_ANY_BITS, float16 and bfloat16 inputs reach run and reverse as FLOAT and results are rounded back by
  * the executor: no operator handles half types itself. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/build.h"
 #include "graph/names.h"
 #include "onnx/document.h"
 
@@ -22,13 +23,13 @@ static bool is_default(const char *domain)
 	return !domain || !*domain || !strcmp(domain, "ai.onnx");
 }
 
-int64_t resolve_opset(const Onnx__ModelProto *m, const char *domain)
+int64_t opsets_version(const struct opsets *o, const char *domain)
 {
-	for (size_t i = 0; i < m->n_opset_import; i++) {
-		const char *d = m->opset_import[i]->domain;
+	for (size_t i = 0; i < o->n; i++) {
+		const char *d = o->list[i]->domain;
 
 		if (is_default(d) ? is_default(domain) : domain && !strcmp(d, domain))
-			return m->opset_import[i]->version;
+			return o->list[i]->version;
 	}
 	return 0;
 }
@@ -128,7 +129,7 @@ static enum tamis_status resolve_all(struct graph *g, const struct op_table *ops
 		struct node *n = &g->nodes[i];
 		const struct node *before = i ? n - 1 : NULL;
 
-		n->opset = resolve_opset(g->doc->model, n->proto->domain);
+		n->opset = opsets_version(n->opsets, n->proto->domain);
 		if (before && before->op && before->opset == n->opset && !strcmp(before->op->name, n->proto->op_type)
 		    && !strcmp(before->op->domain, is_default(n->proto->domain) ? "" : n->proto->domain))
 			n->op = before->op;

@@ -7,11 +7,8 @@
 
 #define RESOLVE_MAX_OPSET 28 /* newest version of the default domain whose operators are known */
 
-/* Fills op and opset of the graph's nodes, which have their proto and name. TAMIS_E_UNSUPPORTED lists every operator,
+/* Fills op and opset of the graph's nodes, which have their proto, name and opsets. TAMIS_E_UNSUPPORTED lists every operator,
  * domain and opset that is not supported, with how often; TAMIS_E_INVALID on a wrong number of inputs or outputs. */
 enum tamis_status resolve_operators(struct graph *g, const struct op_table *ops, struct tamis_error *err);
-
-/* Version of a domain that the model imports; 0 when it does not. */
-int64_t resolve_opset(const Onnx__ModelProto *m, const char *domain);
 
 #endif

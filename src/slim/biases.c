@@ -149,7 +149,7 @@ enum tamis_status biases_add(struct document *doc, const struct graph *g, const 
 		const struct layer *layer = &l->list[i];
 		bool done = false;
 
-		if (layer->note || layer->bias_kind != BIAS_NONE)
+		if (layer->note || layer->bias_kind != BIAS_NONE || g->nodes[layer->node].inlined)
 			continue;
 		s = layer->view.can_bias ? add_input(doc, g, layer, &names, &done, err)
 		                         : add_behind(doc, g, layer, &names, &done, err);

@@ -328,6 +328,15 @@ static bool has_bodies(const Onnx__GraphProto *g)
 	return false;
 }
 
+/* Nodes of functions are in the document once for all calls. */
+static bool has_inlined(const struct graph *g)
+{
+	for (int i = 0; i < g->n_nodes; i++)
+		if (g->nodes[i].inlined)
+			return true;
+	return false;
+}
+
 static enum tamis_status remove_all(struct removal *r, struct document *doc, struct tamis_error *err)
 {
 	const struct channel_model *m = &r->model;
@@ -353,7 +362,7 @@ enum tamis_status channels_remove(struct document *doc, const struct graph *g, c
 	enum tamis_status s;
 
 	*removed = 0;
-	if (has_bodies(g->proto))
+	if (has_bodies(g->proto) || has_inlined(g))
 		return TAMIS_OK;
 	r.model.layer_of = tm_array((size_t)g->n_nodes + 1, sizeof *r.model.layer_of);
 	if (!r.model.layer_of)

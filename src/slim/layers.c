@@ -136,6 +136,8 @@ static const char *why_left_alone(const struct graph *g, const struct plan *plan
 		return "its weight is a graph output";
 	if (w->n_uses > 1)
 		return "its weight is read by other nodes too";
+	if (w->producer != GRAPH_NONE && g->nodes[w->producer].inlined)
+		return "its weight is inside a function";
 	if (!can_write(w))
 		return "its weight is in a Constant node's sparse value";
 	if (made == PLACE_NONE)

@@ -44,7 +44,7 @@ Test(table, rows_are_complete)
 			cr_assert(row->min_out >= 1 && (row->max_out == -1 || row->max_out >= row->min_out), "%s: outputs",
 			          row->name);
 			cr_assert(row->shape, "%s has no shape function", row->name);
-			cr_assert(row->run || row->flags & OP_VIEW, "%s has no run function", row->name);
+			cr_assert(row->run || row->flags & (OP_VIEW | OP_CONTROL), "%s has no run function", row->name);
 			cr_assert(!(row->flags & OP_VIEW) || row->flags & OP_ANY_BITS, "%s: a view moves any bits", row->name);
 		}
 	}

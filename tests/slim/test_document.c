@@ -271,7 +271,7 @@ Test(document, operators_that_are_not_supported)
 	struct document *d = net_deep(9);
 
 	slimming_open(&s, d, 20, 59);
-	cr_assert_eq(edit_string(d, &d->model->graph->node[1]->op_type, "If", NULL), TAMIS_OK);
+	cr_assert_eq(edit_string(d, &d->model->graph->node[1]->op_type, "SequenceEmpty", NULL), TAMIS_OK);
 	expect(&s, TAMIS_E_UNSUPPORTED);
 	cr_assert_eq(edit_string(d, &d->model->graph->node[1]->op_type, "Frobnicate", NULL), TAMIS_OK);
 	expect(&s, TAMIS_E_UNSUPPORTED);

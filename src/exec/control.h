@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* If, Loop and Scan. Their bodies are programs with runners of their own, made when a step first runs and kept for
+ * the runs that follow; what a body reads from around it comes in as one more input. */
+#ifndef EXEC_CONTROL_H
+#define EXEC_CONTROL_H
+
+#include "exec/program.h"
+
+#define CONTROL_MAX_TRIPS (1 << 24) /* of one Loop */
+
+/* Runs a step whose operator is OP_CONTROL. in: the step's inputs with their data, NULL where absent; out: gets type,
+ * shape and memory of its own, NULL where nobody wants it. *state is NULL at first and released by control_free.
+ * TAMIS_E_INVALID on inputs that do not fit the bodies, TAMIS_E_UNSUPPORTED on a Loop that does not end,
+ * TAMIS_E_MEMORY beyond the document's max_memory. The depth of calls is that of the graphs, at most
+ * DOC_MAX_SUBGRAPHS. */
+enum tamis_status control_run(const struct graph *g, const struct step *s, const struct tensor *const *in,
+                              struct tensor *const *out, void **state, struct tamis_error *err);
+void control_free(const struct step *s, void *state); /* NULL state is fine */
+
+#endif
