@@ -55,7 +55,7 @@ enum tamis_status args_ints(const struct op_call *c, int i, const char *what, in
 {
 	const struct tensor *t = c->in[i];
 
-	if ((t->type != DT_INT64 && t->type != DT_INT32) || t->rank != 1)
+	if ((t->type != DT_INT64 && t->type != DT_INT32) || t->rank > 1)
 		return tm_fail(c->err, TAMIS_E_INVALID, "%s must be a vector of int32 or int64, not %s of rank %d",
 		               what, dtype_name((int)t->type), t->rank);
 	if (t->count > max)

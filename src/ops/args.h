@@ -22,7 +22,7 @@ enum tamis_status args_index_type(const struct op_call *c, int i);
 /* Axis of a tensor of `rank` axes, negative from the end: *out in [0, rank). TAMIS_E_INVALID outside. */
 enum tamis_status args_axis(struct tamis_error *err, int64_t axis, int rank, int *out);
 
-/* Input i, a vector of int32 or int64 with data, into values[0 .. *n). `what` names it in messages. More
+/* Input i, a vector of int32 or int64 (or one of them) with data, into values[0 .. *n). `what` names it in messages. More
  * than `max` elements are TAMIS_E_UNSUPPORTED. */
 enum tamis_status args_ints(const struct op_call *c, int i, const char *what, int max, int64_t *values,
                             int *n);
