@@ -268,8 +268,8 @@ class Vision(nn.Module):
     def __init__(self, width=48, heads=4, layers=2, patch=8):
         super().__init__()
         self.patches = nn.Conv2d(3, width, patch, patch)
-        self.first = nn.Parameter(torch.randn(1, 1, width))
-        self.places = nn.Parameter(torch.randn(1, (SIDE // patch) ** 2 + 1, width))
+        self.first = nn.Parameter(0.02 * torch.randn(1, 1, width))
+        self.places = nn.Parameter(0.02 * torch.randn(1, (SIDE // patch) ** 2 + 1, width))
         self.layers = nn.ModuleList(Layer(width, heads, True) for _ in range(layers))
         self.norm, self.classes = nn.LayerNorm(width), nn.Linear(width, PATTERNS)
 
@@ -369,6 +369,21 @@ def settle(model, example):
     model.eval()
 
 
+def tell_apart(model, example):
+    """The last layer so that its outputs differ from item to item: none is constant with a little noise on it."""
+    last = [module for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
+    seen = []
+    hook = last.register_forward_hook(lambda *call: seen.append(call[2]))
+    with torch.no_grad():
+        model(*example)
+        channel = 1 if isinstance(last, nn.Conv2d) else seen[0].dim() - 1
+        axes = [axis for axis in range(seen[0].dim()) if axis != channel]
+        scale = 2.0 / seen[0].std(axes)
+        last.bias.copy_((last.bias - seen[0].mean(axes)) * scale)
+        last.weight.mul_(scale.reshape(-1, *[1] * (last.weight.dim() - 1)))
+    hook.remove()
+
+
 def write(name, folder, count):
     make, items = NETWORKS[name]
     torch.manual_seed(SEED)
@@ -376,6 +391,7 @@ def write(name, folder, count):
     np.savez(folder / f'{name}.npz', **feeds)
     model = make()
     settle(model, [torch.from_numpy(feed) for feed in feeds.values()])
+    tell_apart(model, [torch.from_numpy(feed) for feed in feeds.values()])
     example = tuple(torch.from_numpy(feed[:2]) for feed in feeds.values())
     torch.onnx.export(model, example, str(folder / f'{name}.onnx'), opset_version=OPSET, input_names=list(feeds),
                       output_names=['output'], dynamic_axes={port: {0: 'n'} for port in [*feeds, 'output']})
