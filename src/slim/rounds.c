@@ -172,6 +172,15 @@ static const struct snapshot *last_good(const struct walk *w)
 	return &w->state[w->n_path ? w->path[w->n_path - 1] : 0];
 }
 
+static int gentlest(const struct walk *w)
+{
+	int best = 1;
+
+	for (int i = 2; i < w->n; i++)
+		best = w->state[i].keep > w->state[best].keep ? i : best;
+	return best;
+}
+
 static enum tamis_status approach(struct walk *w, struct tamis_error *err)
 {
 	enum tamis_status s = descend(w, 1, ROUNDS_STEP, err);
@@ -179,7 +188,10 @@ static enum tamis_status approach(struct walk *w, struct tamis_error *err)
 	if (s != TAMIS_OK || reached_target(w))
 		return s;
 	restore(w, last_good(w));
-	return descend(w, last_good(w)->keep, ROUNDS_FINE, err);
+	s = descend(w, last_good(w)->keep, ROUNDS_FINE, err);
+	if (!w->n_path && w->n > 1)
+		w->path[w->n_path++] = gentlest(w); /* judged all the same, so that the caller hears by how much it fails */
+	return s;
 }
 
 static enum tamis_status straight_to(struct walk *w, double keep, struct tamis_error *err)
