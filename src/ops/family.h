@@ -14,6 +14,6 @@ extern const struct op ops_conv[], ops_gemm[], ops_matmul[], ops_pool[], ops_ele
 	ops_unary[], ops_activation[], ops_arg[], ops_compare[], ops_reduce[], ops_softmax[], ops_normalize[],
 	ops_mean_variance[], ops_standardize[], ops_shape[], ops_move[], ops_concat[], ops_slice[],
 	ops_gather[], ops_scatter[], ops_search[], ops_resize[], ops_einsum[], ops_sample[], ops_detect[],
-	ops_pad[], ops_generate[], ops_cast[], ops_select[], ops_loss[], ops_control[], ops_attention[], ops_quantize[], ops_integer[], ops_recurrent[], ops_cumprod[], ops_rotary[], ops_unique[], ops_crop[], ops_fused[], ops_fused_attention[], ops_spectral[];
+	ops_pad[], ops_generate[], ops_cast[], ops_select[], ops_loss[], ops_control[], ops_attention[], ops_quantize[], ops_integer[], ops_recurrent[], ops_cumprod[], ops_rotary[], ops_unique[], ops_crop[], ops_fused[], ops_fused_attention[], ops_spectral[], ops_geometry[];
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fused operators of the domain com.microsoft, which onnxruntime's tools write: activations with a bias, products with
+/* SwiGLU, and the fused operators of the domain com.microsoft, which onnxruntime's tools write: activations with a bias, products with
  * an activation, normalizations of sums. Each is a composition (compose.h) of ONNX's own. */
 #include <string.h>
 
@@ -52,6 +52,23 @@ static enum tamis_status quick_gelu_parse(struct op_parse *p, void **attr)
 	enum tamis_status s = attr_float(p, "alpha", 1.702f, &attrs[0].f);
 
 	return s ? s : compose_add(p, attr, ONE("Swish", attrs, 0, OUT(0)));
+}
+
+/* Swish of the gate times the value. */
+static enum tamis_status swiglu_parse(struct op_parse *p, void **attr)
+{
+	const struct compose_stage gate = {.name = "Swish", .opset = OPSET, .own = true, PORTS(0), .n_out = 1, .out = {T(0)}};
+	const struct compose_stage product = {.name = "Mul", .opset = OPSET, PORTS(T(0), 1), .n_out = 1, .out = {OUT(0)}};
+	enum tamis_status s = compose_add(p, attr, &gate);
+
+	return s ? s : compose_add(p, attr, &product);
+}
+
+static enum tamis_status swiglu_shape(struct op_call *c)
+{
+	if (c->in[0]->type != c->in[1]->type || !tensor_same_shape(c->in[0], c->in[1]))
+		return tm_fail(c->err, TAMIS_E_INVALID, "the gate and the value of SwiGLU must have one type and shape");
+	return compose_shape(c);
 }
 
 /* ---- Activation behind a product ---- */
@@ -365,5 +382,7 @@ const struct op ops_fused[] = {
 	FUSED("com.microsoft", "SimplifiedLayerNormalization", 2, 2, 2, simplified_parse),
 	FUSED("com.microsoft", "SkipLayerNormalization", 3, 5, 4, skip_layer_parse),
 	FUSED("com.microsoft", "SkipSimplifiedLayerNormalization", 3, 4, 4, skip_simplified_parse),
+	{.name = "SwiGLU", .domain = "", .since = 28, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
+	 .max_out = 1, .parse = swiglu_parse, .shape = swiglu_shape, .run = compose_run, .reverse = compose_reverse},
 	{0},
 };

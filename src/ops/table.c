@@ -21,6 +21,7 @@ static const struct op *const families[] = {
 	ops_fused,
 	ops_fused_attention,
 	ops_spectral,
+	ops_geometry,
 };
 
 const struct op_table op_table = { families, sizeof families / sizeof *families };

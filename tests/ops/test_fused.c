@@ -33,6 +33,17 @@ Test(fused, activations)
 	}
 }
 
+Test(fused, gated)
+{
+	struct op_case *c = case_new(ops_fused, "SwiGLU", 28);
+
+	case_float(c, "alpha", 1.5);
+	case_in(c, DT_DOUBLE, SHAPE(2, 3), NULL);
+	case_in(c, DT_DOUBLE, SHAPE(2, 3), NULL);
+	check_reverse(c, 3);
+	case_free(c);
+}
+
 Test(fused, convolution)
 {
 	static const char *const activations[] = {NULL, "Relu", "LeakyRelu", "HardSigmoid", "Tanh", "Sigmoid"};
