@@ -188,6 +188,31 @@ static void warn_blind(const struct slim *s)
 		}
 }
 
+/* Rows are fitted on items * positions; the narrowest margin of all layers is told. */
+static void warn_few_items(const struct slim *s)
+{
+	const struct tamis_observer *o = &s->in->options->observer;
+	const struct layer *worst = NULL;
+	double least = 2;
+	char text[320];
+
+	for (int i = 0; i < s->layers.n; i++) {
+		const struct layer *l = &s->layers.list[i];
+		double rows = (double)s->n_fit * (double)(l->positions < REFIT_POSITIONS ? l->positions : REFIT_POSITIONS);
+
+		if (l->note || !(rows < least * (double)l->view.fan_in))
+			continue;
+		least = rows / (double)l->view.fan_in;
+		worst = l;
+	}
+	if (!o->warn || !worst || !s->in->options->refit)
+		return;
+	snprintf(text, sizeof text, "node '%.120s' has %.1f fitted rows for each of its %lld inputs, and 2 or more are wanted: "
+	         "more items would allow deeper cuts", s->graph->nodes[worst->node].name, least,
+	         (long long)worst->view.fan_in);
+	o->warn(o->ctx, text);
+}
+
 static struct score_job score_job(struct slim *s, struct item_source *source, struct told *told)
 {
 	return (struct score_job){ .graph = s->graph, .layers = &s->layers, .reader = source->reader,
@@ -204,8 +229,10 @@ enum tamis_status pass_score(struct slim *s, struct tamis_error *err)
 
 	s->head.graph = s->original;
 	s->n_fit = s->scores.items;
-	if (status == TAMIS_OK)
+	if (status == TAMIS_OK) {
 		warn_blind(s);
+		warn_few_items(s);
+	}
 	return status;
 }
 
