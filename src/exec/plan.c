@@ -339,6 +339,7 @@ enum tamis_status plan_create(const struct program *program, const struct tensor
 	if (!p)
 		return no_memory(err);
 	p->program = program;
+	p->n_values = program->n_values;
 	s = build(p, in, err);
 	if (s != TAMIS_OK) {
 		plan_free(p);
@@ -352,7 +353,7 @@ void plan_free(struct plan *p)
 {
 	if (!p)
 		return;
-	for (int v = 0; p->value && v < p->program->n_values; v++)
+	for (int v = 0; p->value && v < p->n_values; v++)
 		if (p->value[v].place == PLACE_FOLDED)
 			tensor_free(&p->value[v].shape);
 	free(p->value);

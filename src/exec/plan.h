@@ -27,6 +27,7 @@ struct planned {
 struct plan {
 	const struct program *program;
 	struct planned *value;  /* by value id */
+	int n_values;           /* of the program, when it was planned */
 	bool *folded;           /* by step: nothing to run */
 	size_t block_bytes;     /* memory of one runner for values with known shapes */
 	bool dynamic;           /* some value has PLACE_DYNAMIC */

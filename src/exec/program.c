@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec/blocks.h"
 #include "exec/merge_norms.h"
 #include "onnx/document.h"
 
@@ -109,12 +110,13 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 	const struct graph *g = p->graph;
 	bool *node = arena_array(&p->arena, (size_t)g->n_nodes + 1, sizeof *node);
 	bool *value = arena_array(&p->arena, (size_t)g->n_values + 1, sizeof *value);
+	/* Merging a norm makes at most two constants a step. */
+	size_t most = (size_t)g->n_values + 2 * (size_t)g->n_nodes + blocks_most_values(g) + 1;
 	enum tamis_status s;
 
 	p->steps = arena_array(&p->arena, (size_t)g->n_nodes + 1, sizeof *p->steps);
-	/* Merging a norm makes at most two constants a step. */
-	p->constant = tm_array((size_t)g->n_values + 2 * (size_t)g->n_nodes + 1, sizeof *p->constant);
-	p->owned = arena_array(&p->arena, (size_t)g->n_values + 2 * (size_t)g->n_nodes + 1, sizeof *p->owned);
+	p->constant = tm_array(most, sizeof *p->constant);
+	p->owned = arena_array(&p->arena, most, sizeof *p->owned);
 	if (!node || !value || !p->steps || !p->constant || !p->owned)
 		return no_memory(err);
 	p->n_values = g->n_values;
@@ -125,6 +127,8 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 	s = make_steps(p, node, err);
 	if (s == TAMIS_OK && p->options.merge_norms && !p->options.training)
 		s = merge_norms(p, err);
+	if (s == TAMIS_OK && p->options.merge_norms && !p->options.training)
+		s = lay_out_blocks(p, err);
 	return s;
 }
 

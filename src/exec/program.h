@@ -8,11 +8,12 @@
 #include "graph/graph.h"
 
 struct program_options {
-	bool merge_norms; /* fold inference-mode BatchNormalization into the Conv that feeds it; not in training programs */
+	bool merge_norms; /* fold inference-mode BatchNormalization into the Conv that feeds it, and lay convolutions out
+	                     for speed (exec/blocks.h): graph outputs alone are to be looked at; not in training programs */
 	bool training;    /* keep every value until the reverse pass has used it */
 };
 
-/* One node to run. Ids below graph->n_values are the graph's; the ones above are constants the program made. */
+/* One node to run. Ids below graph->n_values are the graph's; the ones above are values the program made. */
 struct step {
 	const struct node *node; /* attributes and operator; in and out below, not the node's own */
 	int graph_node;          /* its index in the graph */
@@ -25,7 +26,7 @@ struct program {
 	struct program_options options;
 	struct step *steps;
 	int n_steps;
-	int n_values;            /* graph->n_values plus made constants */
+	int n_values;            /* graph->n_values plus made values */
 	struct tensor *constant; /* by value; data NULL where the value is not constant */
 	bool *owned;             /* whether constant[i].data belongs to the program */
 	struct arena arena;

@@ -8,11 +8,11 @@
 /* The C interface of convolutions changed with version 3. */
 #if defined(HAVE_ONEDNN) && DNNL_VERSION_MAJOR == 2
 
-#include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "ops/onednn_threads.h"
 
 enum { LEAST_CHANNELS = 8 }; /* on either side: fewer do not fill the vectors of a blocked layout */
 
@@ -35,40 +35,13 @@ struct compiled {
 	struct port ports[PORTS];
 	dnnl_memory_desc_t scratchpad_desc;
 	dnnl_memory_t scratchpad;
-	int (*get_threads)(void); /* OpenMP's setting of the calling thread; NULL where oneDNN is sequential */
-	void (*set_threads)(int);
+	struct onednn_threads threads;
 };
 
 static bool belongs(const struct correlation *c)
 {
 	return c->type == DT_FLOAT && c->groups == 1 && c->win.kernel_size > 1 && c->channels >= LEAST_CHANNELS &&
 	       c->maps >= LEAST_CHANNELS;
-}
-
-/* oneDNN uses as many threads as OpenMP allows the calling thread, and fixes the number when a primitive
- * is made. The OpenMP runtime is oneDNN's own dependency, so it is looked up rather than linked. */
-static bool find_threads(struct compiled *s)
-{
-	if (dnnl_version()->cpu_runtime == DNNL_RUNTIME_SEQ)
-		return true;
-	*(void **)&s->get_threads = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
-	*(void **)&s->set_threads = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-	return dnnl_version()->cpu_runtime == DNNL_RUNTIME_OMP && s->get_threads && s->set_threads;
-}
-
-static int enter_single(const struct compiled *s)
-{
-	int before = s->get_threads ? s->get_threads() : 1;
-
-	if (s->set_threads)
-		s->set_threads(1);
-	return before;
-}
-
-static void leave_single(const struct compiled *s, int before)
-{
-	if (s->set_threads)
-		s->set_threads(before);
 }
 
 static void free_port(struct port *p)
@@ -232,10 +205,10 @@ static enum tamis_status open_state(void **state, const struct correlation *c, b
 	s->maps = c->maps;
 	s->win = c->win;
 	s->has_bias = has_bias;
-	if (find_threads(s)) {
-		before = enter_single(s);
+	if (onednn_find_threads(&s->threads)) {
+		before = onednn_enter(&s->threads);
 		status = compile(s);
-		leave_single(s, before);
+		onednn_leave(&s->threads, before);
 	}
 	s->usable = status == dnnl_success;
 	return status == dnnl_out_of_memory ? tm_no_memory(c->err, "preparing a convolution") : TAMIS_OK;
@@ -320,9 +293,9 @@ enum tamis_status onednn_conv(void **state, const struct correlation *c, const v
 		return TAMIS_OK;
 	if ((status = bind_all(s, c, data)))
 		return status;
-	before = enter_single(s);
+	before = onednn_enter(&s->threads);
 	result = execute(s);
-	leave_single(s, before);
+	onednn_leave(&s->threads, before);
 	if (result == dnnl_out_of_memory)
 		return tm_no_memory(c->err, "convolving");
 	if (result)

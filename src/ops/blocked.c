@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ops/blocked.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "ops/family.h"
+#include "ops/pool.h"
+
+enum { MOST = 16 }; /* channels a block */
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* ---- in and out ------------------------------------------------------------------------------------------------ */
+
+static enum tamis_status pack_shape(struct op_call *c)
+{
+	const int64_t *d = c->in[0]->dims, b = blocked_width();
+
+	return op_set_out(c, 0, c->in[0]->type, 5, (int64_t[]){d[0], (d[1] + b - 1) / b, d[2], d[3], b});
+}
+
+/* Lanes `lanes`.. of the last block are zero. */
+static void pack_block(const float *from, int64_t size, int64_t lanes, int64_t width, float *to)
+{
+	if (lanes < width)
+		memset(to, 0, (size_t)(size * width) * sizeof *to);
+	for (int64_t p = 0; p < size; p++)
+		for (int64_t i = 0; i < lanes; i++)
+			to[p * width + i] = from[i * size + p];
+}
+
+static enum tamis_status pack_run(struct op_call *c)
+{
+	const struct tensor *x = c->in[0], *y = c->out[0];
+	int64_t size = x->dims[2] * x->dims[3], width = y->dims[4], blocks = y->dims[1];
+
+	for (int64_t i = 0; i < y->dims[0] * blocks; i++) {
+		int64_t n = i / blocks, first = i % blocks * width;
+
+		pack_block((const float *)x->data + (n * x->dims[1] + first) * size, size, least(width, x->dims[1] - first),
+		           width, (float *)y->data + i * size * width);
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status unpack_shape(struct op_call *c)
+{
+	const int64_t *d = c->in[0]->dims, *channels = c->node->attr;
+
+	return op_set_out(c, 0, c->in[0]->type, 4, (int64_t[]){d[0], *channels, d[2], d[3]});
+}
+
+static void unpack_block(const float *from, int64_t size, int64_t lanes, int64_t width, float *to)
+{
+	for (int64_t i = 0; i < lanes; i++)
+		for (int64_t p = 0; p < size; p++)
+			to[i * size + p] = from[p * width + i];
+}
+
+static enum tamis_status unpack_run(struct op_call *c)
+{
+	const struct tensor *x = c->in[0], *y = c->out[0];
+	int64_t size = x->dims[2] * x->dims[3], width = x->dims[4], blocks = x->dims[1];
+
+	for (int64_t i = 0; i < x->dims[0] * blocks; i++) {
+		int64_t n = i / blocks, first = i % blocks * width;
+
+		unpack_block((const float *)x->data + i * size * width, size, least(width, y->dims[1] - first), width,
+		             (float *)y->data + (n * y->dims[1] + first) * size);
+	}
+	return TAMIS_OK;
+}
+
+/* ---- pooling ----------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status resolve(const struct op_call *c, struct window *w)
+{
+	const struct pool_attr *a = c->node->attr;
+	const int64_t *d = c->in[0]->dims;
+	const struct tensor image = {.type = DT_FLOAT, .rank = 4, .dims = {d[0], d[1] * d[4], d[2], d[3]}};
+
+	return window_resolve(&a->window, &image, NULL, w, c->err);
+}
+
+static enum tamis_status pool_shape(struct op_call *c)
+{
+	const int64_t *d = c->in[0]->dims;
+	struct window w;
+	enum tamis_status s = resolve(c, &w);
+
+	return s ? s : op_set_out(c, 0, DT_FLOAT, 5, (int64_t[]){d[0], d[1], w.out[1], w.out[2], d[4]});
+}
+
+/* Rows and columns of the image under one output position, and the elements that count in an average. */
+struct under { int64_t y, y_end, x, x_end, count; };
+
+static void clip_axis(const struct window *w, int axis, int64_t o, int64_t *from, int64_t *to, int64_t *padded)
+{
+	int64_t start = o * w->stride[axis] - w->begin[axis], d = w->dilation[axis];
+	int64_t end = start + w->kernel[axis] * d, room = w->in[axis] + w->end[axis];
+
+	*padded = (least(end, room) - start + d - 1) / d;
+	*from = start < 0 ? start + (-start + d - 1) / d * d : start;
+	*to = least(end, w->in[axis]);
+}
+
+static struct under find_under(const struct window *w, int64_t oy, int64_t ox, bool include_pad)
+{
+	struct under u;
+	int64_t padded_y, padded_x, dy = w->dilation[1], dx = w->dilation[2];
+
+	clip_axis(w, 1, oy, &u.y, &u.y_end, &padded_y);
+	clip_axis(w, 2, ox, &u.x, &u.x_end, &padded_x);
+	u.count = padded_y * padded_x;
+	if (!include_pad)
+		u.count = u.y_end > u.y && u.x_end > u.x ? (u.y_end - u.y + dy - 1) / dy * ((u.x_end - u.x + dx - 1) / dx) : 0;
+	return u;
+}
+
+/* A NaN under the window is the maximum, as in the plain layout. */
+static void max_at(const struct window *w, const struct under *u, const float *image, int64_t width, float *to)
+{
+	float most[MOST];
+
+	for (int i = 0; i < MOST; i++)
+		most[i] = -INFINITY;
+	for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
+		for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) {
+			const float *v = image + (y * w->in[2] + x) * width;
+
+			for (int64_t i = 0; i < width; i++)
+				most[i] = v[i] > most[i] || v[i] != v[i] ? v[i] : most[i];
+		}
+	memcpy(to, most, (size_t)width * sizeof *to);
+}
+
+static void average_at(const struct window *w, const struct under *u, const float *image, int64_t width, float *to)
+{
+	float sum[MOST] = {0};
+
+	for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
+		for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) {
+			const float *v = image + (y * w->in[2] + x) * width;
+
+			for (int64_t i = 0; i < width; i++)
+				sum[i] += v[i];
+		}
+	for (int64_t i = 0; i < width; i++)
+		to[i] = u->count ? sum[i] / (float)u->count : 0;
+}
+
+static enum tamis_status run_pool(struct op_call *c, bool average)
+{
+	const struct pool_attr *a = c->node->attr;
+	const struct tensor *x = c->in[0], *y = c->out[0];
+	int64_t width = x->dims[4];
+	struct window w;
+	enum tamis_status s = resolve(c, &w);
+
+	for (int64_t o = 0; s == TAMIS_OK && o < w.out_size; o++) {
+		const struct under u = find_under(&w, o / w.out[2], o % w.out[2], a->include_pad);
+
+		for (int64_t i = 0; i < x->dims[0] * x->dims[1]; i++) {
+			const float *image = (const float *)x->data + i * w.in_size * width;
+			float *to = (float *)y->data + (i * w.out_size + o) * width;
+
+			if (average)
+				average_at(&w, &u, image, width, to);
+			else
+				max_at(&w, &u, image, width, to);
+		}
+	}
+	return s;
+}
+
+static enum tamis_status run_max_pool(struct op_call *c)
+{
+	return run_pool(c, false);
+}
+
+static enum tamis_status run_average_pool(struct op_call *c)
+{
+	return run_pool(c, true);
+}
+
+static enum tamis_status global_shape(struct op_call *c)
+{
+	const int64_t *channels = c->node->attr;
+
+	return op_set_out(c, 0, DT_FLOAT, 4, (int64_t[]){c->in[0]->dims[0], *channels, 1, 1});
+}
+
+static enum tamis_status global_run(struct op_call *c)
+{
+	const int64_t *channels = c->node->attr, *d = c->in[0]->dims, size = d[2] * d[3], width = d[4];
+	const float *x = c->in[0]->data;
+	float *y = c->out[0]->data;
+
+	for (int64_t i = 0; i < d[0] * d[1]; i++, x += size * width) {
+		int64_t n = i / d[1], first = i % d[1] * width, lanes = least(width, *channels - first);
+		float sum[MOST] = {0};
+
+		for (int64_t p = 0; p < size; p++)
+			for (int64_t k = 0; k < width; k++)
+				sum[k] += x[p * width + k];
+		for (int64_t k = 0; k < lanes; k++)
+			y[n * *channels + first + k] = sum[k] / (float)size;
+	}
+	return TAMIS_OK;
+}
+
+#define ROW(op_name, s, r) \
+	{.name = op_name, .domain = "tamis.blocked", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, \
+	 .max_out = 1, .shape = s, .run = r}
+
+const struct op blocked_pack = ROW("Pack", pack_shape, pack_run);
+const struct op blocked_unpack = ROW("Unpack", unpack_shape, unpack_run);
+const struct op blocked_max_pool = ROW("MaxPool", pool_shape, run_max_pool);
+const struct op blocked_average_pool = ROW("AveragePool", pool_shape, run_average_pool);
+const struct op blocked_global_average = ROW("GlobalAveragePool", global_shape, global_run);
