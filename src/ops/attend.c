@@ -39,7 +39,8 @@ static enum tamis_status make_work(const struct attend *a, struct scratch *scrat
 	return TAMIS_OK;
 }
 
-static void raw_scores(const struct attend *a, const void *q, const void *k, int64_t batch, int64_t head, struct work *w)
+static void raw_scores(const struct attend *a, const void *q, const void *k, int64_t batch, int64_t head,
+                       struct work *w)
 {
 	int64_t shared = head / (a->heads / a->kv_heads);
 
@@ -72,8 +73,10 @@ static void put_row(const struct attend *a, void *to, int64_t at, const double *
 		real_set(&t, at + j, row[j]);
 }
 
-/* One row of scores through cap, bias and softmax: w->capped holds the capped scores, w->probability the result. */
-static void find_row(const struct attend *a, struct work *w, int64_t batch, int64_t head, int64_t i, void *tap)
+/* One row of scores through cap, bias and softmax: w->capped holds the capped scores, w->probability the
+ * result. */
+static void find_row(const struct attend *a, struct work *w, int64_t batch, int64_t head, int64_t i,
+                     void *tap)
 {
 	int64_t at = ((batch * a->heads + head) * a->queries + i) * a->keys;
 	bool any = true;
@@ -92,7 +95,8 @@ static void find_row(const struct attend *a, struct work *w, int64_t batch, int6
 		put_row(a, tap, at, a->tap == TAP_RAW ? w->row : a->tap == TAP_CAPPED ? w->capped : w->probability);
 }
 
-enum tamis_status attend_run(const struct attend *a, const void *q, const void *k, const void *v, void *y, void *tap,
+enum tamis_status attend_run(const struct attend *a, const void *q, const void *k, const void *v, void *y,
+                             void *tap,
                              struct scratch *scratch, struct tamis_error *err)
 {
 	struct work w;
@@ -113,7 +117,8 @@ enum tamis_status attend_run(const struct attend *a, const void *q, const void *
 	return s;
 }
 
-/* w->slope, the gradient of the probabilities, becomes that of the raw scores; w->scores, those of the head, become
+/* w->slope, the gradient of the probabilities, becomes that of the raw scores; w->scores, those of the head,
+ * become
  * the probabilities. */
 static void rows_back(const struct attend *a, struct work *w, int64_t batch, int64_t head, const void *gtap)
 {
@@ -152,7 +157,8 @@ static void rows_back(const struct attend *a, struct work *w, int64_t batch, int
 }
 
 enum tamis_status attend_reverse(const struct attend *a, const void *q, const void *k, const void *v,
-                                 const struct attend_gradients *g, struct scratch *scratch, struct tamis_error *err)
+                                 const struct attend_gradients *g, struct scratch *scratch,
+                                 struct tamis_error *err)
 {
 	enum dtype type = a->type;
 	struct work w;
@@ -165,7 +171,8 @@ enum tamis_status attend_reverse(const struct attend *a, const void *q, const vo
 
 		raw_scores(a, q, k, batch, head, &w);
 		if (g->gy)
-			blas_gemm(type, false, true, a->queries, a->keys, a->v_size, 1, blas_at(type, g->gy, at_y), a->y.row,
+			blas_gemm(type, false, true, a->queries, a->keys, a->v_size, 1, blas_at(type, g->gy, at_y),
+			          a->y.row,
 			          blas_at(type, v, at_v), a->v.row, 0, w.slope.data, a->keys);
 		else
 			memset(w.slope.data, 0, tensor_bytes(&w.slope));

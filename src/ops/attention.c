@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention (opset 23 on): heads in a fourth axis or side by side in the last, grouped keys, cached keys, masks,
+/* Attention (opset 23 on): heads in a fourth axis or side by side in the last, grouped keys, cached keys,
+ * masks,
  * causal and sliding windows. The mathematics is attend.h's. */
 #include <math.h>
 #include <string.h>
@@ -83,7 +84,8 @@ static enum tamis_status check_past(const struct op_call *c, struct sizes *z)
 	if (!k && !v)
 		return TAMIS_OK;
 	if (!k || !v || k->type != c->in[Q]->type || v->type != k->type || k->rank != 4 || v->rank != 4 ||
-	    k->dims[0] != z->batch || v->dims[0] != z->batch || k->dims[1] != z->kv_heads || v->dims[1] != z->kv_heads ||
+	    k->dims[0] != z->batch || v->dims[0] != z->batch || k->dims[1] != z->kv_heads ||
+	    v->dims[1] != z->kv_heads ||
 	    k->dims[2] != v->dims[2] || k->dims[3] != z->size || v->dims[3] != z->v_size)
 		return tm_fail(c->err, TAMIS_E_INVALID,
 		               "past_key and past_value must both be there and have the batch, heads and size of K and V");
@@ -104,9 +106,11 @@ static enum tamis_status find_sizes(const struct op_call *c, struct sizes *z)
 	if (s)
 		return s;
 	z->batch = c->in[Q]->dims[0];
-	if (c->in[K]->dims[0] != z->batch || c->in[V]->dims[0] != z->batch || k_size != z->size || v_heads != z->kv_heads ||
+	if (c->in[K]->dims[0] != z->batch || c->in[V]->dims[0] != z->batch || k_size != z->size ||
+	    v_heads != z->kv_heads ||
 	    v_rows != z->fresh)
-		return tm_fail(c->err, TAMIS_E_INVALID, "Q, K and V of Attention must agree in batch, heads, rows and size");
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "Q, K and V of Attention must agree in batch, heads, rows and size");
 	if (z->kv_heads < 1 || z->heads % z->kv_heads)
 		return tm_fail(c->err, TAMIS_E_INVALID, "%lld heads of queries cannot share %lld of keys",
 		               (long long)z->heads, (long long)z->kv_heads);
@@ -130,7 +134,8 @@ static enum tamis_status check_mask(const struct op_call *c, const struct sizes 
 	if (m && m->type != DT_BOOL && !dtype_is_float((int)m->type))
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "a mask of %s is not supported; bool and floats are",
 		               dtype_name((int)m->type));
-	if (lengths && (lengths->type != DT_INT64 || lengths->rank != 1 || lengths->dims[0] != z->batch || op_in(c, PAST_K)))
+	if (lengths && (lengths->type != DT_INT64 || lengths->rank != 1 || lengths->dims[0] != z->batch ||
+	                op_in(c, PAST_K)))
 		return tm_fail(c->err, TAMIS_E_INVALID,
 		               "nonpad_kv_seqlen must be %lld int64, without past_key; it is %s", (long long)z->batch,
 		               tensor_describe(lengths, text, sizeof text));
@@ -145,8 +150,10 @@ static enum tamis_status attention_shape(struct op_call *c)
 	enum tamis_status s;
 
 	if (!dtype_is_float((int)type) || c->in[K]->type != type || c->in[V]->type != type)
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "Attention of %s, %s and %s is not supported; one float type is",
-		               dtype_name((int)type), dtype_name((int)c->in[K]->type), dtype_name((int)c->in[V]->type));
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED,
+		               "Attention of %s, %s and %s is not supported; one float type is",
+		               dtype_name((int)type), dtype_name((int)c->in[K]->type),
+		               dtype_name((int)c->in[V]->type));
 	s = find_sizes(c, &z);
 	if (!s)
 		s = check_mask(c, &z);
@@ -238,7 +245,8 @@ static struct attend_view view_of(const struct tensor *t, int64_t heads, int64_t
 }
 
 /* The walk of fresh or past rows: from their own layout to [batch, heads, all rows, size]. */
-static struct strided rows_walk(const struct attend_view *from, const struct sizes *z, int64_t rows, int64_t size)
+static struct strided rows_walk(const struct attend_view *from, const struct sizes *z, int64_t rows,
+                                int64_t size)
 {
 	int64_t all = z->past + z->fresh;
 	struct strided s = {0};
@@ -276,7 +284,8 @@ static enum tamis_status join(const struct op_call *c, const struct sizes *z, in
 	if (present && reading)
 		return TAMIS_OK;
 	to = present ? present->data
-	             : scratch_alloc(c->scratch, (size_t)(z->batch * z->kv_heads * (z->past + z->fresh) * size), bytes);
+	             : scratch_alloc(c->scratch, (size_t)(z->batch * z->kv_heads * (z->past + z->fresh) * size),
+	                             bytes);
 	if (!to)
 		return tm_no_memory(c->err, "joining keys");
 	k->data = to;
@@ -319,7 +328,8 @@ static struct attend find_attend(const struct op_call *c, const struct sizes *z,
 	const struct attention_attr *a = c->node->attr;
 
 	return (struct attend){
-		.type = c->in[Q]->type, .batch = z->batch, .heads = z->heads, .kv_heads = z->kv_heads, .queries = z->queries,
+		.type = c->in[Q]->type, .batch = z->batch, .heads = z->heads, .kv_heads = z->kv_heads, .queries =
+			z->queries,
 		.keys = z->past + z->fresh, .size = z->size, .v_size = z->v_size,
 		.scale = a->has_scale ? (double)a->scale : 1 / sqrt((double)z->size), .softcap = (double)a->softcap,
 		.tap = (enum attend_tap)a->tap, .q = view_of(c->in[Q], z->heads, z->queries, z->size), .k = k->view,
@@ -346,14 +356,16 @@ static enum tamis_status attention_run(struct op_call *c)
 	b = find_bias(c, &z, NULL);
 	a = find_attend(c, &z, &k, &v, &b);
 	y = c->out[0] ? c->out[0]->data
-	              : scratch_alloc(c->scratch, (size_t)(z.batch * z.heads * z.queries * z.v_size), sizeof(double));
+	              : scratch_alloc(c->scratch, (size_t)(z.batch * z.heads * z.queries * z.v_size),
+	                              sizeof(double));
 	if (!y)
 		return tm_no_memory(c->err, "attending");
 	return attend_run(&a, c->in[Q]->data, k.data, v.data, y, tap ? tap->data : NULL, c->scratch, c->err);
 }
 
 /* A tensor for the gradient of joined rows that starts as the gradient of the output. */
-static enum tamis_status start_joined(const struct op_grad *g, int output, const struct sizes *z, int64_t size,
+static enum tamis_status start_joined(const struct op_grad *g, int output, const struct sizes *z,
+                                      int64_t size,
                                       struct tensor *t)
 {
 	const struct op_call *c = g->call;
@@ -409,7 +421,8 @@ static enum tamis_status attention_reverse(struct op_grad *g)
 }
 
 const struct op ops_attention[] = {
-	{.name = "Attention", .domain = "", .since = 23, .until = OP_LATEST, .min_in = 3, .max_in = 7, .min_out = 1,
+	{.name = "Attention", .domain = "", .since = 23, .until = OP_LATEST, .min_in = 3, .max_in = 7, .min_out =
+	 1,
 	 .max_out = 4, .parse = attention_parse, .shape = attention_shape, .run = attention_run,
 	 .reverse = attention_reverse},
 	{0},

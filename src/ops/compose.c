@@ -30,7 +30,8 @@ bool compose_has(const struct op_parse *p, int i)
 static void fill_attribute(Onnx__AttributeProto *to, const struct compose_attr *from)
 {
 	static const int types[] = {
-		[COMPOSE_INT] = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT, [COMPOSE_FLOAT] = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT,
+		[COMPOSE_INT] = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT, [COMPOSE_FLOAT] =
+			ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT,
 		[COMPOSE_INTS] = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS,
 		[COMPOSE_STRING] = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING,
 	};
@@ -83,7 +84,8 @@ enum tamis_status compose_add(struct op_parse *p, void **attr, const struct comp
 		return TAMIS_E_MEMORY;
 	*attr = m;
 	if (m->n == MOST_STAGES)
-		return tm_fail(p->err, TAMIS_E_INTERNAL, "%s has more than %d stages", p->node->op->name, MOST_STAGES);
+		return tm_fail(p->err, TAMIS_E_INTERNAL, "%s has more than %d stages", p->node->op->name,
+		               MOST_STAGES);
 	s = &m->stages[m->n++];
 	s->node.op = stage->op ? stage->op : op_find(&op_table, "", stage->name, stage->opset);
 	s->node.proto = stage->own ? p->node->proto : make_proto(p, stage->attrs);
@@ -115,7 +117,8 @@ static struct op_call stage_call(const struct op_call *c, const struct made *s, 
 		v->in[i] = s->in[i] == COMPOSE_NONE ? NULL : &v->t[s->in[i]];
 	for (int i = 0; i < s->node.n_out; i++)
 		v->out[i] = s->out[i] == COMPOSE_NONE ? NULL : &v->t[s->out[i]];
-	return (struct op_call){.node = &s->node, .n_in = s->node.n_in, .n_out = s->node.n_out, .in = v->in, .out = v->out,
+	return (struct op_call){.node = &s->node, .n_in = s->node.n_in, .n_out = s->node.n_out, .in = v->in,
+	                        .out = v->out,
 	                        .scratch = c->scratch, .err = c->err};
 }
 
@@ -197,7 +200,8 @@ static enum tamis_status start_gradients(const struct op_grad *g, struct values 
 		if (g->gin[i])
 			v->g[i] = *g->gin[i];
 	for (int i = COMPOSE_OUT; i < COMPOSE_VALUES; i++) {
-		const struct tensor *came = i - COMPOSE_OUT < c->n_out && i < COMPOSE_TEMP ? g->gout[i - COMPOSE_OUT] : NULL;
+		const struct tensor *came = i - COMPOSE_OUT < c->n_out && i < COMPOSE_TEMP ?
+			g->gout[i - COMPOSE_OUT] : NULL;
 
 		if (!dtype_is_float((int)v->t[i].type))
 			continue;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators that are made of others: a parse function lists stages, each a row of the table with attributes of its own,
+/* Operators that are made of others: a parse function lists stages, each a row of the table with attributes
+ * of its own,
  * and shape, run and reverse follow from theirs. */
 #ifndef OPS_COMPOSE_H
 #define OPS_COMPOSE_H
@@ -41,7 +42,8 @@ struct compose_stage {
 /* Whether input i of the node being parsed is there. */
 bool compose_has(const struct op_parse *p, int i);
 
-/* Appends a stage to the composition in *attr, which is made by the first call. Stages are in the order they run. */
+/* Appends a stage to the composition in *attr, which is made by the first call. Stages are in the order they
+ * run. */
 enum tamis_status compose_add(struct op_parse *p, void **attr, const struct compose_stage *stage);
 
 /* The three steps of such a row: node->attr is a composition. */

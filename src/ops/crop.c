@@ -87,7 +87,8 @@ static enum tamis_status crop_run(struct op_call *c)
 	window(c->in[0], y->dims, &w, &from, &to);
 	memset(y->data, 0, tensor_bytes(y));
 	if (c->in[0]->count)
-		strided_copy(&w, size, (const char *)c->in[0]->data + (size_t)from * size, (char *)y->data + (size_t)to * size);
+		strided_copy(&w, size, (const char *)c->in[0]->data + (size_t)from * size,
+		             (char *)y->data + (size_t)to * size);
 	return TAMIS_OK;
 }
 
@@ -103,7 +104,8 @@ static enum tamis_status crop_reverse(struct op_grad *g)
 	window(g->call->in[0], gy->dims, &w, &from, &to);
 	strided_swap(&w);
 	size = args_element(gy->type);
-	strided_add(&w, gy->type, (const char *)gy->data + (size_t)to * size, (char *)g->gin[0]->data + (size_t)from * size);
+	strided_add(&w, gy->type, (const char *)gy->data + (size_t)to * size,
+	            (char *)g->gin[0]->data + (size_t)from * size);
 	return TAMIS_OK;
 }
 
@@ -139,7 +141,8 @@ static enum tamis_status find_cache(const struct op_call *c, struct cache *k)
 		fits = i == axis ? update->dims[i] <= past->dims[i] : update->dims[i] == past->dims[i];
 	if (s || !fits)
 		return s ? s : tm_fail(c->err, TAMIS_E_INVALID, "an update %s does not fit a cache %s along axis %d",
-		                       tensor_describe(update, u, sizeof u), tensor_describe(past, t, sizeof t), axis);
+		                       tensor_describe(update, u, sizeof u), tensor_describe(past, t, sizeof t),
+		                       axis);
 	if (at && (at->type != DT_INT64 || at->rank != 1 || at->dims[0] != past->dims[0]))
 		return tm_fail(c->err, TAMIS_E_INVALID, "write_indices must be %lld int64; they are %s",
 		               (long long)past->dims[0], tensor_describe(at, u, sizeof u));
@@ -159,7 +162,8 @@ static enum tamis_status cache_shape(struct op_call *c)
 }
 
 /* Row of the cache that row i of the update of an item goes to. */
-static enum tamis_status row_at(const struct op_call *c, const struct cache *k, int64_t item, int64_t i, int64_t *row)
+static enum tamis_status row_at(const struct op_call *c, const struct cache *k, int64_t item, int64_t i,
+                                int64_t *row)
 {
 	const struct cache_attr *a = c->node->attr;
 	int64_t first = op_in(c, 2) ? tensor_get_int(c->in[2], item) : 0;
@@ -206,7 +210,8 @@ static enum tamis_status cache_run(struct op_call *c)
 	return each_row(c, copy_row, c);
 }
 
-/* What the output's gradient becomes on its way back: rows move to the update, the rest stays for the cache. */
+/* What the output's gradient becomes on its way back: rows move to the update, the rest stays for the cache.
+ * */
 struct rows_back { struct tensor rest; struct tensor *update; };
 
 static void row_back(const struct cache *k, int64_t from, int64_t to, void *ctx)
@@ -244,10 +249,12 @@ static enum tamis_status cache_reverse(struct op_grad *g)
 }
 
 const struct op ops_crop[] = {
-	{.name = "CenterCropPad", .domain = "", .since = 18, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
+	{.name = "CenterCropPad", .domain = "", .since = 18, .until = OP_LATEST, .min_in = 2, .max_in = 2,
+	 .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .parse = crop_parse, .shape = crop_shape, .run = crop_run,
 	 .reverse = crop_reverse},
-	{.name = "TensorScatter", .domain = "", .since = 24, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
+	{.name = "TensorScatter", .domain = "", .since = 24, .until = OP_LATEST, .min_in = 2, .max_in = 3,
+	 .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .parse = cache_parse, .shape = cache_shape, .run = cache_run,
 	 .reverse = cache_reverse},
 	{0},

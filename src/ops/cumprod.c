@@ -92,7 +92,8 @@ static enum tamis_status cumprod_run(struct op_call *c)
 	return s;
 }
 
-/* The gradient of x[j] is the product before j times S[j] = g[j] + x[j + 1] S[j + 1]: no division, so zeros are no
+/* The gradient of x[j] is the product before j times S[j] = g[j] + x[j + 1] S[j + 1]: no division, so zeros
+ * are no
  * special case. An exclusive product has g one further. */
 static void line_back(const struct tensor *x, const struct tensor *g, struct tensor *gx, const struct line *l,
                       bool exclusive, double *before)

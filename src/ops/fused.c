@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SwiGLU, and the fused operators of the domain com.microsoft, which onnxruntime's tools write: activations with a bias, products with
+/* SwiGLU, and the fused operators of the domain com.microsoft, which onnxruntime's tools write: activations
+ * with a bias, products with
  * an activation, normalizations of sums. Each is a composition (compose.h) of ONNX's own. */
 #include <string.h>
 
@@ -13,13 +14,16 @@
 #define T(k) (COMPOSE_TEMP + (k))
 #define OUT(k) (COMPOSE_OUT + (k))
 #define PORTS(...) .n_in = (int)(sizeof (int[]){__VA_ARGS__} / sizeof(int)), .in = {__VA_ARGS__}
-#define ADD(a, b, to) (&(struct compose_stage){.name = "Add", .opset = OPSET, PORTS(a, b), .n_out = 1, .out = {to}})
+#define ADD(a, b, to) (&(struct compose_stage){.name = "Add", .opset = OPSET, PORTS(a, b), .n_out = 1, .out = \
+                                               {to}})
 #define ONE(op_name, attributes, from, to) \
-	(&(struct compose_stage){.name = op_name, .opset = OPSET, .attrs = attributes, PORTS(from), .n_out = 1, .out = {to}})
+	(&(struct compose_stage){.name = op_name, .opset = OPSET, .attrs = attributes, PORTS(from), .n_out = 1, \
+	                         .out = {to}})
 
 /* ---- Activations ---- */
 
-static const struct compose_attr tanh_form[] = {{.name = "approximate", .kind = COMPOSE_STRING, .text = "tanh"}, {0}};
+static const struct compose_attr tanh_form[] =
+	{{.name = "approximate", .kind = COMPOSE_STRING, .text = "tanh"}, {0}};
 
 static enum tamis_status gelu_parse(struct op_parse *p, void **attr)
 {
@@ -57,8 +61,10 @@ static enum tamis_status quick_gelu_parse(struct op_parse *p, void **attr)
 /* Swish of the gate times the value. */
 static enum tamis_status swiglu_parse(struct op_parse *p, void **attr)
 {
-	const struct compose_stage gate = {.name = "Swish", .opset = OPSET, .own = true, PORTS(0), .n_out = 1, .out = {T(0)}};
-	const struct compose_stage product = {.name = "Mul", .opset = OPSET, PORTS(T(0), 1), .n_out = 1, .out = {OUT(0)}};
+	const struct compose_stage gate = {.name = "Swish", .opset = OPSET, .own = true, PORTS(0), .n_out = 1,
+	                                   .out = {T(0)}};
+	const struct compose_stage product = {.name = "Mul", .opset = OPSET, PORTS(T(0), 1), .n_out = 1, .out =
+	                                      {OUT(0)}};
 	enum tamis_status s = compose_add(p, attr, &gate);
 
 	return s ? s : compose_add(p, attr, &product);
@@ -67,7 +73,8 @@ static enum tamis_status swiglu_parse(struct op_parse *p, void **attr)
 static enum tamis_status swiglu_shape(struct op_call *c)
 {
 	if (c->in[0]->type != c->in[1]->type || !tensor_same_shape(c->in[0], c->in[1]))
-		return tm_fail(c->err, TAMIS_E_INVALID, "the gate and the value of SwiGLU must have one type and shape");
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "the gate and the value of SwiGLU must have one type and shape");
 	return compose_shape(c);
 }
 
@@ -79,10 +86,12 @@ static const struct { const char *name, *first, *second; } followers[] = {
 	{"HardSigmoid", "alpha", "beta"}, {"Clip", "min", "max"},
 };
 
-static enum tamis_status follow(struct op_parse *p, void **attr, const char *name, const float *params, int n, int from)
+static enum tamis_status follow(struct op_parse *p, void **attr, const char *name, const float *params, int n,
+                                int from)
 {
 	struct compose_attr attrs[3] = {{0}};
-	struct compose_stage stage = {.name = name, .opset = 10, .attrs = attrs, PORTS(from), .n_out = 1, .out = {OUT(0)}};
+	struct compose_stage stage = {.name = name, .opset = 10, .attrs = attrs, PORTS(from), .n_out = 1, .out =
+	                              {OUT(0)}};
 
 	for (size_t k = 0; k < sizeof followers / sizeof *followers; k++) {
 		const char *names[] = {followers[k].first, followers[k].second};
@@ -93,14 +102,16 @@ static enum tamis_status follow(struct op_parse *p, void **attr, const char *nam
 			attrs[i] = (struct compose_attr){.name = names[i], .kind = COMPOSE_FLOAT, .f = params[i]};
 		return compose_add(p, attr, &stage);
 	}
-	return tm_fail(p->err, TAMIS_E_UNSUPPORTED, "%s with the activation \"%.40s\" is not supported", p->node->op->name,
+	return tm_fail(p->err, TAMIS_E_UNSUPPORTED, "%s with the activation \"%.40s\" is not supported",
+	               p->node->op->name,
 	               name);
 }
 
 /* A stage reads the attributes of the fused node itself: they have the same names. */
 static enum tamis_status add_product(struct op_parse *p, void **attr, const char *name, int to)
 {
-	struct compose_stage stage = {.name = name, .opset = OPSET, .own = true, PORTS(0, 1, 2), .n_out = 1, .out = {to}};
+	struct compose_stage stage = {.name = name, .opset = OPSET, .own = true, PORTS(0, 1, 2), .n_out = 1,
+	                              .out = {to}};
 
 	if (!compose_has(p, 2))
 		stage.n_in = 2;
@@ -185,7 +196,8 @@ static enum tamis_status swap_reverse(struct op_grad *g)
 }
 
 /* The last two axes exchanged; vectors stay. */
-static const struct op swap = {.name = "swap", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
+static const struct op swap = {.name = "swap", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1,
+                               .max_in = 1,
                                .min_out = 1, .max_out = 1, .shape = swap_shape, .run = swap_run,
                                .reverse = swap_reverse};
 
@@ -198,15 +210,18 @@ static enum tamis_status scale_parse(struct op_parse *p, void **attr)
 	return map_parse(p, params, attr);
 }
 
-static const struct op scale_row = {.name = "scale", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1,
+static const struct op scale_row = {.name = "scale", .domain = "", .since = 1, .until = OP_LATEST, .min_in =
+                                    1,
                                     .max_in = 1, .min_out = 1, .max_out = 1, .parse = scale_parse,
                                     .shape = scale_shape, .run = scale_run, .reverse = scale_reverse};
 
 static enum tamis_status matmul_parse(struct op_parse *p, void **attr)
 {
-	static const char *const batches[] = {"transBatchA", "transBatchB"}, *const swaps[] = {"transA", "transB"};
+	static const char *const batches[] = {"transBatchA", "transBatchB"}, *const swaps[] = {"transA",
+	                                                                                       "transB"};
 	struct compose_attr scale[] = {{.name = "alpha", .kind = COMPOSE_FLOAT}, {0}};
-	struct compose_stage product = {.name = "MatMul", .opset = OPSET, PORTS(0, 1), .n_out = 1, .out = {OUT(0)}};
+	struct compose_stage product = {.name = "MatMul", .opset = OPSET, PORTS(0, 1), .n_out = 1, .out =
+	                                {OUT(0)}};
 	enum tamis_status s = attr_float(p, "alpha", 1, &scale[0].f);
 	bool yes = false;
 
@@ -219,7 +234,8 @@ static enum tamis_status matmul_parse(struct op_parse *p, void **attr)
 		if (s || !yes)
 			continue;
 		product.in[i] = T(i);
-		s = compose_add(p, attr, &(struct compose_stage){.op = &swap, .opset = OPSET, PORTS(i), .n_out = 1, .out = {T(i)}});
+		s = compose_add(p, attr, &(struct compose_stage){.op = &swap, .opset = OPSET, PORTS(i), .n_out = 1,
+		                                                 .out = {T(i)}});
 	}
 	if (!s && scale[0].f != 1)
 		product.out[0] = T(2);
@@ -227,7 +243,8 @@ static enum tamis_status matmul_parse(struct op_parse *p, void **attr)
 		s = compose_add(p, attr, &product);
 	if (s || scale[0].f == 1)
 		return s;
-	return compose_add(p, attr, &(struct compose_stage){.op = &scale_row, .opset = OPSET, .attrs = scale, PORTS(T(2)),
+	return compose_add(p, attr, &(struct compose_stage){.op = &scale_row, .opset = OPSET, .attrs = scale,
+	                                                    PORTS(T(2)),
 	                                                    .n_out = 1, .out = {OUT(0)}});
 }
 
@@ -238,12 +255,14 @@ static int wanted(const struct op_parse *p, int most)
 	return p->node->n_out < most ? p->node->n_out : most;
 }
 
-/* Inputs are data, skip and gamma; the sum is output 3. bias: position of the bias; beta: of beta, or COMPOSE_NONE. */
+/* Inputs are data, skip and gamma; the sum is output 3. bias: position of the bias; beta: of beta, or
+ * COMPOSE_NONE. */
 static enum tamis_status skip_norm(struct op_parse *p, void **attr, const char *norm, int bias, int beta)
 {
 	struct compose_attr attrs[] = {{.name = "epsilon", .kind = COMPOSE_FLOAT}, {0}};
 	struct compose_stage stage = {.name = norm, .opset = OPSET, .attrs = attrs, PORTS(OUT(3), 2, beta),
-	                              .n_out = beta == COMPOSE_NONE ? 1 : wanted(p, 3), .out = {OUT(0), OUT(1), OUT(2)}};
+	                              .n_out = beta == COMPOSE_NONE ? 1 : wanted(p, 3), .out = {OUT(0), OUT(1),
+	                                                                                        OUT(2)}};
 	enum tamis_status s = attr_float(p, "epsilon", 1e-12f, &attrs[0].f);
 
 	if (beta == COMPOSE_NONE || !compose_has(p, beta))
@@ -267,7 +286,8 @@ static enum tamis_status skip_simplified_parse(struct op_parse *p, void **attr)
 
 static enum tamis_status simplified_parse(struct op_parse *p, void **attr)
 {
-	return compose_add(p, attr, &(struct compose_stage){.name = "RMSNormalization", .opset = OPSET, .own = true,
+	return compose_add(p, attr, &(struct compose_stage){.name = "RMSNormalization", .opset = OPSET, .own =
+	                                                    true,
 	                                                    PORTS(0, 1), .n_out = 1, .out = {OUT(0)}});
 }
 
@@ -279,7 +299,8 @@ static enum tamis_status head_shape(struct op_call *c)
 	const struct tensor *table = c->in[0], *ids = c->in[1];
 
 	if (table->rank != 2 || ids->rank != 2 || ids->dims[1] > table->dims[0])
-		return tm_fail(c->err, TAMIS_E_INVALID, "a table of positions must have a row for each column of the identifiers");
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "a table of positions must have a row for each column of the identifiers");
 	return op_set_out(c, 0, table->type, 2, (int64_t[]){ids->dims[1], table->dims[1]});
 }
 
@@ -301,7 +322,8 @@ static enum tamis_status head_reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
-static const struct op head = {.name = "head", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 2,
+static const struct op head = {.name = "head", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2,
+                               .max_in = 2,
                                .min_out = 1, .max_out = 1, .shape = head_shape, .run = head_run,
                                .reverse = head_reverse};
 
@@ -328,20 +350,26 @@ static enum tamis_status length_run(struct op_call *c)
 }
 
 static const struct op length = {.name = "length", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1,
-                                 .max_in = 1, .min_out = 1, .max_out = 1, .shape = length_shape, .run = length_run};
+                                 .max_in = 1, .min_out = 1, .max_out = 1, .shape = length_shape, .run =
+                                 length_run};
 
 enum { IDS, SEGMENT_IDS, WORDS, POSITIONS, SEGMENTS, GAMMA, BETA, MASK, POSITION_IDS };
 
 static enum tamis_status embed_parse(struct op_parse *p, void **attr)
 {
 	struct compose_attr attrs[] = {{.name = "epsilon", .kind = COMPOSE_FLOAT}, {0}};
-	const struct compose_stage words = {.name = "Gather", .opset = OPSET, PORTS(WORDS, IDS), .n_out = 1, .out = {T(0)}};
-	const struct compose_stage places = {.name = "Gather", .opset = OPSET, PORTS(POSITIONS, POSITION_IDS), .n_out = 1,
+	const struct compose_stage words = {.name = "Gather", .opset = OPSET, PORTS(WORDS, IDS), .n_out = 1,
+	                                    .out = {T(0)}};
+	const struct compose_stage places = {.name = "Gather", .opset = OPSET, PORTS(POSITIONS, POSITION_IDS),
+	                                     .n_out = 1,
 	                                     .out = {T(1)}};
-	const struct compose_stage first = {.op = &head, .opset = OPSET, PORTS(POSITIONS, IDS), .n_out = 1, .out = {T(1)}};
-	const struct compose_stage segments = {.name = "Gather", .opset = OPSET, PORTS(SEGMENTS, SEGMENT_IDS), .n_out = 1,
+	const struct compose_stage first = {.op = &head, .opset = OPSET, PORTS(POSITIONS, IDS), .n_out = 1, .out =
+	                                    {T(1)}};
+	const struct compose_stage segments = {.name = "Gather", .opset = OPSET, PORTS(SEGMENTS, SEGMENT_IDS),
+	                                       .n_out = 1,
 	                                       .out = {T(2)}};
-	const struct compose_stage counts = {.op = &length, .opset = OPSET, PORTS(MASK), .n_out = 1, .out = {OUT(1)}};
+	const struct compose_stage counts = {.op = &length, .opset = OPSET, PORTS(MASK), .n_out = 1, .out =
+	                                     {OUT(1)}};
 	const struct compose_stage norm = {.name = "LayerNormalization", .opset = OPSET, .attrs = attrs,
 	                                   PORTS(OUT(2), GAMMA, BETA), .n_out = 1, .out = {OUT(0)}};
 	bool segmented = compose_has(p, SEGMENT_IDS) && compose_has(p, SEGMENTS);
@@ -383,6 +411,7 @@ const struct op ops_fused[] = {
 	FUSED("com.microsoft", "SkipLayerNormalization", 3, 5, 4, skip_layer_parse),
 	FUSED("com.microsoft", "SkipSimplifiedLayerNormalization", 3, 4, 4, skip_simplified_parse),
 	{.name = "SwiGLU", .domain = "", .since = 28, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .parse = swiglu_parse, .shape = swiglu_shape, .run = compose_run, .reverse = compose_reverse},
+	 .max_out = 1, .parse = swiglu_parse, .shape = swiglu_shape, .run = compose_run, .reverse =
+	 compose_reverse},
 	{0},
 };

@@ -11,7 +11,8 @@
 #define T(k) (COMPOSE_TEMP + (k))
 #define OUT(k) (COMPOSE_OUT + (k))
 #define PORTS(...) .n_in = (int)(sizeof (int[]){__VA_ARGS__} / sizeof(int)), .in = {__VA_ARGS__}
-#define ADD(a, b, to) (&(struct compose_stage){.name = "Add", .opset = OPSET, PORTS(a, b), .n_out = 1, .out = {to}})
+#define ADD(a, b, to) (&(struct compose_stage){.name = "Add", .opset = OPSET, PORTS(a, b), .n_out = 1, .out = \
+                                               {to}})
 
 /* ---- A mask of integers as a bias ---- */
 
@@ -22,7 +23,8 @@ static enum tamis_status mask_parse(struct op_parse *p, void **attr)
 	return filter ? attr_float(p, "mask_filter_value", -10000, filter) : TAMIS_E_MEMORY;
 }
 
-/* [items] lengths, [items, keys] or [items, queries, keys] ones and zeros, against keys [items, keys, size] or
+/* [items] lengths, [items, keys] or [items, queries, keys] ones and zeros, against keys [items, keys, size]
+ * or
  * [items, heads, keys, size]. */
 static enum tamis_status mask_shape(struct op_call *c)
 {
@@ -30,11 +32,13 @@ static enum tamis_status mask_shape(struct op_call *c)
 	char text[128];
 
 	if (m->type != DT_INT32 || m->rank < 1 || m->rank > 3 || k->rank < 3 || m->dims[0] != k->dims[0])
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "a mask %s is not supported; int32 of one to three axes is, with one "
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED,
+		               "a mask %s is not supported; int32 of one to three axes is, with one "
 		               "row an item", tensor_describe(m, text, sizeof text));
 	if (m->rank == 1)
 		return op_set_out(c, 0, k->type, 4, (int64_t[]){m->dims[0], 1, 1, k->dims[k->rank - 2]});
-	return op_set_out(c, 0, k->type, 4, (int64_t[]){m->dims[0], 1, m->rank == 3 ? m->dims[1] : 1, m->dims[m->rank - 1]});
+	return op_set_out(c, 0, k->type, 4, (int64_t[]){m->dims[0], 1, m->rank == 3 ? m->dims[1] : 1,
+	                                                m->dims[m->rank - 1]});
 }
 
 static enum tamis_status mask_run(struct op_call *c)
@@ -51,15 +55,19 @@ static enum tamis_status mask_run(struct op_call *c)
 	return TAMIS_OK;
 }
 
-static const struct op mask = {.name = "mask", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 2,
-                               .min_out = 1, .max_out = 1, .parse = mask_parse, .shape = mask_shape, .run = mask_run};
+static const struct op mask = {.name = "mask", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2,
+                               .max_in = 2,
+                               .min_out = 1, .max_out = 1, .parse = mask_parse, .shape = mask_shape, .run =
+                               mask_run};
 
 /* ---- Common parts ---- */
 
 /* Bias of a call from a mask and an additive one, either of which may be absent, into *value. */
-static enum tamis_status add_bias(struct op_parse *p, void **attr, int masked, int added, int keys, int *value)
+static enum tamis_status add_bias(struct op_parse *p, void **attr, int masked, int added, int keys,
+                                  int *value)
 {
-	const struct compose_stage stage = {.op = &mask, .opset = OPSET, .own = true, PORTS(masked, keys), .n_out = 1,
+	const struct compose_stage stage = {.op = &mask, .opset = OPSET, .own = true, PORTS(masked, keys),
+	                                    .n_out = 1,
 	                                    .out = {T(8)}};
 	enum tamis_status s = TAMIS_OK;
 
@@ -107,8 +115,10 @@ enum { A_X, A_W, A_B, A_MASK, A_PAST, A_BIAS };
 static enum tamis_status attention_parse(struct op_parse *p, void **attr)
 {
 	struct compose_attr heads[5] = {{0}}, split[3] = {{.name = "axis", .kind = COMPOSE_INT, .i = -1}, {0}};
-	const struct compose_stage product = {.name = "MatMul", .opset = OPSET, PORTS(A_X, A_W), .n_out = 1, .out = {T(0)}};
-	struct compose_stage parts = {.name = "Split", .opset = 11, .attrs = split, PORTS(compose_has(p, A_B) ? T(1) : T(0)),
+	const struct compose_stage product = {.name = "MatMul", .opset = OPSET, PORTS(A_X, A_W), .n_out = 1,
+	                                      .out = {T(0)}};
+	struct compose_stage parts = {.name = "Split", .opset = 11, .attrs = split, PORTS(compose_has(p, A_B) ?
+	                                                                                  T(1) : T(0)),
 	                              .n_out = 3, .out = {T(2), T(3), T(4)}};
 	struct compose_stage core = {.name = "Attention", .opset = OPSET, .attrs = heads,
 	                             PORTS(T(2), T(3), T(4), COMPOSE_NONE), .n_out = 1, .out = {OUT(0)}};
@@ -143,7 +153,9 @@ enum { M_Q, M_K, M_V, M_B, M_MASK, M_BIAS, M_PAST_K, M_PAST_V };
 static enum tamis_status multi_parse(struct op_parse *p, void **attr)
 {
 	struct compose_attr heads[5] = {{0}};
-	const struct compose_stage parts = {.name = "Split", .opset = 11, PORTS(M_B), .n_out = 3, .out = {T(0), T(1), T(2)}};
+	const struct compose_stage parts = {.name = "Split", .opset = 11, PORTS(M_B), .n_out = 3, .out = {T(0),
+	                                                                                                  T(1),
+	                                                                                                  T(2)}};
 	struct compose_stage core = {.name = "Attention", .opset = OPSET, .attrs = heads,
 	                             PORTS(M_Q, M_K, M_V, COMPOSE_NONE, M_PAST_K, M_PAST_V), .n_out = 3,
 	                             .out = {OUT(0), OUT(1), OUT(2)}};

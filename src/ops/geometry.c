@@ -25,15 +25,18 @@ static enum tamis_status grid_shape(struct op_call *c)
 	enum tamis_status s;
 
 	if (!dtype_is_float((int)theta->type))
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "AffineGrid of %s is not supported", dtype_name((int)theta->type));
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "AffineGrid of %s is not supported",
+		               dtype_name((int)theta->type));
 	if (!op_needs(c, 1))
 		return TAMIS_OK;
 	s = args_ints(c, 1, "the size of AffineGrid", 5, size, &n);
 	if (s)
 		return s;
 	space = n - 2;
-	if (n < 4 || theta->rank != 3 || theta->dims[0] != size[0] || theta->dims[1] != space || theta->dims[2] != space + 1)
-		return tm_fail(c->err, TAMIS_E_INVALID, "an image of %d axes needs a map [batch, %d, %d]", n, space, space + 1);
+	if (n < 4 || theta->rank != 3 || theta->dims[0] != size[0] || theta->dims[1] != space ||
+	    theta->dims[2] != space + 1)
+		return tm_fail(c->err, TAMIS_E_INVALID, "an image of %d axes needs a map [batch, %d, %d]", n, space,
+		               space + 1);
 	dims[0] = size[0];
 	for (int i = 0; i < space; i++)
 		dims[1 + i] = size[2 + i];
@@ -131,7 +134,8 @@ static bool find_axis(const struct blocks_attr *a, struct blocks *b, int i)
 	b->dilation[i] = a->n_dilations < 0 ? 1 : a->dilations[i];
 	b->stride[i] = a->n_strides < 0 ? 1 : a->strides[i];
 	b->pad[i] = a->n_pads < 0 ? 0 : a->pads[i];
-	if (b->image[i] < 1 || b->size[i] < 1 || b->dilation[i] < 1 || b->stride[i] < 1 || b->pad[i] < 0 || end < 0 ||
+	if (b->image[i] < 1 || b->size[i] < 1 || b->dilation[i] < 1 || b->stride[i] < 1 || b->pad[i] < 0 ||
+	    end < 0 ||
 	    b->image[i] > most || b->size[i] > most || b->dilation[i] > most || b->pad[i] > most || end > most)
 		return false;
 	reach = b->dilation[i] * (b->size[i] - 1) + 1;
@@ -159,7 +163,8 @@ static enum tamis_status find_blocks(const struct op_call *c, struct blocks *b)
 	fits = fits && tm_product(b->size, n, &b->block) && tm_product(b->steps, n, &b->positions) &&
 	       tm_product(b->image, n, &b->pixels) && x->dims[1] % b->block == 0 && x->dims[2] == b->positions;
 	if (!fits)
-		return tm_fail(c->err, TAMIS_E_INVALID, "the blocks of Col2Im, their number and the image do not fit together");
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "the blocks of Col2Im, their number and the image do not fit together");
 	b->batch = x->dims[0];
 	b->channels = x->dims[1] / b->block;
 	return TAMIS_OK;
@@ -172,7 +177,8 @@ static enum tamis_status blocks_shape(struct op_call *c)
 	enum tamis_status s;
 
 	if (!dtype_is_float((int)c->in[0]->type))
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "Col2Im of %s is not supported", dtype_name((int)c->in[0]->type));
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "Col2Im of %s is not supported",
+		               dtype_name((int)c->in[0]->type));
 	if (!op_needs(c, 1) || !op_needs(c, 2))
 		return TAMIS_OK;
 	s = find_blocks(c, &b);
@@ -296,7 +302,8 @@ static enum tamis_status det_run(struct op_call *c)
 	return TAMIS_OK;
 }
 
-/* The gradient is the matrix of cofactors, which exists for singular matrices too. O(n^5) a matrix: determinants in
+/* The gradient is the matrix of cofactors, which exists for singular matrices too. O(n^5) a matrix:
+ * determinants in
  * networks are of a few rows. */
 static enum tamis_status det_reverse(struct op_grad *g)
 {
@@ -312,16 +319,19 @@ static enum tamis_status det_reverse(struct op_grad *g)
 		for (int64_t i = 0; i < n * n; i++)
 			if (i / n != row && i % n != col)
 				a[k++] = real_get(x, matrix * n * n + i);
-		real_add(g->gin[0], at, real_get(g->gout[0], matrix) * determinant(a, n - 1) * ((row + col) % 2 ? -1 : 1));
+		real_add(g->gin[0], at, real_get(g->gout[0], matrix) * determinant(a, n - 1) * ((row + col) % 2 ?
+		                                                                                -1 : 1));
 	}
 	return TAMIS_OK;
 }
 
 const struct op ops_geometry[] = {
-	{.name = "AffineGrid", .domain = "", .since = 20, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
+	{.name = "AffineGrid", .domain = "", .since = 20, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out =
+	 1,
 	 .max_out = 1, .parse = grid_parse, .shape = grid_shape, .run = grid_run, .reverse = grid_reverse},
 	{.name = "Col2Im", .domain = "", .since = 18, .until = OP_LATEST, .min_in = 3, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .parse = blocks_parse, .shape = blocks_shape, .run = blocks_run, .reverse = blocks_reverse},
+	 .max_out = 1, .parse = blocks_parse, .shape = blocks_shape, .run = blocks_run, .reverse =
+	 blocks_reverse},
 	{.name = "Det", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .shape = det_shape, .run = det_run, .reverse = det_reverse},
 	{0},

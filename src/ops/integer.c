@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products of small integers: MatMulInteger, ConvInteger, QLinearMatMul and QLinearConv. The factors, less their zero
- * points, are multiplied by MatMul and Conv in double, where sums of 2^21 products of 16-bit integers are exact. */
+/* Products of small integers: MatMulInteger, ConvInteger, QLinearMatMul and QLinearConv. The factors, less
+ * their zero
+ * points, are multiplied by MatMul and Conv in double, where sums of 2^21 products of 16-bit integers are
+ * exact. */
 #include <math.h>
 
 #include "ops/args.h"
@@ -29,7 +31,8 @@ static const struct tensor *given(const struct op_call *c, int i)
 	return i < 0 ? NULL : op_in(c, i);
 }
 
-/* Zero point and scale of a factor as a tensor that broadcasts to it: a vector stands for rows of a left factor,
+/* Zero point and scale of a factor as a tensor that broadcasts to it: a vector stands for rows of a left
+ * factor,
  * columns of a right one, and output channels of a kernel. Others are as they are. */
 static struct tensor laid_over(const struct tensor *t, const struct tensor *factor, bool rows, bool channels)
 {
@@ -69,7 +72,8 @@ static bool is_byte(enum dtype t)
 static enum tamis_status check_zero(const struct op_call *c, int i, enum dtype type)
 {
 	if (i >= 0 && op_in(c, i) && c->in[i]->type != type)
-		return tm_fail(c->err, TAMIS_E_INVALID, "zero point %d must be %s; it is %s", i, dtype_name((int)type),
+		return tm_fail(c->err, TAMIS_E_INVALID, "zero point %d must be %s; it is %s", i,
+		               dtype_name((int)type),
 		               dtype_name((int)c->in[i]->type));
 	return TAMIS_OK;
 }
@@ -82,7 +86,8 @@ static enum tamis_status check_scale(const struct op_call *c, int i)
 	return TAMIS_OK;
 }
 
-static enum tamis_status check_fits(const struct op_call *c, int i, const struct tensor *t, const struct tensor *factor)
+static enum tamis_status check_fits(const struct op_call *c, int i, const struct tensor *t,
+                                    const struct tensor *factor)
 {
 	char a[128], b[128];
 
@@ -147,7 +152,8 @@ static enum tamis_status make_inner(const struct form *f, const struct op_call *
 		n->ins[k] = &n->in[k];
 	}
 	n->outs[0] = &n->y;
-	n->call = (struct op_call){.node = c->node, .n_in = n->ins[2] ? 3 : 2, .n_out = 1, .in = n->ins, .out = n->outs,
+	n->call = (struct op_call){.node = c->node, .n_in = n->ins[2] ? 3 : 2, .n_out = 1, .in = n->ins, .out =
+	                           n->outs,
 	                           .scratch = c->scratch, .err = c->err};
 	return f->base->shape(&n->call);
 }
@@ -162,7 +168,8 @@ static int64_t slices_of(const struct form *f, const struct tensor *y, bool rows
 	return rows && y->rank ? tensor_extent(y, 0, y->rank - 1) : last;
 }
 
-/* Scales of a matrix product broadcast to the result as the factors do; those of a convolution are one a channel. */
+/* Scales of a matrix product broadcast to the result as the factors do; those of a convolution are one a
+ * channel. */
 static enum tamis_status check_scales(const struct form *f, const struct op_call *c, const struct tensor *y)
 {
 	const int scales[] = {f->a_scale, f->b_scale, f->y_scale, f->y_zero};
@@ -176,7 +183,8 @@ static enum tamis_status check_scales(const struct form *f, const struct op_call
 			t.dims[t.rank++] = 1;
 		s = check_fits(c, scales[k], &t, y);
 		if (!s && t.count != 1 && t.count != slices_of(f, y, k != 1))
-			s = tm_fail(c->err, TAMIS_E_UNSUPPORTED, "scale or zero point %d of %lld elements is not supported; one, "
+			s = tm_fail(c->err, TAMIS_E_UNSUPPORTED,
+			            "scale or zero point %d of %lld elements is not supported; one, "
 			            "or one a row, column or channel is", scales[k], (long long)t.count);
 	}
 	return s;
@@ -306,13 +314,17 @@ FORM_STEPS(matmul_quantized)
 FORM_STEPS(conv_quantized)
 
 const struct op ops_integer[] = {
-	{.name = "ConvInteger", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 4, .min_out = 1,
+	{.name = "ConvInteger", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 4,
+	 .min_out = 1,
 	 .max_out = 1, .parse = conv_parse, .shape = conv_integer_shape, .run = conv_integer_run},
-	{.name = "MatMulInteger", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 4, .min_out = 1,
+	{.name = "MatMulInteger", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 4,
+	 .min_out = 1,
 	 .max_out = 1, .shape = matmul_integer_shape, .run = matmul_integer_run},
-	{.name = "QLinearConv", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 8, .max_in = 9, .min_out = 1,
+	{.name = "QLinearConv", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 8, .max_in = 9,
+	 .min_out = 1,
 	 .max_out = 1, .parse = conv_parse, .shape = conv_quantized_shape, .run = conv_quantized_run},
-	{.name = "QLinearMatMul", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 8, .max_in = 8, .min_out = 1,
+	{.name = "QLinearMatMul", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 8, .max_in = 8,
+	 .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .shape = matmul_quantized_shape, .run = matmul_quantized_run},
 	{0},
 };

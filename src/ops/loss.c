@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss. Both read scores [N, C, D...] at the class that a target
+/* NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss. Both read scores [N, C, D...] at the class that a
+ * target
  * [N, D...] names; the second takes the logarithm of the softmax over C first. Sums are formed in double. */
 #include <math.h>
 #include <string.h>
@@ -60,13 +61,17 @@ static enum tamis_status loss_shape(struct op_call *c)
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "%s does not take elements of type %s", c->node->op->name,
 		               dtype_name((int)x->type));
 	if (x->rank < 2 || !target_fits(x, target))
-		return tm_fail(c->err, TAMIS_E_INVALID, "the target must have the scores' shape without axis 1; scores are %s, "
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "the target must have the scores' shape without axis 1; scores are %s, "
 		               "the target is %s", tensor_describe(x, scores, sizeof scores),
 		               tensor_describe(target, classes, sizeof classes));
 	if (weight && (weight->type != x->type || weight->rank != 1 || weight->dims[0] != x->dims[1]))
-		return tm_fail(c->err, TAMIS_E_INVALID, "the weight must be a vector of %lld elements of type %s; it is %s",
-		               (long long)x->dims[1], dtype_name((int)x->type), tensor_describe(weight, scores, sizeof scores));
-	status = a->reduction == REDUCE_NONE ? op_set_like(c, 0, x->type, target) : op_set_out(c, 0, x->type, 0, NULL);
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "the weight must be a vector of %lld elements of type %s; it is %s",
+		               (long long)x->dims[1], dtype_name((int)x->type), tensor_describe(weight, scores,
+		                                                                                sizeof scores));
+	status = a->reduction == REDUCE_NONE ? op_set_like(c, 0, x->type, target) : op_set_out(c, 0, x->type, 0,
+	                                                                                       NULL);
 	return !status && a->softmax ? op_set_like(c, 1, x->type, x) : status;
 }
 
@@ -91,7 +96,8 @@ static enum tamis_status place(const struct op_call *c, int64_t i, int64_t *at)
 	if (a->ignores && class == a->ignored)
 		return TAMIS_OK;
 	if (class < 0 || class >= l.classes)
-		return tm_fail(c->err, TAMIS_E_INVALID, "target %lld is class %lld; classes are 0 to %lld", (long long)i,
+		return tm_fail(c->err, TAMIS_E_INVALID, "target %lld is class %lld; classes are 0 to %lld",
+		               (long long)i,
 		               (long long)class, (long long)l.classes - 1);
 	*at = (i / l.inner * l.classes + class) * l.inner + i % l.inner;
 	return TAMIS_OK;
@@ -255,9 +261,12 @@ static enum tamis_status loss_reverse(struct op_grad *g)
 }
 
 const struct op ops_loss[] = {
-	{.name = "NegativeLogLikelihoodLoss", .domain = "", .since = 12, .until = OP_LATEST, .min_in = 2, .max_in = 3,
-	 .min_out = 1, .max_out = 1, .parse = nll_parse, .shape = loss_shape, .run = loss_run, .reverse = loss_reverse},
-	{.name = "SoftmaxCrossEntropyLoss", .domain = "", .since = 12, .until = OP_LATEST, .min_in = 2, .max_in = 3,
+	{.name = "NegativeLogLikelihoodLoss", .domain = "", .since = 12, .until = OP_LATEST, .min_in = 2,
+	 .max_in = 3,
+	 .min_out = 1, .max_out = 1, .parse = nll_parse, .shape = loss_shape, .run = loss_run, .reverse =
+	 loss_reverse},
+	{.name = "SoftmaxCrossEntropyLoss", .domain = "", .since = 12, .until = OP_LATEST, .min_in = 2, .max_in =
+	 3,
 	 .min_out = 1, .max_out = 2, .parse = cross_parse, .shape = loss_shape, .run = loss_run,
 	 .reverse = loss_reverse},
 	{0},

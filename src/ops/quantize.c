@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear: numbers as small integers or small floats times a scale
+/* QuantizeLinear, DequantizeLinear and DynamicQuantizeLinear: numbers as small integers or small floats times
+ * a scale
  * that is one for all, one a slice of an axis, or one a block along it. */
 #include <math.h>
 
@@ -28,14 +29,17 @@ static enum tamis_status quantize_parse(struct op_parse *p, void **attr)
 		s = attr_int(p, "precision", 0, &a->precision);
 	if (!s)
 		s = attr_bool(p, "saturate", true, &a->saturate);
-	if (!s && (a->block < 0 || a->output < 0 || a->output >= DT_COUNT || a->precision < 0 || a->precision >= DT_COUNT))
-		return tm_fail(p->err, TAMIS_E_INVALID, "block_size is %lld, output_dtype %lld and precision %lld, where a size "
+	if (!s && (a->block < 0 || a->output < 0 || a->output >= DT_COUNT || a->precision < 0 ||
+	           a->precision >= DT_COUNT))
+		return tm_fail(p->err, TAMIS_E_INVALID,
+		               "block_size is %lld, output_dtype %lld and precision %lld, where a size "
 		               "and data types are expected", (long long)a->block, (long long)a->output,
 		               (long long)a->precision);
 	return s;
 }
 
-/* Which scale an element uses: elements are [outer, dim, inner], `block` neighbours along dim share a scale; dim 0:
+/* Which scale an element uses: elements are [outer, dim, inner], `block` neighbours along dim share a scale;
+ * dim 0:
  * one scale for all. */
 struct grain {
 	int64_t dim, inner, block, blocks;
@@ -90,7 +94,8 @@ static enum tamis_status find_grain(const struct op_call *c, struct grain *g)
 /* What numbers are quantized to. */
 static bool is_small(enum dtype t)
 {
-	return t == DT_UINT8 || t == DT_INT8 || t == DT_UINT16 || t == DT_INT16 || t == DT_INT32 || t == DT_UINT4 ||
+	return t == DT_UINT8 || t == DT_INT8 || t == DT_UINT16 || t == DT_INT16 || t == DT_INT32 ||
+		t == DT_UINT4 ||
 	       t == DT_INT4 || t == DT_UINT2 || t == DT_INT2 || t == DT_FLOAT4E2M1 ||
 	       (t >= DT_FLOAT8E4M3FN && t <= DT_FLOAT8E5M2FNUZ);
 }
@@ -135,7 +140,8 @@ static enum tamis_status quantize_shape(struct op_call *c)
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "quantizing %s with a scale of %s to %s is not supported",
 		               dtype_name((int)x->type), dtype_name((int)scale->type), dtype_name((int)to));
 	if (a->output && (enum dtype)a->output != to)
-		return tm_fail(c->err, TAMIS_E_INVALID, "output_dtype is %s, the zero point is %s; the same is expected",
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "output_dtype is %s, the zero point is %s; the same is expected",
 		               dtype_name((int)a->output), dtype_name((int)to));
 	if (!a->saturate && dtype_kind((int)to) == 'o')
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "quantizing to %s without saturation is not supported",
@@ -195,7 +201,8 @@ static enum tamis_status dequantize_shape(struct op_call *c)
 	enum tamis_status s;
 
 	if (!is_small(x->type) || (!is_single(scale->type) && scale->type != DT_FLOAT8E8M0) || !is_single(to))
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "dequantizing %s with a scale of %s to %s is not supported",
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED,
+		               "dequantizing %s with a scale of %s to %s is not supported",
 		               dtype_name((int)x->type), dtype_name((int)scale->type), dtype_name((int)to));
 	s = check_zero(c, x->type);
 	if (!s)
@@ -274,12 +281,16 @@ static enum tamis_status dynamic_run(struct op_call *c)
 }
 
 const struct op ops_quantize[] = {
-	{.name = "DequantizeLinear", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = quantize_parse, .shape = dequantize_shape, .run = dequantize_run,
+	{.name = "DequantizeLinear", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 3,
+	 .min_out = 1,
+	 .max_out = 1, .flags = OP_ANY_BITS, .parse = quantize_parse, .shape = dequantize_shape, .run =
+	 dequantize_run,
 	 .reverse = dequantize_reverse},
 	{.name = "DynamicQuantizeLinear", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 1, .max_in = 1,
 	 .min_out = 3, .max_out = 3, .shape = dynamic_shape, .run = dynamic_run},
-	{.name = "QuantizeLinear", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = quantize_parse, .shape = quantize_shape, .run = quantize_run},
+	{.name = "QuantizeLinear", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 3,
+	 .min_out = 1,
+	 .max_out = 1, .flags = OP_ANY_BITS, .parse = quantize_parse, .shape = quantize_shape, .run =
+	 quantize_run},
 	{0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Single elements of FLOAT and DOUBLE tensors, for operators that are too irregular for rows: computed in double,
+/* Single elements of FLOAT and DOUBLE tensors, for operators that are too irregular for rows: computed in
+ * double,
  * kept in the tensor's type. */
 #ifndef OPS_REALS_H
 #define OPS_REALS_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RNN, GRU and LSTM: attributes, shapes, and the layouts of inputs and outputs. The steps are in recurrent_steps.c. */
+/* RNN, GRU and LSTM: attributes, shapes, and the layouts of inputs and outputs. The steps are in
+ * recurrent_steps.c. */
 #include "ops/recurrent.h"
 
 #include <math.h>
@@ -84,11 +85,14 @@ static enum tamis_status find_sizes(const struct op_call *c, struct recurrent_si
 	enum tamis_status s;
 
 	if (x->rank != 3 || r->rank != 3 || (a->hidden && a->hidden != r->dims[2]) || r->dims[2] < 1)
-		return tm_fail(c->err, TAMIS_E_INVALID, "%s needs data of rank 3 and recurrent weights of rank 3 whose last axis "
-		               "is hidden_size; ranks are %d and %d, hidden_size is %lld", c->node->op->name, x->rank, r->rank,
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "%s needs data of rank 3 and recurrent weights of rank 3 whose last axis "
+		               "is hidden_size; ranks are %d and %d, hidden_size is %lld", c->node->op->name, x->rank,
+		               r->rank,
 		               (long long)a->hidden);
 	n = r->dims[2];
-	*z = (struct recurrent_sizes){x->dims[a->batch_first ? 1 : 0], x->dims[a->batch_first ? 0 : 1], x->dims[2], n, g};
+	*z = (struct recurrent_sizes){x->dims[a->batch_first ? 1 : 0], x->dims[a->batch_first ? 0 : 1],
+	                              x->dims[2], n, g};
 	if (n > INT32_MAX / 8 || !blas_fits(z->inputs))
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "a layer of %lld units is too large", (long long)n);
 	s = expect(c, IN_W, 3, (int64_t[]){d, g * n, z->inputs});
@@ -113,7 +117,8 @@ static enum tamis_status shape(struct op_call *c)
 	enum tamis_status s;
 
 	if (!dtype_is_float((int)type))
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "%s of %s is not supported; floats are", c->node->op->name,
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "%s of %s is not supported; floats are",
+		               c->node->op->name,
 		               dtype_name((int)type));
 	s = find_sizes(c, &z);
 	if (s)
@@ -124,7 +129,8 @@ static enum tamis_status shape(struct op_call *c)
 	else if (!s)
 		s = op_set_out(c, 0, type, 4, (int64_t[]){z.steps, d, z.batch, z.hidden});
 	for (int i = 1; !s && i < 3; i++)
-		s = op_set_out(c, i, type, 3, (int64_t[]){a->batch_first ? z.batch : d, a->batch_first ? d : z.batch, z.hidden});
+		s = op_set_out(c, i, type, 3, (int64_t[]){a->batch_first ? z.batch : d, a->batch_first ? d : z.batch,
+		                                          z.hidden});
 	return s;
 }
 
@@ -135,7 +141,8 @@ static int64_t at_x(const struct recurrent_attr *a, const struct recurrent_sizes
 	return (a->batch_first ? b * z->steps + t : t * z->batch + b) * z->inputs;
 }
 
-static int64_t at_y(const struct recurrent_attr *a, const struct recurrent_sizes *z, int64_t t, int64_t b, int d)
+static int64_t at_y(const struct recurrent_attr *a, const struct recurrent_sizes *z, int64_t t, int64_t b,
+                    int d)
 {
 	if (a->batch_first)
 		return ((b * z->steps + t) * a->directions + d) * z->hidden;
@@ -216,7 +223,8 @@ static enum tamis_status open_layer(const struct op_call *c, struct layer *l)
 		return tm_no_memory(c->err, "running a recurrent layer");
 	for (int64_t t = 0; t < l->z.steps; t++)
 		for (int64_t b = 0; b < l->z.batch; b++)
-			get_row(c->in[IN_X], at_x(l->attr, &l->z, t, b), l->z.inputs, l->x + (t * l->z.batch + b) * l->z.inputs);
+			get_row(c->in[IN_X], at_x(l->attr, &l->z, t, b), l->z.inputs,
+			        l->x + (t * l->z.batch + b) * l->z.inputs);
 	return read_lengths(l);
 }
 
@@ -236,7 +244,8 @@ static enum tamis_status open_direction(const struct layer *l, int k, struct dir
 	int64_t n = l->z.hidden, cols = l->z.gates * n, state = (l->z.steps + 1) * l->z.batch * n;
 	bool lstm = l->attr->cell == CELL_LSTM;
 
-	*d = (struct direction){.attr = l->attr, .f = l->attr->f + 3 * k, .z = l->z, .backward = k == 1 || l->attr->backward,
+	*d = (struct direction){.attr = l->attr, .f = l->attr->f + 3 * k, .z = l->z, .backward = k == 1 ||
+	                        l->attr->backward,
 	                        .length = l->length, .x = l->x};
 	d->w = slice(l, IN_W, k, cols * l->z.inputs);
 	d->r = slice(l, IN_R, k, cols * n);
@@ -313,7 +322,8 @@ static enum tamis_status open_gradients(const struct op_grad *g, const struct la
 	int64_t n = l->z.hidden, cols = l->z.gates * n, batch = l->z.batch;
 	double *gy = zeros(c, l->z.steps * batch * n);
 
-	*d = (struct direction_gradients){.gy = gy, .gh = zeros(c, batch * n), .gc = zeros(c, batch * n), .gx = gx};
+	*d = (struct direction_gradients){.gy = gy, .gh = zeros(c, batch * n), .gc = zeros(c, batch * n), .gx =
+	                                  gx};
 	d->gw = target(g, IN_W) ? zeros(c, cols * l->z.inputs) : NULL;
 	d->gr = target(g, IN_R) ? zeros(c, cols * n) : NULL;
 	d->gb = target(g, IN_B) ? zeros(c, 2 * cols) : NULL;
@@ -331,7 +341,8 @@ static enum tamis_status open_gradients(const struct op_grad *g, const struct la
 	return TAMIS_OK;
 }
 
-static void give_gradients(const struct op_grad *g, const struct layer *l, int k, const struct direction_gradients *d)
+static void give_gradients(const struct op_grad *g, const struct layer *l, int k,
+                           const struct direction_gradients *d)
 {
 	int64_t n = l->z.hidden, cols = l->z.gates * n;
 
@@ -371,16 +382,19 @@ static enum tamis_status reverse(struct op_grad *g)
 	}
 	for (int64_t t = 0; !s && t < l.z.steps; t++)
 		for (int64_t b = 0; b < l.z.batch; b++)
-			add_row(target(g, IN_X), at_x(l.attr, &l.z, t, b), l.z.inputs, gx + (t * l.z.batch + b) * l.z.inputs);
+			add_row(target(g, IN_X), at_x(l.attr, &l.z, t, b), l.z.inputs,
+			        gx + (t * l.z.batch + b) * l.z.inputs);
 	return s;
 }
 
 const struct op ops_recurrent[] = {
-	{.name = "GRU", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1, .max_out = 2,
+	{.name = "GRU", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
+	 .max_out = 2,
 	 .parse = gru_parse, .shape = shape, .run = run, .reverse = reverse},
 	{.name = "LSTM", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 8, .min_out = 1,
 	 .max_out = 3, .parse = lstm_parse, .shape = shape, .run = run, .reverse = reverse},
-	{.name = "RNN", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1, .max_out = 2,
+	{.name = "RNN", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
+	 .max_out = 2,
 	 .parse = rnn_parse, .shape = shape, .run = run, .reverse = reverse},
 	{0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RNN, GRU and LSTM as one engine: a call is read into struct layer, and each direction is run or reversed over steps.
+/* RNN, GRU and LSTM as one engine: a call is read into struct layer, and each direction is run or reversed
+ * over steps.
  * Everything is computed in double. */
 #ifndef OPS_RECURRENT_H
 #define OPS_RECURRENT_H
@@ -46,7 +47,8 @@ struct direction {
 	bool backward;
 	const int64_t *length;  /* [batch]: steps of each item */
 	const double *x;        /* [steps, batch, inputs], by time */
-	const double *w, *r, *b, *p; /* of the direction; b is [2 gates hidden], zeros where there is none; p [3 hidden] */
+	/* of the direction; b is [2 gates hidden], zeros where there is none; p [3 hidden] */
+	const double *w, *r, *b, *p;
 	double *in;             /* [steps, batch, gates hidden]: x W' + biases, by time */
 	double *pre, *post;     /* [steps, batch, gates hidden]: arguments and values of the gates, by step */
 	double *recurrent;      /* [steps, batch, hidden]: GRU, what is reset; by step */
@@ -64,7 +66,8 @@ static inline int64_t time_of(const struct direction *d, int64_t step, int64_t i
 /* Fills everything after `p`; h and c hold their first state. */
 enum tamis_status recurrent_forward(struct direction *d, struct scratch *scratch, struct tamis_error *err);
 
-/* Gradients of a direction, in double, added to. gy is [steps, batch, hidden] by time; gh and gc [batch, hidden] hold
+/* Gradients of a direction, in double, added to. gy is [steps, batch, hidden] by time; gh and gc [batch,
+ * hidden] hold
  * the gradient of the last state and afterwards that of the first. */
 struct direction_gradients {
 	const double *gy;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One direction of a recurrent layer, forward and backward in time. Products over all items of a step go to BLAS. */
+/* One direction of a recurrent layer, forward and backward in time. Products over all items of a step go to
+ * BLAS. */
 #include <math.h>
 #include <string.h>
 
@@ -8,13 +9,17 @@
 
 /* ---- Activations ---- */
 
-enum kind { AFFINE, ELU, HARD_SIGMOID, LEAKY_RELU, RELU, SCALED_TANH, SIGMOID, SOFTPLUS, SOFTSIGN, TANH, THRESHOLDED };
+enum kind { AFFINE, ELU, HARD_SIGMOID, LEAKY_RELU, RELU, SCALED_TANH, SIGMOID, SOFTPLUS, SOFTSIGN, TANH,
+           THRESHOLDED };
 
 static const struct { const char *name; double alpha, beta; int parameters; } kinds[] = {
-	[AFFINE] = {"Affine", 1, 0, 2}, [ELU] = {"Elu", 1, 0, 1}, [HARD_SIGMOID] = {"HardSigmoid", (double)0.2f, 0.5, 2},
+	[AFFINE] = {"Affine", 1, 0, 2}, [ELU] = {"Elu", 1, 0, 1}, [HARD_SIGMOID] = {"HardSigmoid", (double)0.2f,
+	                                                                            0.5, 2},
 	[LEAKY_RELU] = {"LeakyRelu", (double)0.01f, 0, 1}, [RELU] = {"Relu", 0, 0, 0},
-	[SCALED_TANH] = {"ScaledTanh", 1, 1, 2}, [SIGMOID] = {"Sigmoid", 0, 0, 0}, [SOFTPLUS] = {"Softplus", 0, 0, 0},
-	[SOFTSIGN] = {"Softsign", 0, 0, 0}, [TANH] = {"Tanh", 0, 0, 0}, [THRESHOLDED] = {"ThresholdedRelu", 1, 0, 1},
+	[SCALED_TANH] = {"ScaledTanh", 1, 1, 2}, [SIGMOID] = {"Sigmoid", 0, 0, 0}, [SOFTPLUS] = {"Softplus", 0, 0,
+	                                                                                         0},
+	[SOFTSIGN] = {"Softsign", 0, 0, 0}, [TANH] = {"Tanh", 0, 0, 0}, [THRESHOLDED] = {"ThresholdedRelu", 1, 0,
+	                                                                                 1},
 };
 
 static double sigmoid(double x)
@@ -93,9 +98,12 @@ static const Onnx__AttributeProto *find_strings(const struct op_parse *p, const 
 
 enum tamis_status recurrent_activations(struct op_parse *p, struct recurrent_attr *a)
 {
-	static const int usual[][3] = {[CELL_RNN] = {TANH}, [CELL_GRU] = {SIGMOID, TANH}, [CELL_LSTM] = {SIGMOID, TANH, TANH}};
+	static const int usual[][3] = {[CELL_RNN] = {TANH}, [CELL_GRU] = {SIGMOID, TANH}, [CELL_LSTM] = {SIGMOID,
+	                                                                                                 TANH,
+	                                                                                                 TANH}};
 	const Onnx__AttributeProto *names = find_strings(p, "activations");
-	int each = a->cell == CELL_RNN ? 1 : a->cell == CELL_GRU ? 2 : 3, alphas = 0, betas = 0, n_alpha = 0, n_beta = 0;
+	int each = a->cell == CELL_RNN ? 1 : a->cell == CELL_GRU ? 2 : 3, alphas = 0, betas = 0, n_alpha = 0,
+		n_beta = 0;
 	const float *alpha = NULL, *beta = NULL;
 	enum tamis_status s = attr_floats(p, "activation_alpha", &alpha, &n_alpha);
 
@@ -134,7 +142,8 @@ static void find_in(struct direction *d)
 	int64_t rows = z->steps * z->batch, cols = z->gates * z->hidden;
 	int64_t kept = d->attr->linear_before_reset ? 2 * z->hidden : cols;
 
-	blas_gemm(DT_DOUBLE, false, true, rows, cols, z->inputs, 1, d->x, z->inputs, d->w, z->inputs, 0, d->in, cols);
+	blas_gemm(DT_DOUBLE, false, true, rows, cols, z->inputs, 1, d->x, z->inputs, d->w, z->inputs, 0, d->in,
+	          cols);
 	for (int64_t i = 0; i < rows; i++)
 		for (int64_t j = 0; j < cols; j++)
 			d->in[i * cols + j] += d->b[j] + (j < kept ? d->b[cols + j] : 0);
@@ -157,7 +166,8 @@ static struct item item_of(const struct direction *d, int64_t step, int64_t item
 	int64_t n = d->z.hidden, at = (step * d->z.batch + item) * n, next = at + d->z.batch * n;
 
 	return (struct item){n, d->h + at, d->c ? d->c + at : NULL, d->h + next, d->c ? d->c + next : NULL,
-	                     d->pre + at * d->z.gates, d->post + at * d->z.gates, d->recurrent ? d->recurrent + at : NULL};
+	                     d->pre + at * d->z.gates, d->post + at * d->z.gates, d->recurrent ?
+	                     d->recurrent + at : NULL};
 }
 
 static void lstm_item(const struct direction *d, const struct item *m)
@@ -191,7 +201,8 @@ static void gru_candidate(const struct direction *d, const struct item *m)
 	}
 }
 
-/* Gates of a GRU; `recurrent` becomes what is multiplied by R of the candidate (reset before), or was (after). */
+/* Gates of a GRU; `recurrent` becomes what is multiplied by R of the candidate (reset before), or was
+ * (after). */
 static void gru_gates(const struct direction *d, const struct item *m)
 {
 	int64_t n = m->n;
@@ -221,7 +232,8 @@ static void gru_step(const struct direction *d, int64_t step)
 		gru_gates(d, &m);
 	}
 	if (!d->attr->linear_before_reset)
-		blas_gemm(DT_DOUBLE, false, true, batch, n, n, 1, d->recurrent + at, n, r, n, 1, d->pre + at * 3 + 2 * n, 3 * n);
+		blas_gemm(DT_DOUBLE, false, true, batch, n, n, 1, d->recurrent + at, n, r, n, 1,
+		          d->pre + at * 3 + 2 * n, 3 * n);
 	for (int64_t i = 0; i < batch; i++) {
 		struct item m = item_of(d, step, i);
 
@@ -263,7 +275,8 @@ static void run_step(const struct direction *d, int64_t step)
 		else
 			memcpy(d->pre + (at + i) * cols, d->in + (t * batch + i) * cols, (size_t)cols * sizeof(double));
 	}
-	blas_gemm(DT_DOUBLE, false, true, batch, direct, n, 1, d->h + at * n, n, d->r, n, 1, d->pre + at * cols, cols);
+	blas_gemm(DT_DOUBLE, false, true, batch, direct, n, 1, d->h + at * n, n, d->r, n, 1, d->pre + at * cols,
+	          cols);
 	if (d->attr->cell == CELL_GRU)
 		gru_step(d, step);
 	for (int64_t i = 0; d->attr->cell != CELL_GRU && i < batch; i++) {
@@ -317,7 +330,8 @@ static void lstm_back(const struct back *k, const struct item *m, const double *
 
 	for (int64_t j = 0; j < n; j++) {
 		const double *a = m->pre + j, *y = m->post + j;
-		double c = m->c_next[j], out = gh[j] * gate(d, &d->f[2], c) * slope(d, &d->f[0], a[n]), to_c, in, forget;
+		double c = m->c_next[j], out = gh[j] * gate(d, &d->f[2], c) * slope(d, &d->f[0], a[n]), to_c, in,
+			forget;
 
 		to_c = gc[j] + gh[j] * y[n] * slope(d, &d->f[2], c) + (d->p ? out * d->p[n + j] : 0);
 		in = to_c * y[3 * n];
@@ -361,7 +375,8 @@ static void gru_back(const struct back *k, const struct item *m, const double *g
 }
 
 /* The reset gate before the product: `reset` holds the gradient of r * h. */
-static void reset_back(const struct back *k, const struct item *m, double *pre, const double *reset, double *next)
+static void reset_back(const struct back *k, const struct item *m, double *pre, const double *reset,
+                       double *next)
 {
 	const struct direction *d = k->d;
 
@@ -388,7 +403,8 @@ static void gru_products(const struct back *k, int64_t step)
 	if (d->attr->linear_before_reset) {
 		blas_gemm(DT_DOUBLE, false, false, batch, n, n, 1, k->reset, n, r, n, 1, k->next, n);
 		if (k->g->gr)
-			blas_gemm(DT_DOUBLE, true, false, n, n, batch, 1, k->reset, n, d->h + at, n, 1, k->g->gr + 2 * n * n, n);
+			blas_gemm(DT_DOUBLE, true, false, n, n, batch, 1, k->reset, n, d->h + at, n, 1,
+			          k->g->gr + 2 * n * n, n);
 		add_rows(k->reset, batch, n, k->g->gb ? k->g->gb + 5 * n : NULL);
 		return;
 	}
@@ -459,10 +475,12 @@ static void inputs_back(const struct back *k)
 	bool apart = k->d->attr->linear_before_reset;
 
 	if (k->g->gx)
-		blas_gemm(DT_DOUBLE, false, false, rows, z->inputs, cols, 1, k->in, cols, k->d->w, z->inputs, 1, k->g->gx,
+		blas_gemm(DT_DOUBLE, false, false, rows, z->inputs, cols, 1, k->in, cols, k->d->w, z->inputs, 1,
+		          k->g->gx,
 		          z->inputs);
 	if (k->g->gw)
-		blas_gemm(DT_DOUBLE, true, false, cols, z->inputs, rows, 1, k->in, cols, k->d->x, z->inputs, 1, k->g->gw,
+		blas_gemm(DT_DOUBLE, true, false, cols, z->inputs, rows, 1, k->in, cols, k->d->x, z->inputs, 1,
+		          k->g->gw,
 		          z->inputs);
 	add_rows(k->in, rows, cols, k->g->gb);
 	for (int64_t i = 0; k->g->gb && i < rows; i++)
@@ -474,7 +492,8 @@ enum tamis_status recurrent_back(const struct direction *d, const struct directi
                                  struct scratch *scratch, struct tamis_error *err)
 {
 	int64_t n = d->z.hidden, batch = d->z.batch, cols = d->z.gates * n;
-	struct back k = {d, g, doubles(scratch, batch * cols), doubles(scratch, batch * n), doubles(scratch, batch * n),
+	struct back k = {d, g, doubles(scratch, batch * cols), doubles(scratch, batch * n), doubles(scratch,
+	                                                                                            batch * n),
 	                 doubles(scratch, d->z.steps * batch * cols)};
 
 	if (!k.pre || !k.reset || !k.next || !k.in)

@@ -38,13 +38,16 @@ static enum tamis_status find_rotary(const struct op_call *c, struct rotary *r)
 	char text[128];
 
 	if (x->rank == 4)
-		*r = (struct rotary){x->dims[0], x->dims[1], x->dims[2], x->dims[3], 0, x->dims[1] * x->dims[2] * x->dims[3],
+		*r = (struct rotary){x->dims[0], x->dims[1], x->dims[2], x->dims[3], 0,
+		                     x->dims[1] * x->dims[2] * x->dims[3],
 		                     x->dims[2] * x->dims[3], x->dims[3]};
 	else if (x->rank == 3 && a->heads > 0 && x->dims[2] % a->heads == 0)
-		*r = (struct rotary){x->dims[0], a->heads, x->dims[1], x->dims[2] / a->heads, 0, x->dims[1] * x->dims[2],
+		*r = (struct rotary){x->dims[0], a->heads, x->dims[1], x->dims[2] / a->heads, 0,
+		                     x->dims[1] * x->dims[2],
 		                     x->dims[2] / a->heads, x->dims[2]};
 	else
-		return tm_fail(c->err, TAMIS_E_INVALID, "RotaryEmbedding takes [batch, heads, positions, size], or [batch, "
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "RotaryEmbedding takes [batch, heads, positions, size], or [batch, "
 		               "positions, heads * size] with num_heads; it gets %s with num_heads %lld",
 		               tensor_describe(x, text, sizeof text), (long long)a->heads);
 	turned = a->turned ? a->turned : r->size;
@@ -62,10 +65,12 @@ static enum tamis_status check_caches(const struct op_call *c, const struct rota
 
 	for (int i = COS; i <= SIN; i++) {
 		const struct tensor *t = c->in[i];
-		bool fits = positions ? t->rank == 2 : t->rank == 3 && t->dims[0] == r->batch && t->dims[1] == r->positions;
+		bool fits = positions ? t->rank == 2 : t->rank == 3 && t->dims[0] == r->batch &&
+			t->dims[1] == r->positions;
 
 		if (t->type != c->in[X]->type || !fits || t->dims[t->rank - 1] != r->half)
-			return tm_fail(c->err, TAMIS_E_INVALID, "the cache %s of %s does not hold an angle for each of %lld pairs",
+			return tm_fail(c->err, TAMIS_E_INVALID,
+			               "the cache %s of %s does not hold an angle for each of %lld pairs",
 			               tensor_describe(t, a, sizeof a), tensor_describe(c->in[X], b, sizeof b),
 			               (long long)r->half);
 	}
@@ -93,7 +98,8 @@ static enum tamis_status rotary_shape(struct op_call *c)
 }
 
 /* First element of the angles of a position of an item. */
-static enum tamis_status angle_at(const struct op_call *c, const struct rotary *r, int64_t item, int64_t position,
+static enum tamis_status angle_at(const struct op_call *c, const struct rotary *r, int64_t item,
+                                  int64_t position,
                                   int64_t *at)
 {
 	const struct tensor *ids = op_in(c, POSITIONS);
@@ -102,7 +108,8 @@ static enum tamis_status angle_at(const struct op_call *c, const struct rotary *
 	if (ids) {
 		row = tensor_get_int(ids, row);
 		if (row < 0 || row >= c->in[COS]->dims[0])
-			return tm_fail(c->err, TAMIS_E_INVALID, "position %lld is outside a cache of %lld", (long long)row,
+			return tm_fail(c->err, TAMIS_E_INVALID, "position %lld is outside a cache of %lld",
+			               (long long)row,
 			               (long long)c->in[COS]->dims[0]);
 	}
 	*at = row * r->half;
@@ -191,7 +198,9 @@ static enum tamis_status rotary_reverse(struct op_grad *g)
 }
 
 const struct op ops_rotary[] = {
-	{.name = "RotaryEmbedding", .domain = "", .since = 23, .until = OP_LATEST, .min_in = 3, .max_in = 4, .min_out = 1,
-	 .max_out = 1, .parse = rotary_parse, .shape = rotary_shape, .run = rotary_run, .reverse = rotary_reverse},
+	{.name = "RotaryEmbedding", .domain = "", .since = 23, .until = OP_LATEST, .min_in = 3, .max_in = 4,
+	 .min_out = 1,
+	 .max_out = 1, .parse = rotary_parse, .shape = rotary_shape, .run = rotary_run, .reverse =
+	 rotary_reverse},
 	{0},
 };

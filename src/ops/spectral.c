@@ -49,7 +49,8 @@ static enum tamis_status find_lines(const struct op_call *c, struct lines *l)
 	if (s)
 		return s;
 	if (l->axis == x->rank - 1 || x->rank < 2 || (x->dims[x->rank - 1] != 1 && x->dims[x->rank - 1] != 2))
-		return tm_fail(c->err, TAMIS_E_INVALID, "DFT along axis %d needs a last axis of 1 or 2 behind it", l->axis);
+		return tm_fail(c->err, TAMIS_E_INVALID, "DFT along axis %d needs a last axis of 1 or 2 behind it",
+		               l->axis);
 	l->parts = x->dims[x->rank - 1];
 	l->from = x->dims[l->axis];
 	l->outer = tensor_extent(x, 0, l->axis);
@@ -87,7 +88,8 @@ static enum tamis_status dft_shape(struct op_call *c)
 }
 
 /* A line of complex values of length `count`, cut or padded with zeros to l->n pairs. */
-static void read_line(const struct tensor *t, int64_t line, int64_t inner, int64_t count, int64_t parts, int64_t n,
+static void read_line(const struct tensor *t, int64_t line, int64_t inner, int64_t count, int64_t parts,
+                      int64_t n,
                       double *z)
 {
 	memset(z, 0, (size_t)(2 * n) * sizeof(double));
@@ -193,7 +195,8 @@ static enum tamis_status find_frames(const struct op_call *c, struct frames *f)
 	enum tamis_status s = args_int(c, 1, "frame_step", &f->step);
 
 	if (!s && (x->rank < 2 || x->rank > 3 || (x->rank == 3 && x->dims[2] != 1 && x->dims[2] != 2)))
-		s = tm_fail(c->err, TAMIS_E_INVALID, "a signal must be [batch, length, 1 or 2]; it has rank %d", x->rank);
+		s = tm_fail(c->err, TAMIS_E_INVALID, "a signal must be [batch, length, 1 or 2]; it has rank %d",
+		            x->rank);
 	if (s)
 		return s;
 	f->batch = x->dims[0];
@@ -204,7 +207,8 @@ static enum tamis_status find_frames(const struct op_call *c, struct frames *f)
 		s = args_int(c, 3, "frame_length", &f->n);
 	if (!s && (f->n < 1 || f->n > f->length || f->step < 1 ||
 	    (window && (window->type != x->type || window->rank != 1 || window->dims[0] != f->n))))
-		s = tm_fail(c->err, TAMIS_E_INVALID, "frames of %lld every %lld of a signal of %lld, with a window of that "
+		s = tm_fail(c->err, TAMIS_E_INVALID,
+		            "frames of %lld every %lld of a signal of %lld, with a window of that "
 		            "length and the signal's type, are expected", (long long)f->n, (long long)f->step,
 		            (long long)f->length);
 	if (s)
@@ -220,7 +224,8 @@ static enum tamis_status stft_shape(struct op_call *c)
 	enum tamis_status s;
 
 	if (!dtype_is_float((int)c->in[0]->type))
-		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "STFT of %s is not supported", dtype_name((int)c->in[0]->type));
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "STFT of %s is not supported",
+		               dtype_name((int)c->in[0]->type));
 	if (!op_needs(c, 1) || (op_in(c, 3) && !op_needs(c, 3)))
 		return TAMIS_OK;
 	s = find_frames(c, &f);
@@ -260,7 +265,8 @@ static enum tamis_status stft_run(struct op_call *c)
 	for (int64_t i = 0; !s && c->out[0] && i < f.batch * f.count; i++) {
 		for (int64_t k = 0; k < f.n; k++)
 			for (int64_t part = 0; part < 2; part++)
-				z[2 * k + part] = part < f.parts ? window_at(c, k) * real_get(c->in[0], signal_at(&f, i, k) + part) : 0;
+				z[2 * k + part] = part < f.parts ? window_at(c, k) * real_get(c->in[0], signal_at(&f, i,
+				                                                                                  k) + part) : 0;
 		fourier_transform(&t, z, false);
 		for (int64_t k = 0; k < 2 * f.bins; k++)
 			real_set(c->out[0], i * 2 * f.bins + k, z[k]);
@@ -302,7 +308,8 @@ struct window_attr {
 	double level, first, second; /* level + first cos(2 pi k / n) + second cos(4 pi k / n) */
 };
 
-static enum tamis_status window_parse(struct op_parse *p, double level, double first, double second, void **attr)
+static enum tamis_status window_parse(struct op_parse *p, double level, double first, double second,
+                                      void **attr)
 {
 	struct window_attr *a = *attr = args_alloc(p, sizeof *a);
 	enum tamis_status s;
@@ -313,7 +320,8 @@ static enum tamis_status window_parse(struct op_parse *p, double level, double f
 	s = attr_int(p, "output_datatype", DT_FLOAT, &a->type);
 	if (!s)
 		s = attr_bool(p, "periodic", true, &a->periodic);
-	if (!s && (a->type < 0 || a->type >= DT_COUNT || !(dtype_is_float((int)a->type) || dtype_is_integer((int)a->type))))
+	if (!s && (a->type < 0 || a->type >= DT_COUNT || !(dtype_is_float((int)a->type) ||
+	                                                   dtype_is_integer((int)a->type))))
 		s = tm_fail(p->err, TAMIS_E_INVALID, "output_datatype is %lld, which is not a type of numbers",
 		            (long long)a->type);
 	return s;
@@ -383,7 +391,8 @@ static enum tamis_status find_mel(const struct op_call *c, struct mel *m)
 		if (!dtype_is_float((int)c->in[i]->type) || c->in[i]->count != 1)
 			s = tm_fail(c->err, TAMIS_E_INVALID, "input %d of MelWeightMatrix must be one float", i);
 	if (!s && (m->bins < 0 || m->length < 0 || m->rate < 1))
-		s = tm_fail(c->err, TAMIS_E_INVALID, "%lld bins of a transform of %lld values at a rate of %lld are not possible",
+		s = tm_fail(c->err, TAMIS_E_INVALID,
+		            "%lld bins of a transform of %lld values at a rate of %lld are not possible",
 		            (long long)m->bins, (long long)m->length, (long long)m->rate);
 	m->rows = s ? 0 : m->length / 2 + 1;
 	return s;
@@ -441,11 +450,13 @@ static enum tamis_status mel_run(struct op_call *c)
 
 const struct op ops_spectral[] = {
 	WINDOW("BlackmanWindow", blackman_parse),
-	{.name = "DFT", .domain = "", .since = 17, .until = OP_LATEST, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = 1,
+	{.name = "DFT", .domain = "", .since = 17, .until = OP_LATEST, .min_in = 1, .max_in = 3, .min_out = 1,
+	 .max_out = 1,
 	 .parse = dft_parse, .shape = dft_shape, .run = dft_run, .reverse = dft_reverse},
 	WINDOW("HammingWindow", hamming_parse),
 	WINDOW("HannWindow", hann_parse),
-	{.name = "MelWeightMatrix", .domain = "", .since = 17, .until = OP_LATEST, .min_in = 5, .max_in = 5, .min_out = 1,
+	{.name = "MelWeightMatrix", .domain = "", .since = 17, .until = OP_LATEST, .min_in = 5, .max_in = 5,
+	 .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .parse = mel_parse, .shape = mel_shape, .run = mel_run},
 	{.name = "STFT", .domain = "", .since = 17, .until = OP_LATEST, .min_in = 2, .max_in = 4, .min_out = 1,
 	 .max_out = 1, .parse = stft_parse, .shape = stft_shape, .run = stft_run, .reverse = stft_reverse},

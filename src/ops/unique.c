@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unique: the different elements of a tensor, or slices along an axis, sorted or in the order of appearance. */
+/* Unique: the different elements of a tensor, or slices along an axis, sorted or in the order of appearance.
+ * */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,8 @@ struct slices {
 static int compare_elements(const struct tensor *x, int64_t i, int64_t j)
 {
 	if (x->type == DT_STRING) {
-		const struct tm_string *a = (const struct tm_string *)x->data + i, *b = (const struct tm_string *)x->data + j;
+		const struct tm_string *a = (const struct tm_string *)x->data + i, *b =
+			(const struct tm_string *)x->data + j;
 		size_t n = a->len < b->len ? a->len : b->len;
 		int c = n ? memcmp(a->data, b->data, n) : 0;
 
@@ -156,7 +158,8 @@ static enum tamis_status unique_shape(struct op_call *c)
 		return status;
 	memcpy(dims, x->dims, sizeof dims);
 	dims[s.axis] = s.classes;
-	status = a->has_axis ? op_set_out(c, 0, x->type, x->rank, dims) : op_set_out(c, 0, x->type, 1, &s.classes);
+	status = a->has_axis ? op_set_out(c, 0, x->type, x->rank, dims) : op_set_out(c, 0, x->type, 1,
+	                                                                             &s.classes);
 	if (!status)
 		status = op_set_out(c, 1, DT_INT64, 1, &s.classes);
 	if (!status)
@@ -218,7 +221,8 @@ static enum tamis_status unique_reverse(struct op_grad *g)
 			struct strided row = {0};
 
 			strided_axis(&row, s.inner, 1, 1);
-			strided_add(&row, g->gin[0]->type, (const char *)g->gout[0]->data + (size_t)((o * s.classes + k) * s.inner) * size,
+			strided_add(&row, g->gin[0]->type,
+			            (const char *)g->gout[0]->data + (size_t)((o * s.classes + k) * s.inner) * size,
 			            (char *)g->gin[0]->data + (size_t)((o * s.n + s.first[k]) * s.inner) * size);
 		}
 	return TAMIS_OK;

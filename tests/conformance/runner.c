@@ -3,7 +3,8 @@
  *
  *     conformance [--update] LIST NAME=FOLDER...
  *
- * Each FOLDER holds kinds (node, simple, ...), each kind one folder a vector. A line of LIST is a vector and what is
+ * Each FOLDER holds kinds (node, simple, ...), each kind one folder a vector. A line of LIST is a vector and
+ * what is
  * expected of it, sorted by name:
  *
  *     NAME/node/test_abs pass
@@ -11,7 +12,8 @@
  *     NAME/node/test_y refused: the reason     the reason is for people and not compared
  *
  * Wrong results, crashes and hangs always fail, as does anything that differs from the list. Vectors of other
- * versions of ONNX that are not listed may pass or be refused. Exit status 0, 1, or 77 when there are no vectors. */
+ * versions of ONNX that are not listed may pass or be refused. Exit status 0, 1, or 77 when there are no
+ * vectors. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -104,7 +106,8 @@ static bool write_list(const char *path, const struct list *l)
 
 	if (!f)
 		return false;
-	fprintf(f, "# Conformance vectors of ONNX and what tamis does with them; runner.c says how to read and update this.\n");
+	fprintf(f,
+	        "# Conformance vectors of ONNX and what tamis does with them; runner.c says how to read and update this.\n");
 	for (size_t i = 0; i < l->n; i++) {
 		const struct vector *v = &l->all[i];
 		bool wrong = v->ran && v->outcome == OUTCOME_WRONG;

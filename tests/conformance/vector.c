@@ -43,7 +43,8 @@ static void as_declared(struct tensor *t, enum dtype type)
 		t->type = type;
 }
 
-static enum tamis_status load(const char *folder, const char *kind, int m, struct loaded *l, struct tamis_error *err)
+static enum tamis_status load(const char *folder, const char *kind, int m, struct loaded *l,
+                              struct tamis_error *err)
 {
 	char path[8400];
 	enum tamis_status s;
@@ -57,7 +58,8 @@ static enum tamis_status load(const char *folder, const char *kind, int m, struc
 
 static bool strings_agree(const struct tensor *got, const struct tensor *want, int64_t i)
 {
-	const struct tm_string *a = (const struct tm_string *)got->data + i, *b = (const struct tm_string *)want->data + i;
+	const struct tm_string *a = (const struct tm_string *)got->data + i, *b =
+		(const struct tm_string *)want->data + i;
 
 	return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
@@ -75,7 +77,8 @@ static bool element_agrees(const struct tensor *got, const struct tensor *want, 
 		tolerance = dtype_bits((int)got->type) == 16 ? HALF_TOLERANCE : FLOAT_TOLERANCE;
 	if (dtype_is_float((int)got->type))
 		return floats_agree(tensor_get(got, i), tensor_get(want, i), tolerance);
-	if (dtype_kind((int)got->type) == 'o' && dtype_bits((int)got->type) <= 8) /* small floats: NaN has many codes */
+	/* small floats: NaN has many codes */
+	if (dtype_kind((int)got->type) == 'o' && dtype_bits((int)got->type) <= 8)
 		return floats_agree(tensor_get(got, i), tensor_get(want, i), 0);
 	if (dtype_kind((int)got->type) == 'o') {
 		size_t size = (size_t)dtype_bits((int)got->type) / 8, at = (size_t)i * size;
@@ -96,7 +99,8 @@ static bool agrees(const struct tensor *got, const struct tensor *want, const st
 	}
 	for (int64_t i = 0; i < got->count; i++)
 		if (!element_agrees(got, want, i, t->tolerance)) {
-			snprintf(t->why, t->size, "element %lld of output %d is %.9g, expected %.9g", (long long)i, output,
+			snprintf(t->why, t->size, "element %lld of output %d is %.9g, expected %.9g", (long long)i,
+			         output,
 			         tensor_get(got, i), tensor_get(want, i));
 			return false;
 		}
@@ -107,7 +111,8 @@ static bool agrees(const struct tensor *got, const struct tensor *want, const st
 
 static enum outcome failed(enum tamis_status s, const struct tamis_error *err, const struct trial *t)
 {
-	snprintf(t->why, t->size, "%s%s%s", err->node[0] ? err->node : "", err->node[0] ? ": " : "", err->message);
+	snprintf(t->why, t->size, "%s%s%s", err->node[0] ? err->node : "", err->node[0] ? ": " : "",
+	         err->message);
 	return s == TAMIS_E_UNSUPPORTED ? OUTCOME_REFUSED : OUTCOME_WRONG;
 }
 
@@ -139,12 +144,14 @@ static bool is_declared(const struct tensor *t, const struct value *v, const str
 
 	if (v->declared.rank < 0 || t->rank == v->declared.rank)
 		return true;
-	snprintf(trial->why, trial->size, "the vector's input %s is %s, not of rank %d as its model declares", v->name,
+	snprintf(trial->why, trial->size, "the vector's input %s is %s, not of rank %d as its model declares",
+	         v->name,
 	         tensor_describe(t, text, sizeof text), v->declared.rank);
 	return false;
 }
 
-static enum outcome run_set(const struct graph *g, struct runner *r, const char *folder, const struct trial *t)
+static enum outcome run_set(const struct graph *g, struct runner *r, const char *folder,
+                            const struct trial *t)
 {
 	size_t n = (size_t)g->n_inputs;
 	struct loaded *in = calloc(n + 1, sizeof *in);
@@ -171,7 +178,8 @@ static enum outcome run_set(const struct graph *g, struct runner *r, const char 
 	return result;
 }
 
-static enum outcome run_sets(const struct graph *g, struct runner *r, const char *folder, const struct trial *t)
+static enum outcome run_sets(const struct graph *g, struct runner *r, const char *folder,
+                             const struct trial *t)
 {
 	enum outcome result = OUTCOME_PASS;
 	int n = 0;

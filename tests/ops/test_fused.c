@@ -70,7 +70,8 @@ Test(fused, products)
 {
 	for (int k = 0; k < 8; k++) {
 		bool a = k % 2, b = k / 2 % 2;
-		struct op_case *c = case_new(ops_fused, k / 4 ? "com.microsoft:FusedGemm" : "com.microsoft:FusedMatMul", 1);
+		struct op_case *c = case_new(ops_fused, k / 4 ?
+		                             "com.microsoft:FusedGemm" : "com.microsoft:FusedMatMul", 1);
 
 		case_int(c, "transA", a);
 		case_int(c, "transB", b);
@@ -104,7 +105,8 @@ Test(fused, sums_normalized)
 	for (int k = 0; k < 4; k++) {
 		bool simple = k / 2, bias = k % 2;
 		struct op_case *c = case_new(
-			ops_fused, simple ? "com.microsoft:SkipSimplifiedLayerNormalization" : "com.microsoft:SkipLayerNormalization", 1);
+			ops_fused, simple ?
+				"com.microsoft:SkipSimplifiedLayerNormalization" : "com.microsoft:SkipLayerNormalization", 1);
 
 		case_in(c, DT_DOUBLE, SHAPE(2, 3, 4), NULL);
 		case_in(c, DT_DOUBLE, SHAPE(2, 3, 4), NULL);

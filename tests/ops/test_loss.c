@@ -66,7 +66,8 @@ Test(loss, refuses)
 		case_in(c, k == 1 ? DT_FLOAT : DT_INT64, SHAPE(k == 2 ? 3 : 2), VALUES(0, outside ? 3 : 1, 0));
 		if (k == 3)
 			case_in(c, DT_FLOAT, SHAPE(2), NULL);
-		cr_expect_eq(outside ? case_forward(c) : case_status(c), k == 0 ? TAMIS_E_UNSUPPORTED : TAMIS_E_INVALID,
+		cr_expect_eq(outside ? case_forward(c) : case_status(c), k == 0 ?
+		             TAMIS_E_UNSUPPORTED : TAMIS_E_INVALID,
 		             "case %d", k);
 		case_free(c);
 	}

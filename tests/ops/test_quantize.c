@@ -23,7 +23,9 @@ Test(quantize, there_and_back)
 
 	for (int k = 0; k < 3; k++) {
 		int rank = k == 2 ? 2 : k == 1;
-		struct op_case *c = case_new(ops_quantize, "QuantizeLinear", 21), *d = case_new(ops_quantize, "DequantizeLinear", 21);
+		struct op_case *c = case_new(ops_quantize, "QuantizeLinear", 21), *d = case_new(ops_quantize,
+		                                                                                "DequantizeLinear",
+		                                                                                21);
 		struct tensor *x = case_in(c, DT_FLOAT, SHAPE(2, 3), NULL);
 
 		case_int(c, "axis", 1);
@@ -43,9 +45,11 @@ Test(quantize, there_and_back)
 		case_run(d);
 		for (int i = 0; i < 6; i++) {
 			double step = k == 0 ? 0.25 : k == 1 ? (const double[]){0.25, 0.5, 0.125}[i % 3]
-			                                     : (const double[]){0.25, 0.5, 0.125, 1}[i / 3 * 2 + i % 3 / 2];
+			                                     : (const double[]){0.25, 0.5, 0.125,
+			                                                        1}[i / 3 * 2 + i % 3 / 2];
 
-			cr_assert_leq(fabs(tensor_get(&d->out[0], i) - tensor_get(x, i)), step / 2, "grain %d element %d", k, i);
+			cr_assert_leq(fabs(tensor_get(&d->out[0], i) - tensor_get(x, i)), step / 2, "grain %d element %d",
+			              k, i);
 		}
 		case_free(c);
 		case_free(d);
@@ -74,7 +78,8 @@ Test(quantize, reverse_of_the_scale)
 	seed.data = (float[]){1, 2, 3, 4};
 	gscale = c->in[1];
 	gscale.data = (float[]){5, 5};
-	call = (struct op_call){.node = &c->node, .n_in = 3, .n_out = 1, .in = in, .out = out, .scratch = &c->scratch};
+	call = (struct op_call){.node = &c->node, .n_in = 3, .n_out = 1, .in = in, .out = out, .scratch =
+	                        &c->scratch};
 	g = (struct op_grad){&call, gout, gin};
 	cr_assert_eq(c->node.op->reverse(&g), TAMIS_OK);
 	cr_expect_float_eq(tensor_get(&gscale, 0), 5 + 9 + 2 * 19, 1e-5);

@@ -10,7 +10,8 @@
 Test(spectral, vectors)
 {
 	static const char *const skip[] = {
-		"test_blackmanwindow", "test_blackmanwindow_symmetric", "test_hammingwindow", "test_hammingwindow_symmetric",
+		"test_blackmanwindow", "test_blackmanwindow_symmetric", "test_hammingwindow",
+			"test_hammingwindow_symmetric",
 		"test_hannwindow", "test_hannwindow_symmetric", NULL,
 	};
 
@@ -86,7 +87,8 @@ Test(spectral, refuses)
 	for (int k = 0; k < 4; k++) {
 		struct op_case *c = case_new(ops_spectral, k < 2 ? "DFT" : k == 2 ? "STFT" : "HannWindow", 20);
 
-		case_in(c, k == 3 ? DT_INT64 : DT_FLOAT, k == 3 ? 0 : 3, DIMS(1, 4, k == 0 ? 3 : 1), k == 3 ? VALUES(-1) : NULL);
+		case_in(c, k == 3 ? DT_INT64 : DT_FLOAT, k == 3 ? 0 : 3, DIMS(1, 4, k == 0 ? 3 : 1), k == 3 ?
+		        VALUES(-1) : NULL);
 		if (k == 1 || k == 2)
 			case_in(c, DT_INT64, 0, NULL, VALUES(0));
 		cr_expect_eq(case_forward(c), TAMIS_E_INVALID, "case %d", k);
