@@ -390,7 +390,7 @@ static void evaluate_node(const struct graph *g, int id, struct tensor *values, 
 		}
 }
 
-struct tensor *evaluate(const struct graph *g, const struct tensor *in, bool **owned)
+struct tensor *evaluate(const struct graph *g, const struct tensor *in, const struct nudge *nudge, bool **owned)
 {
 	struct tensor *values = calloc((size_t)g->n_values + 1, sizeof *values);
 
@@ -400,9 +400,12 @@ struct tensor *evaluate(const struct graph *g, const struct tensor *in, bool **o
 			values[i] = g->values[i].constant;
 	for (int i = 0; i < g->n_inputs; i++)
 		values[g->inputs[i]] = in[i];
-	for (int i = 0; i < g->n_nodes; i++)
+	for (int i = 0; i < g->n_nodes; i++) {
 		if (!g->nodes[i].constant)
 			evaluate_node(g, i, values, *owned);
+		if (nudge && g->values[nudge->value].producer == i)
+			tensor_set(&values[nudge->value], nudge->element, tensor_get(&values[nudge->value], nudge->element) + nudge->by);
+	}
 	return values;
 }
 

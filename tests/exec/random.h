@@ -13,9 +13,12 @@ struct document *random_model(uint64_t seed, int nodes, enum dtype type, bool sm
 /* Inputs of it for `items` items; tensor_free each. */
 void random_inputs(uint64_t seed, enum dtype type, int64_t items, struct tensor in[2]);
 
-/* Every value of the graph, node by node through node_eval: by value id, tensor_free each and free(). Values that are
- * no node's belong to the graph or to `in`: `owned` (by value id) tells. */
-struct tensor *evaluate(const struct graph *g, const struct tensor *in, bool **owned);
+/* One element of what a node makes is moved a little before others read it. */
+struct nudge { int value; int64_t element; double by; };
+
+/* Every value of the graph, node by node through node_eval, by value id. Values that are no node's belong to the graph
+ * or to `in`: `owned` (by value id) tells. nudge may be NULL. Both results go to evaluated_free. */
+struct tensor *evaluate(const struct graph *g, const struct tensor *in, const struct nudge *nudge, bool **owned);
 void evaluated_free(const struct graph *g, struct tensor *values, bool *owned);
 
 #endif

@@ -195,8 +195,8 @@ Test(plan, memory_limit)
 	struct tamis_error err = { 0 };
 	struct rig k, l;
 
-	d->max_memory = 7999;
 	k = start(d, (struct program_options){ .merge_norms = false });
+	d->max_memory = 7999;
 	cr_expect_eq(runner_run(k.r, in, NULL, &err), TAMIS_E_MEMORY);
 	cr_expect(strstr(err.message, "8000 bytes at once; the limit is 7999"), "%s", err.message);
 	d->max_memory = 8000;

@@ -133,7 +133,7 @@ static void run_once(const struct check *c, enum dtype type, int64_t items, uint
 	must(plan_create(c->p, in, &plan, &err), &err, c->seed);
 	check_plan(plan, c->seed);
 	plan_free(plan);
-	want = evaluate(c->g, in, &owned);
+	want = evaluate(c->g, in, NULL, &owned);
 	must(runner_run(c->r, in, NULL, &err), &err, c->seed);
 	for (int i = 0; i < c->g->n_outputs; i++)
 		compare(c, &want[c->g->outputs[i]], runner_output(c->r, i), c->g->values[c->g->outputs[i]].name);
