@@ -232,9 +232,37 @@ static bool give_back(struct space *s, size_t offset, size_t bytes)
 	return true;
 }
 
-static bool place_outputs(struct plan *p, struct space *space, const struct step *s)
+static bool reads_again(const struct plan *p, const struct step *s, int from)
 {
-	for (int k = 0; k < s->n_out; k++) {
+	for (int k = 1; k < s->n_in; k++)
+		if (s->in[k] != GRAPH_NONE && root(p, s->in[k]) == from)
+			return true;
+	return false;
+}
+
+/* An elementwise step may write over what it alone still needs: output 0 takes the place of input 0. */
+static bool take_over(struct plan *p, const struct step *s, int step)
+{
+	struct planned *to, *from;
+	int r;
+
+	if (!(s->node->op->flags & OP_INPLACE) || s->n_in < 1 || s->in[0] == GRAPH_NONE || s->out[0] == GRAPH_NONE)
+		return false;
+	r = root(p, s->in[0]);
+	from = &p->value[r];
+	to = &p->value[s->out[0]];
+	if (to->place != PLACE_BLOCK || from->place != PLACE_BLOCK || from->last_use != step || reads_again(p, s, r)
+	    || from->shape.type != to->shape.type || from->shape.count != to->shape.count
+	    || p->value[s->in[0]].shape.count != to->shape.count)
+		return false;
+	to->offset = from->offset;
+	from->last_use = -2 - step; /* as if freed: its place lives on */
+	return true;
+}
+
+static bool place_outputs(struct plan *p, struct space *space, const struct step *s, int step)
+{
+	for (int k = take_over(p, s, step); k < s->n_out; k++) {
 		struct planned *v = s->out[k] == GRAPH_NONE ? NULL : &p->value[s->out[k]];
 
 		if (v && v->place == PLACE_BLOCK && !take(space, rounded(tensor_bytes(&v->shape)), &v->offset))
@@ -272,7 +300,7 @@ static enum tamis_status place_all(struct plan *p, struct tamis_error *err)
 	bool ok = true;
 
 	for (int i = 0; ok && i < p->program->n_steps; i++)
-		ok = place_outputs(p, &space, &p->program->steps[i]) && free_values(p, &space, i);
+		ok = place_outputs(p, &space, &p->program->steps[i], i) && free_values(p, &space, i);
 	for (int v = 0; v < p->program->n_values; v++)
 		if (p->value[v].last_use <= -2)
 			p->value[v].last_use = -2 - p->value[v].last_use;

@@ -3,6 +3,8 @@
 
 #include <cblas.h>
 
+#include "ops/onednn_gemm.h"
+
 #define T float
 #define NAME(x) x##_float
 #include "ops/blas.inc"
@@ -58,6 +60,8 @@ static void piece(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64
 	CBLAS_TRANSPOSE opa = ta ? CblasTrans : CblasNoTrans, opb = tb ? CblasTrans : CblasNoTrans;
 	int la = pitch(lda, ta ? m : k), lb = pitch(ldb, tb ? k : n), lc = pitch(ldc, n);
 
+	if (type == DT_FLOAT && onednn_gemm(ta, tb, m, n, k, (float)alpha, a, la, b, lb, (float)beta, c, lc))
+		return;
 	if (type == DT_FLOAT)
 		cblas_sgemm(CblasRowMajor, opa, opb, (int)m, (int)n, (int)k, (float)alpha, a, la, b, lb, (float)beta, c,
 		            lc);

@@ -20,6 +20,15 @@
 #define LOOP_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
+/* Compiles a loop over elements for newer processors as well; the one at hand picks when the program starts. Without
+ * contraction of products and sums every version gives the same bits. Sanitizers start after that choice. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+	!defined(__SANITIZE_THREAD__)
+#define LOOP_VERSIONS __attribute__((target_clones("avx2", "default")))
+#else
+#define LOOP_VERSIONS
+#endif
+
 /* Shape of the n tensors broadcast together. TAMIS_E_INVALID names the first operand that does not fit and
  * both sizes. dims has room for TENSOR_MAX_RANK. O(n * rank). */
 enum tamis_status broadcast_shape(const struct tensor *const *in, int n, int *rank, int64_t *dims,

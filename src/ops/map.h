@@ -34,7 +34,7 @@ enum tamis_status map_parse(struct op_parse *p, const struct map_param *params, 
 /* The row for one C type. `value` may use x, T (the type) and the parameters p0, p1, p2. tgmath picks float
  * functions for float. */
 #define MAP_ROW(name, type, value) \
-	static void name(const void *px, void *py, int64_t n, const double *p) \
+	LOOP_VERSIONS static void name(const void *px, void *py, int64_t n, const double *p) \
 	{ \
 		typedef type T; \
 		const T *xs = px; \

@@ -51,7 +51,7 @@ enum tamis_status zip_check_types(struct op_call *c, const struct zip *z, int n)
 			z[i] = (result)(value); \
 		} \
 	} \
-	static void name(const void *a, int64_t sa, const void *b, int64_t sb, void *z, int64_t n) \
+	LOOP_VERSIONS static void name(const void *a, int64_t sa, const void *b, int64_t sb, void *z, int64_t n) \
 	{ \
 		const type xa = *(const type *)a, xb = *(const type *)b; \
  \
