@@ -11,6 +11,7 @@
 enum {
 	NOMINAL_ITEMS = 2,   /* for axes that the model leaves open: large enough that none is broadcast or vanishes */
 	NOMINAL_EXTENT = 160,
+	NOMINAL_STEP = 32,   /* between the extents of two inputs, unless a symbol says that they agree */
 	FEW_CHANNELS = 4,    /* an image of so many comes as it is */
 	LEAST_CHANNELS = 8   /* fewer on either side do not fill a block */
 };
@@ -450,6 +451,29 @@ static bool has_conv(const struct program *p)
 	return false;
 }
 
+/* The first input with an axis of that symbol: axes of one name agree, those of two inputs need not, and a sum that
+ * broadcasts must not pass for one of equal shapes. */
+static int first_with(const struct graph *g, const char *symbol, int otherwise)
+{
+	for (int i = 0; symbol && i < otherwise; i++) {
+		const struct value_type *t = &g->values[g->inputs[i]].declared;
+
+		for (int k = 0; k < t->rank; k++)
+			if (t->symbol[k] && !strcmp(t->symbol[k], symbol))
+				return i;
+	}
+	return otherwise;
+}
+
+static int64_t nominal_extent(const struct graph *g, int input, int axis)
+{
+	const struct value_type *t = &g->values[g->inputs[input]].declared;
+
+	if (t->dims[axis] >= 0)
+		return t->dims[axis];
+	return axis == 0 ? NOMINAL_ITEMS : NOMINAL_EXTENT + NOMINAL_STEP * first_with(g, t->symbol[axis], input);
+}
+
 /* Inputs of the declared shapes, open axes filled in. False: an input has no declared shape. */
 static bool nominal_inputs(const struct graph *g, struct tensor *in)
 {
@@ -462,7 +486,7 @@ static bool nominal_inputs(const struct graph *g, struct tensor *in)
 		if (t->type == DT_UNDEFINED || t->rank < 0)
 			return false;
 		for (int k = 0; k < t->rank; k++)
-			dims[k] = t->dims[k] >= 0 ? t->dims[k] : k == 0 ? NOMINAL_ITEMS : NOMINAL_EXTENT;
+			dims[k] = nominal_extent(g, i, k);
 		if (tensor_shape(&in[i], t->type, t->rank, dims, &ignored) != TAMIS_OK)
 			return false;
 	}

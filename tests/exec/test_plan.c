@@ -294,3 +294,43 @@ Test(plan, which_norms_are_merged)
 	cr_expect_eq(merged_steps(norms(13, NULL, 0, false), (struct program_options){ .merge_norms = true, .training = true }), 2,
 	             "forward only");
 }
+
+/* A program for speed is laid out for shapes it guesses; the real ones must not surprise it: a summand of another open
+ * shape may turn out to be broadcast. */
+Test(plan, a_summand_may_be_broadcast)
+{
+	struct tensor got[2];
+
+	for (int fast = 0; fast < 2; fast++) {
+		struct document *d = model_new(13);
+		struct rng r = rng_make(2, 0);
+		struct tensor in[2] = { tensor_make(DT_FLOAT, DIMS(2, 16, 5, 5), NULL, &r),
+			tensor_make(DT_FLOAT, DIMS(2, 16, 1, 1), NULL, &r) };
+		struct rig k;
+
+		model_input(d, "x", DT_FLOAT, DIMS(-1, 16, -1, -1));
+		model_input(d, "s", DT_FLOAT, DIMS(-1, 16, -1, -1));
+		for (int i = 0; i < 4; i++) { /* open axes without a name */
+			Onnx__TensorShapeProto__Dimension *dim = d->model->graph->input[1]->type->tensor_type->shape->dim[i];
+
+			if (i != 1)
+				dim->dim_param[0] = 0;
+		}
+		model_constant(d, "w", DT_FLOAT, DIMS(16, 16, 1, 1), NULL, &r);
+		model_node(d, "Conv", "x w", "a");
+		model_node(d, "Add", "a s", "b");
+		model_node(d, "Relu", "b", "y");
+		model_output(d, "y");
+		k = start(d, (struct program_options){ .merge_norms = fast });
+		must(runner_run(k.r, in, NULL, &k.err), &k);
+		got[fast] = tensor_make(DT_FLOAT, DIMS(2, 16, 5, 5), NULL, &r);
+		memcpy(got[fast].data, runner_output(k.r, 0)->data, tensor_bytes(&got[fast]));
+		finish(&k);
+		tensor_free(&in[0]);
+		tensor_free(&in[1]);
+	}
+	for (int64_t i = 0; i < got[0].count; i++)
+		cr_expect_float_eq(tensor_get(&got[0], i), tensor_get(&got[1], i), 1e-5);
+	tensor_free(&got[0]);
+	tensor_free(&got[1]);
+}
