@@ -112,13 +112,13 @@ static inline void put_ramp(const char *path, float start, const char *shape, in
 }
 
 /* name1, &tensor1, name2, &tensor2, ..., NULL */
-static inline void put_npz(const char *path, bool deflate, ...)
+static inline void put_npz(const char *path, int deflate, ...)
 {
 	struct npz_writer *w;
 	const char *name;
 	va_list args;
 
-	cr_assert_eq(npz_open(path, deflate, &w, NULL), TAMIS_OK);
+	cr_assert_eq(npz_open(path, deflate != 0, &w, NULL), TAMIS_OK);
 	va_start(args, deflate);
 	while ((name = va_arg(args, const char *)))
 		cr_assert_eq(npz_put(w, name, va_arg(args, const struct tensor *), NULL), TAMIS_OK);

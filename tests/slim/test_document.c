@@ -104,7 +104,7 @@ Test(document, slims_and_keeps_its_promise)
 	cr_assert_float_eq(s.figures.gate.value, loss, 1e-5, "%g, not %g", s.figures.gate.value, loss);
 	cr_assert(s.figures.gate.passed && s.figures.gate.bound <= 0.1 && s.figures.gate.value <= s.figures.gate.bound);
 	cr_assert_lt(s.figures.keep, 0.9);
-	cr_assert_lt(s.figures.after.connections_nonzero, 0.9 * (double)s.figures.before.connections_nonzero);
+	cr_assert_lt((double)s.figures.after.connections_nonzero, 0.9 * (double)s.figures.before.connections_nonzero);
 	cr_assert_eq(s.figures.before.connections, 1152);
 	cr_assert_eq(s.figures.before.parameters, 1152 + 24 + 24 + 4);
 	cr_assert_lt(s.figures.after.macs_nonzero, s.figures.before.macs_nonzero);
