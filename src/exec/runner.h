@@ -12,7 +12,8 @@ struct runner; /* opaque */
 struct run_hooks {
 	void *ctx;
 	/* After a step whose graph node is watched: its tensors as the operator saw them. Folded nodes and views that
-	 * cost nothing are no steps and are not reported. */
+	 * cost nothing are no steps and are not reported. Where the program was not made with `training`, the output may
+	 * have taken an input's place. */
 	const bool *watch_node; /* by graph node; NULL = none */
 	enum tamis_status (*node)(void *ctx, int graph_node, struct op_call *call, struct tamis_error *err);
 	/* During the reverse pass, when the gradient of a watched value is complete. FLOAT or DOUBLE, shaped as the value. */

@@ -232,7 +232,7 @@ static enum tamis_status note(void *ctx, int node, struct op_call *call, struct 
 
 Test(plan, watched_nodes)
 {
-	struct rig k = start(chain(4, "Neg"), (struct program_options){ .merge_norms = false });
+	struct rig k = start(chain(4, "Neg"), (struct program_options){ .training = true });
 	struct tensor in[1] = { tensor_make(DT_FLOAT, DIMS(1, 1000), NULL, &(struct rng){ 1, 0 }) };
 	bool watch[4] = { false, true, false, false };
 	struct seen s = { .answer = TAMIS_OK };
