@@ -33,7 +33,7 @@ struct program {
 };
 
 /* Constants are taken from the graph as they are now: after editing weights, make a new program. A node of constants
- * alone is folded in training programs too: gradients then reach what it made, not what it read. TAMIS_E_MEMORY when
+ * and known shapes alone is folded in training programs too: gradients reach what it made, not what it read. TAMIS_E_MEMORY when
  * a folded value exceeds the document's max_memory. O(nodes + folding). */
 enum tamis_status program_create(const struct graph *g, const struct program_options *options, struct program **out,
                                  struct tamis_error *err);

@@ -154,6 +154,20 @@ static void pool(struct maker *m, const struct made *x)
 	node_ints(m->d, n, "kernel_shape", 2, (int64_t[]){ 2, 2 });
 }
 
+/* Sums and products of an image with one number a channel, on either side. */
+static void broadcast(struct maker *m, const struct made *x)
+{
+	char in[64], mean[16];
+
+	fresh_name(m, mean);
+	node_ints(m->d, model_node(m->d, "ReduceMean", x->name, mean), "axes", 2, (int64_t[]){ 2, 3 });
+	if (below(m, 2))
+		snprintf(in, sizeof in, "%s %s", mean, x->name);
+	else
+		snprintf(in, sizeof in, "%s %s", x->name, mean);
+	emit(m, below(m, 2) ? "Add" : "Mul", in, 4, x->dims);
+}
+
 static void concat(struct maker *m, const struct made *x)
 {
 	const struct made *y = partner(m, x);
@@ -310,9 +324,9 @@ static void step_any(struct maker *m, const struct made *x)
 static void step_image(struct maker *m, const struct made *x)
 {
 	static void (*const steps[])(struct maker *, const struct made *) = { conv, norm, pool, concat, split, flatten,
-		reshape_by_shape, transpose, softmax, dropout, conv };
+		reshape_by_shape, transpose, softmax, dropout, conv, broadcast };
 
-	steps[below(m, 11)](m, x);
+	steps[below(m, 12)](m, x);
 }
 
 static void step_rows(struct maker *m, const struct made *x)

@@ -461,22 +461,26 @@ static struct document *reshaped(int64_t rows, int64_t columns)
 	return d;
 }
 
-/* y = x - mean over the items, or over the numbers of an item */
-static struct document *centred(int64_t axis)
+/* y = x - mean over the items, or over the numbers of an item; also -x. */
+static struct document *centred(int64_t axis, const char *first, const char *second)
 {
 	struct document *d = model_new(12);
 
 	model_input(d, "x", DT_FLOAT, DIMS(-1, WIDTH));
 	node_ints(d, model_node(d, "ReduceMean", "x", "m"), "axes", 1, &axis);
 	model_node(d, "Sub", "x m", "y");
-	model_output(d, "y");
+	model_node(d, "Neg", "x", "n");
+	if (first)
+		model_output(d, first);
+	if (second)
+		model_output(d, second);
 	return d;
 }
 
 /* Infinite where x > 1.2, so all but some numbers of the first two items; the mean over items shows in the others. */
 static struct document *infinite(void)
 {
-	struct document *d = centred(0);
+	struct document *d = centred(0, NULL, NULL);
 
 	model_constant(d, "limit", DT_FLOAT, DIMS(1), (double[]){ 1.2 }, NULL);
 	model_constant(d, "inf", DT_FLOAT, DIMS(1), (double[]){ INFINITY }, NULL);
@@ -491,7 +495,7 @@ Test(batching, models_that_take_items_apart)
 	cr_expect_eq(decide(model_of(-1, "Relu", NULL, 0), 10), BATCH_STACKED);
 	cr_expect_eq(decide(model_of(1, "Relu", NULL, 0), 10), BATCH_STACKED, "a declared 1 alone is no obstacle");
 	cr_expect_eq(decide(model_of(-1, "Softmax", "axis", 1), 10), BATCH_STACKED);
-	cr_expect_eq(decide(centred(1), 10), BATCH_STACKED);
+	cr_expect_eq(decide(centred(1, "y", "n"), 10), BATCH_STACKED);
 	cr_expect_eq(decide(reshaped(-1, WIDTH), 10), BATCH_STACKED);
 	cr_expect_eq(decide(reshaped(0, WIDTH), 2), BATCH_STACKED);
 }
@@ -503,7 +507,9 @@ Test(batching, models_that_do_not)
 	cr_expect_eq(decide(model_of(-1, "Softmax", "axis", 0), 10), BATCH_ONE);
 	cr_expect_eq(decide(model_of(-1, "ReduceSum", "axes", 0), 10), BATCH_ONE);
 	cr_expect_eq(decide(model_of(-1, "Transpose", NULL, 0), 10), BATCH_ONE);
-	cr_expect_eq(decide(centred(0), 10), BATCH_ONE);
+	cr_expect_eq(decide(centred(0, "y", NULL), 10), BATCH_ONE);
+	cr_expect_eq(decide(centred(0, "y", "n"), 10), BATCH_ONE, "one output of two is enough");
+	cr_expect_eq(decide(centred(0, "n", "y"), 10), BATCH_ONE);
 	cr_expect_eq(decide(reshaped(1, WIDTH), 10), BATCH_ONE, "a stacked run that fails is no error");
 	cr_expect_eq(decide(reshaped(1, -1), 10), BATCH_ONE);
 	cr_expect_eq(decide(reshaped(-1, 2), 10), BATCH_STACKED, "two rows an item are fine");

@@ -129,6 +129,20 @@ Test(plan, shapes_are_folded)
 	tensor_free(&in[0]);
 }
 
+/* An elementwise step takes the place of what it alone reads. */
+Test(plan, steps_in_place)
+{
+	struct rig k = start(chain(60, "Relu"), (struct program_options){ .merge_norms = false });
+	struct tensor in[1] = { { .type = DT_UNDEFINED } };
+	struct plan *plan = NULL;
+
+	cr_assert_eq(tensor_shape(&in[0], DT_FLOAT, DIMS(2, 1000), NULL), TAMIS_OK);
+	must(plan_create(k.p, in, &plan, &k.err), &k);
+	cr_expect_eq(plan->block_bytes, 8000);
+	plan_free(plan);
+	finish(&k);
+}
+
 /* More shapes than plans are kept, in an order that drops each of them again and again. */
 Test(plan, cache_of_shapes)
 {
