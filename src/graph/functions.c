@@ -28,6 +28,7 @@ struct expander {
 	const struct op_table *ops;
 	struct name_index functions;     /* identity -> index in the model */
 	struct name_index taken;         /* names of values, made by whoever */
+	long long serial;                /* last number that made a name fresh */
 	struct call calls[DOC_MAX_SUBGRAPHS];
 	int depth;
 	struct expanded *out;
@@ -105,13 +106,14 @@ static bool bind(struct call *c, const char *name, const char *to)
 	return true;
 }
 
-/* A name that no value of the graph has. */
+/* A name that no value of the graph has. Numbers are never tried twice, so that many calls of one name stay linear;
+ * long names are cut, so that calls of calls stay short. */
 static const char *fresh(struct expander *x, const struct call *c, const char *name)
 {
-	const char *made = arena_printf(&x->g->arena, "%s/%s", label(c->node), name);
+	const char *made = arena_printf(&x->g->arena, "%.200s/%.200s", label(c->node), name);
 
-	for (long long i = 2; made && names_get(&x->taken, made) >= 0; i++)
-		made = arena_printf(&x->g->arena, "%s/%s_%lld", label(c->node), name, i);
+	while (made && names_get(&x->taken, made) >= 0)
+		made = arena_printf(&x->g->arena, "%.200s/%.200s_%lld", label(c->node), name, ++x->serial);
 	return made && names_put(&x->taken, made, 0) ? made : NULL;
 }
 
@@ -168,16 +170,17 @@ static enum tamis_status take_all(struct expander *x)
 
 /* ---- copies ------------------------------------------------------------------------------------------------- */
 
-/* Every node made counts against one budget of the whole model, so that calls of calls end. */
-static enum tamis_status charge(struct expander *x)
+/* All that is made counts against one budget of the whole model, so that calls of calls end. */
+static enum tamis_status charge(struct expander *x, size_t parts)
 {
 	struct graph *root = x->g;
 
 	while (root->outer)
 		root = root->outer;
-	if (++root->expanded <= BUILD_MAX_EXPANDED)
+	root->expanded += (int64_t)parts;
+	if (root->expanded <= BUILD_MAX_EXPANDED)
 		return TAMIS_OK;
-	return tm_fail(x->err, TAMIS_E_UNSUPPORTED, "the model's functions expand to more than %d nodes",
+	return tm_fail(x->err, TAMIS_E_UNSUPPORTED, "the model's functions expand to more than %d nodes and values",
 	               BUILD_MAX_EXPANDED);
 }
 
@@ -263,15 +266,16 @@ static enum tamis_status copy_attributes(struct expander *x, const struct call *
 static enum tamis_status copy_node(struct expander *x, struct call *c, const Onnx__NodeProto *n,
                                    Onnx__NodeProto **out)
 {
-	Onnx__NodeProto *copy = arena_alloc(&x->g->arena, sizeof *copy);
-	enum tamis_status s = charge(x);
+	enum tamis_status s = charge(x, 1 + n->n_input + n->n_output + n->n_attribute);
+	Onnx__NodeProto *copy;
 
 	if (s != TAMIS_OK)
 		return s;
+	copy = arena_alloc(&x->g->arena, sizeof *copy);
 	if (!copy)
 		return no_memory(x);
 	*copy = *n;
-	copy->name = arena_printf(&x->g->arena, "%s/%s", label(c->node), label(n));
+	copy->name = arena_printf(&x->g->arena, "%.200s/%.200s", label(c->node), label(n));
 	if (!copy->name)
 		return no_memory(x);
 	s = rename_list(x, c, n->n_input, &copy->input);
@@ -354,12 +358,16 @@ static enum tamis_status copy_nodes(struct expander *x, struct call *c, Onnx__Gr
 
 static enum tamis_status copy_graph(struct expander *x, struct call *c, Onnx__GraphProto **slot)
 {
-	Onnx__GraphProto *g = arena_alloc(&x->g->arena, sizeof *g);
-	enum tamis_status s;
+	const Onnx__GraphProto *from = *slot;
+	enum tamis_status s = charge(x, from->n_input + from->n_output + from->n_initializer + from->n_sparse_initializer);
+	Onnx__GraphProto *g;
 
+	if (s != TAMIS_OK)
+		return s;
+	g = arena_alloc(&x->g->arena, sizeof *g);
 	if (!g)
 		return no_memory(x);
-	*g = **slot;
+	*g = *from;
 	*slot = g;
 	g->n_value_info = 0;
 	s = copy_ends(x, c, g->n_input, &g->input);
@@ -421,7 +429,7 @@ static enum tamis_status enter(struct expander *x, const Onnx__NodeProto *n, con
                                const struct opsets *outside)
 {
 	struct call *c;
-	enum tamis_status s = charge(x);
+	enum tamis_status s = charge(x, 1 + f->n_input + f->n_output);
 
 	if (s != TAMIS_OK)
 		return s;

@@ -73,7 +73,7 @@ struct graph {
 	struct captured *captured; /* in the order of the inputs that stand for them */
 	int n_captured;
 	size_t cap_captured, cap_values;
-	int64_t expanded;          /* nodes that functions came to so far; in the outermost graph */
+	int64_t expanded;          /* nodes and values that functions came to so far; in the outermost graph */
 	struct value *values;
 	int n_values;
 	struct node *nodes;        /* in the file's own order, which the format wants to be topological; functions of

@@ -197,7 +197,7 @@ Test(functions, calls_that_grow_too_much_are_refused)
 	model_function(d, "F8", leaky_body());
 	model_call(d, "F0", "x", "y");
 	model_output(d, "y");
-	expect_refused(d, TAMIS_E_UNSUPPORTED, "expand to more than 1000000 nodes");
+	expect_refused(d, TAMIS_E_UNSUPPORTED, "expand to more than 1000000 nodes and values");
 }
 
 Test(functions, wrong_calls_are_refused)
