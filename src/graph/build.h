@@ -26,7 +26,7 @@ int64_t opsets_version(const struct opsets *o, const char *domain);
 /* The nodes of g->proto in order, each call of a model function without a kernel of that name replaced by the
  * function's nodes: values get names of their own, attribute references what the call states or the function's
  * default. *out is malloc'ed, the caller's. TAMIS_E_UNSUPPORTED on calls deeper than DOC_MAX_SUBGRAPHS (recursion) or
- * more than BUILD_MAX_EXPANDED nodes and values. O(nodes made). */
+ * more than BUILD_MAX_EXPANDED nodes and values. O(nodes and values made). */
 enum tamis_status functions_expand(struct graph *g, const struct op_table *ops, const struct opsets *opsets,
                                    bool inlined, struct expanded **out, size_t *n, struct tamis_error *err);
 
