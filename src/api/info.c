@@ -184,6 +184,15 @@ static int64_t opset_of(const Onnx__ModelProto *m, const char *domain)
 	return 0;
 }
 
+/* Functions are put in place of their calls. */
+static bool is_function(const Onnx__ModelProto *m, const char *domain, const char *op)
+{
+	for (size_t i = 0; i < m->n_functions; i++)
+		if (!strcmp(text(m->functions[i]->name), op) && !strcmp(text(m->functions[i]->domain), domain))
+			return true;
+	return false;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const struct info_count *x = a, *y = b;
@@ -207,7 +216,8 @@ static enum tamis_status count_ops(struct tamis_report *r, const Onnx__ModelProt
 		if (!all[i].domain || !all[i].op)
 			return no_memory(err);
 		all[i].supported = op_find(&op_table, text(g->node[i]->domain), all[i].op,
-		                           opset_of(m, g->node[i]->domain));
+		                           opset_of(m, g->node[i]->domain))
+			|| is_function(m, text(g->node[i]->domain), all[i].op);
 	}
 	qsort(all, g->n_node, sizeof *all, by_name);
 	for (size_t i = 0; i < g->n_node; i++) {
