@@ -216,3 +216,14 @@ enum tamis_status attr_graph(const struct op_parse *p, const char *name, Onnx__G
 	*out = a && s == TAMIS_OK ? a->g : NULL;
 	return s;
 }
+
+enum tamis_status attr_inference(const struct op_parse *p)
+{
+	bool test = false;
+	enum tamis_status s = attr_bool(p, "is_test", false, &test);
+
+	if (s == TAMIS_OK && !test)
+		return tm_fail(p->err, TAMIS_E_UNSUPPORTED, "%s in training form (is_test = 0) is not supported",
+		               p->node->op->name);
+	return s;
+}

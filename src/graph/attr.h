@@ -23,6 +23,8 @@ enum tamis_status attr_tensor(const struct op_parse *p, const char *name, struct
 /* Position of a string among `choices` (NULL-terminated); missing gives `fallback`; anything else INVALID, listed. */
 enum tamis_status attr_choice(const struct op_parse *p, const char *name, const char *const *choices, int fallback,
                               int *out);
+/* TAMIS_E_UNSUPPORTED unless `is_test` is set, which told inference from training before opset 7. */
+enum tamis_status attr_inference(const struct op_parse *p);
 /* The body graph; NULL when missing. Owned by the document. */
 enum tamis_status attr_graph(const struct op_parse *p, const char *name, Onnx__GraphProto **out);
 

@@ -3,6 +3,7 @@
  * flat. */
 #include <float.h>
 
+#include "ops/aligned.h"
 #include "ops/map.h"
 #include "ops/vector_math.h"
 #include "ops/zip.h"
@@ -340,6 +341,7 @@ const struct op ops_activation[] = {
 	{ACTIVATION("HardSwish", 14, OP_LATEST, hard_swish)},
 	{ACTIVATION("LeakyRelu", 1, OP_LATEST, leaky_relu), .parse = leaky_relu_parse},
 	{ACTIVATION("Mish", 18, OP_LATEST, mish)},
+	{.name = "PRelu", ALIGNED_ROW(1, aligned_channel_parse), .reverse = aligned_reverse},
 	{ROW("PRelu", 7, OP_LATEST, 2, 2), .channels = CHANNEL_NORM, .shape = prelu_shape, .run = prelu_run,
 	 .reverse = prelu_reverse},
 	{ACTIVATION("Relu", 1, OP_LATEST, relu)},

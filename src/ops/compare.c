@@ -2,6 +2,7 @@
 /* Comparisons and logic: BOOL results, no gradients. */
 #include <string.h>
 
+#include "ops/aligned.h"
 #include "ops/map.h"
 #include "ops/zip.h"
 
@@ -67,15 +68,21 @@ MAP_STEPS(not)
 	.min_out = 1, .max_out = 1, .channels = CHANNEL_BINARY, .shape = steps##_shape, .run = steps##_run
 
 const struct op ops_compare[] = {
+	{.name = "And", ALIGNED_ROW(1, aligned_parse)},
 	{COMPARISON("And", 7, and), .flags = OP_INPLACE},
+	{.name = "Equal", ALIGNED_ROW(1, aligned_parse)},
 	{COMPARISON("Equal", 7, equal)},
+	{.name = "Greater", ALIGNED_ROW(1, aligned_parse)},
 	{COMPARISON("Greater", 7, greater)},
 	{COMPARISON("GreaterOrEqual", 12, greater_equal)},
+	{.name = "Less", ALIGNED_ROW(1, aligned_parse)},
 	{COMPARISON("Less", 7, less)},
 	{COMPARISON("LessOrEqual", 12, less_equal)},
 	{.name = "Not", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_SAME, .shape = not_shape, .run = not_run},
+	{.name = "Or", ALIGNED_ROW(1, aligned_parse)},
 	{COMPARISON("Or", 7, or), .flags = OP_INPLACE},
+	{.name = "Xor", ALIGNED_ROW(1, aligned_parse)},
 	{COMPARISON("Xor", 7, xor), .flags = OP_INPLACE},
 	{0},
 };

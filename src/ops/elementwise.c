@@ -3,6 +3,7 @@
  * undefined (division by zero, shifts past the width) gives zero, so that no model can stop the process. */
 #include <string.h>
 
+#include "ops/aligned.h"
 #include "ops/zip.h"
 
 /* ---- add, subtract, multiply, divide ---- */
@@ -442,9 +443,10 @@ static enum tamis_status mean_reverse(struct op_grad *g)
 	.name = op_name, .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1, \
 	.max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .shape = steps##_shape
 
-/* Two-input arithmetic starts at opset 7, where NumPy's broadcasting replaced the axis attribute; the
- * variadic ones took equal shapes before opset 8, which broadcasting includes. */
+/* NumPy's broadcasting replaced the axis attribute of two-input arithmetic at opset 7; the variadic ones took equal
+ * shapes before opset 8, which broadcasting includes. */
 const struct op ops_elementwise[] = {
+	{.name = "Add", ALIGNED_ROW(1, aligned_parse), .reverse = aligned_reverse},
 	{BINARY("Add", 7, add), .reverse = add_reverse},
 	{.name = "BitShift", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
 	 .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .parse = shift_parse,
@@ -452,13 +454,17 @@ const struct op ops_elementwise[] = {
 	{BINARY("BitwiseAnd", 18, bit_and)},
 	{BINARY("BitwiseOr", 18, bit_or)},
 	{BINARY("BitwiseXor", 18, bit_xor)},
+	{.name = "Div", ALIGNED_ROW(1, aligned_parse), .reverse = aligned_reverse},
 	{BINARY("Div", 7, div), .reverse = div_reverse},
 	{VARIADIC("Max", max), .run = max_run, .reverse = extreme_reverse},
 	{VARIADIC("Mean", sum), .run = mean_run, .reverse = mean_reverse},
 	{VARIADIC("Min", min), .run = min_run, .reverse = extreme_reverse},
 	{BINARY("Mod", 10, mod), .parse = mod_parse, .reverse = mod_reverse},
+	{.name = "Mul", ALIGNED_ROW(1, aligned_parse), .reverse = aligned_reverse},
 	{BINARY("Mul", 7, mul), .reverse = mul_reverse},
+	{.name = "Pow", ALIGNED_ROW(1, aligned_parse), .reverse = aligned_reverse},
 	{BINARY("Pow", 7, pow), .reverse = pow_reverse},
+	{.name = "Sub", ALIGNED_ROW(1, aligned_parse), .reverse = aligned_reverse},
 	{BINARY("Sub", 7, sub), .reverse = sub_reverse},
 	{VARIADIC("Sum", sum), .run = sum_run, .reverse = sum_reverse},
 	{0},

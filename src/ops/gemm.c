@@ -188,9 +188,9 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather,
                                         row_linear_gather_out};
 
-/* Until opset 10 the third input is required. */
+/* Until opset 10 the third input is required; until 6 an attribute says whether it repeats, which its shape tells. */
 const struct op ops_gemm[] = {
-	{.name = "Gemm", .domain = "", .since = 7, .until = 10, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
+	{.name = "Gemm", .domain = "", .since = 1, .until = 10, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
 	 .channels = CHANNEL_LINEAR, .parse = parse, .shape = shape, .run = run, .reverse = reverse,
 	 .linear = &linear},
 	{.name = "Gemm", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,

@@ -44,6 +44,8 @@ static enum tamis_status batch_parse(struct op_parse *p, void **attr)
 	a->epsilon = (double)epsilon;
 	if (status == TAMIS_OK && p->node->opset < 9)
 		status = attr_bool(p, "spatial", true, &a->spatial);
+	if (status == TAMIS_OK && p->node->opset < 7)
+		status = attr_inference(p);
 	if (status == TAMIS_OK && p->node->opset >= 14)
 		status = attr_bool(p, "training_mode", false, &a->training);
 	return status;
@@ -487,7 +489,7 @@ static enum tamis_status lp_reverse(struct op_grad *g)
 
 /* The outputs beyond the first are those of training, which the shape function refuses. */
 const struct op ops_normalize[] = {
-	{FLOAT_ROW("BatchNormalization", 7, 5, 5, batch), .until = 13, .flags = OP_INPLACE,
+	{FLOAT_ROW("BatchNormalization", 1, 5, 5, batch), .until = 13, .flags = OP_INPLACE,
 	 .channels = CHANNEL_NORM},
 	{FLOAT_ROW("BatchNormalization", 14, 5, 3, batch), .until = OP_LATEST, .flags = OP_INPLACE,
 	 .channels = CHANNEL_NORM},

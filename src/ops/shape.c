@@ -222,6 +222,12 @@ static enum tamis_status dropout_inference(struct op_call *c)
 	return TAMIS_OK;
 }
 
+static enum tamis_status dropout_old_parse(struct op_parse *p, void **attr)
+{
+	(void)attr;
+	return attr_inference(p);
+}
+
 /* The mask has the type of the data up to opset 9, then bool. */
 static enum tamis_status dropout_shape(struct op_call *c)
 {
@@ -321,10 +327,13 @@ static enum tamis_status size_run(struct op_call *c)
 
 #define VIEW .max_out = 1, .min_out = 1, .flags = OP_VIEW | OP_ANY_BITS
 
+#define DROPOUT .name = "Dropout", .domain = "", .min_in = 1, .min_out = 1, .max_out = 2, \
+	.flags = OP_INPLACE | OP_ANY_BITS, .channels = CHANNEL_SAME, .shape = dropout_shape, .run = dropout_run, \
+	.reverse = dropout_reverse
+
 const struct op ops_shape[] = {
-	{.name = "Dropout", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 1, .max_in = 3, .min_out = 1,
-	 .max_out = 2, .flags = OP_INPLACE | OP_ANY_BITS, .channels = CHANNEL_SAME, .shape = dropout_shape,
-	 .run = dropout_run, .reverse = dropout_reverse},
+	{DROPOUT, .since = 1, .until = 6, .max_in = 1, .parse = dropout_old_parse},
+	{DROPOUT, .since = 7, .until = OP_LATEST, .max_in = 3},
 	{.name = "Flatten", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, VIEW,
 	 .channels = CHANNEL_FLATTEN, .parse = flatten_parse, .shape = flatten_shape},
 	{.name = "Identity", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, VIEW,

@@ -117,6 +117,8 @@ static enum tamis_status insert_add(struct document *doc, Onnx__NodeProto *linea
 	return edit_string(doc, &linear->output[0], sum, err);
 }
 
+#define BROADCAST_OPSET 7 /* from here on Add repeats a vector */
+
 /* The sum keeps the name of the product, so that every reader and graph output stays as it is. */
 static enum tamis_status add_behind(struct document *doc, const struct graph *g, const struct layer *l,
                                     struct naming *names, bool *done, struct tamis_error *err)
@@ -125,7 +127,7 @@ static enum tamis_status add_behind(struct document *doc, const struct graph *g,
 	const char *bias, *sum;
 	enum tamis_status s;
 
-	if (w->constant.rank < 2 || l->view.out_axis != -1)
+	if (w->constant.rank < 2 || l->view.out_axis != -1 || g->nodes[l->node].opset < BROADCAST_OPSET)
 		return TAMIS_OK;
 	bias = naming_fresh(names, w->name, SUFFIX);
 	sum = naming_fresh(names, g->values[g->nodes[l->node].out[0]].name, SUM_SUFFIX);

@@ -58,14 +58,15 @@ static int norm_mean(const struct graph *g, const struct node *n, int64_t outs, 
 	return mean && mean->n_uses == 1 && !mean->overridable && !mean->is_output ? norm->in[3] : GRAPH_NONE;
 }
 
-/* Add(z, vector) with a vector of its own that runs over the last axis, where a MatMul has its channels. */
+/* Add(z, vector) with a vector of its own that runs over the last axis, where a MatMul has its channels. Before opset 7
+ * an attribute says which axis that is: not looked into. */
 static int added_vector(const struct graph *g, const struct node *n, int64_t outs)
 {
 	const struct node *add = only_reader(g, n);
 	const struct value *b;
 	int side;
 
-	if (!is(add, "Add"))
+	if (!is(add, "Add") || add->op->channels != CHANNEL_BINARY)
 		return GRAPH_NONE;
 	side = add->in[0] == n->out[0];
 	b = constant_vector(g, add->in[side], outs);

@@ -282,3 +282,62 @@ Test(broadcast, copy_equals_adding_to_zero)
 		case_free(c);
 	}
 }
+
+/* ---- before opset 7: the second input stands beside axes of the first ---- */
+
+/* x [2,3,4] - y [3], y along axis 1, is y repeated over the last axis. */
+Test(aligned, from_an_axis)
+{
+	struct op_case *old = case_new(ops_elementwise, "Sub", 6), *new = case_new(ops_elementwise, "Sub", 7);
+
+	case_int(old, "broadcast", 1);
+	case_int(old, "axis", 1);
+	for (int i = 0; i < 2; i++) {
+		struct op_case *c = i ? new : old;
+		struct tensor *x = case_in(c, DT_FLOAT, SHAPE(2, 3, 4), NULL);
+
+		for (int64_t k = 0; k < x->count; k++)
+			tensor_set(x, k, (double)(k * k % 7));
+		case_in(c, DT_FLOAT, i ? 2 : 1, DIMS(3, 1), VALUES(1, 20, 300));
+		case_run(c);
+	}
+	case_expect(old, 0, DT_FLOAT, SHAPE(2, 3, 4), NULL, 0);
+	for (int64_t k = 0; k < 24; k++)
+		cr_assert_eq(tensor_get(&old->out[0], k), tensor_get(&new->out[0], k));
+	case_free(old);
+	case_free(new);
+}
+
+Test(aligned, reverse)
+{
+	static const char *const names[] = {"Add", "Sub", "Mul", "Div"};
+
+	for (int k = 0; k < 16; k++) {
+		struct op_case *c = case_new(ops_elementwise, names[k % 4], 6);
+
+		case_int(c, "broadcast", 1);
+		if (k / 8)
+			case_int(c, "axis", k / 4 == 2 ? 1 : -2);
+		case_in_range(c, DT_DOUBLE, SHAPE(2, 3, 4), 1, 2);
+		if (k / 4 == 1)
+			case_in_range(c, DT_DOUBLE, SHAPE(1), 1, 2);
+		else
+			case_in_range(c, DT_DOUBLE, k / 8 ? 1 : 2, DIMS(3, 4), 1, 2);
+		check_reverse(c, 3);
+		case_free(c);
+	}
+}
+
+Test(aligned, refuses)
+{
+	for (int k = 0; k < 3; k++) {
+		struct op_case *c = case_new(ops_elementwise, "Add", 6);
+
+		if (k)
+			case_int(c, "axis", k == 1 ? 3 : 2);
+		case_in(c, DT_FLOAT, SHAPE(2, 3, 4), NULL);
+		case_in(c, DT_FLOAT, SHAPE(3), NULL);
+		cr_expect_eq(case_status(c), TAMIS_E_INVALID, "case %d", k);
+		case_free(c);
+	}
+}
