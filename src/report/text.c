@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/text.h"
 
-#include <locale.h>
-#include <stdlib.h>
-
+#include "report/markup.h"
 #include "report/print.h"
 
 static bool write_figures(FILE *out, const struct tamis_report *r)
@@ -40,29 +38,12 @@ static bool write_report(FILE *out, const struct tamis_report *r)
 	return ok;
 }
 
-/* Under the C locale of this thread only, so that a caller's decimal commas do not reach the figures. */
+static bool write_whole(FILE *out, const void *report)
+{
+	return write_report(out, report);
+}
+
 enum tamis_status report_text(const struct tamis_report *r, char **text, struct tamis_error *err)
 {
-	size_t size = 0;
-	char *buf = NULL;
-	FILE *out = open_memstream(&buf, &size);
-	locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0), before;
-	bool ok = out && plain;
-
-	*text = NULL;
-	if (ok) {
-		before = uselocale(plain);
-		ok = write_report(out, r) && !ferror(out);
-		uselocale(before);
-	}
-	if (out && fclose(out) != 0)
-		ok = false;
-	if (plain)
-		freelocale(plain);
-	if (!ok) {
-		free(buf);
-		return tm_no_memory(err, "writing a report");
-	}
-	*text = buf;
-	return TAMIS_OK;
+	return markup_render(write_whole, r, text, err);
 }
