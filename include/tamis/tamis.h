@@ -151,11 +151,15 @@ TAMIS_API void tamis_calibration_close(struct tamis_calibration *c);
 /* ---- Slimming --------------------------------------------------------------------------------------------------- */
 
 enum tamis_granularity { TAMIS_WEIGHT = 1, TAMIS_BOTH = 3 }; /* zeros only, or dead channels out of the tensors too */
+enum tamis_features { TAMIS_FEATURES_LINEAR, TAMIS_FEATURES_RICH }; /* of a signal: itself; and Fourier features */
+enum tamis_fdr { TAMIS_FDR_BH, TAMIS_FDR_BY }; /* Benjamini-Hochberg; Benjamini-Yekutieli, for any dependence */
 enum tamis_storage { TAMIS_STORAGE_AUTO, TAMIS_STORAGE_DENSE, TAMIS_STORAGE_SPARSE };
 
 struct tamis_slim_options {
 	const char *criterion;   /* pii (default), fisher, wanda, magnitude, random */
 	const char *head;        /* what the outputs are: auto (default), logits, probabilities, general */
+	enum tamis_features features; /* what the test sees of a signal; default TAMIS_FEATURES_LINEAR */
+	enum tamis_fdr fdr;      /* how the tests share alpha; default TAMIS_FDR_BH */
 	double alpha;            /* false discovery rate of the significance pass, 0 to 1; default 0.05 */
 	double tolerance;        /* greatest expected accuracy loss (or relative squared error), 0 to 1; default 0.01 */
 	double max_disagree;     /* greatest share of items whose class changes, 0 to 1; default -1: not gated */

@@ -201,6 +201,8 @@ static void set_slim(struct object *o, const struct slim_figures *s)
 {
 	set_text(o, "model", s->model);
 	set_text(o, "criterion", s->criterion);
+	set_text(o, "features", s->features);
+	set_text(o, "fdr", s->fdr);
 	set_real(o, "alpha", s->alpha);
 	set(o, "seed", json_integer((json_int_t)s->seed));
 	set_bool(o, "dry_run", s->dry_run);
@@ -208,6 +210,7 @@ static void set_slim(struct object *o, const struct slim_figures *s)
 	set_bool(o, "ir_raised", s->ir_raised);
 	set_count(o, "tests", s->tests);
 	set_count(o, "significant", s->significant);
+	set_count(o, "inverted", s->inverted);
 	set_real(o, "keep", s->keep);
 	set_count(o, "channels_removed", s->channels_removed);
 	set_object(o, "before", model_object(&s->before));

@@ -13,7 +13,7 @@ static const struct model_figures no_figures = {
 static void empty_slim(struct slim_figures *s)
 {
 	*s = (struct slim_figures){
-		.alpha = NAN, .before = no_figures, .after = no_figures, .tests = -1, .significant = -1,
+		.alpha = NAN, .before = no_figures, .after = no_figures, .tests = -1, .significant = -1, .inverted = -1,
 		.channels_removed = -1, .keep = NAN, .seconds_score = NAN, .seconds_search = NAN,
 		.seconds_total = NAN,
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <string.h>
 
 #include "report/print.h"
 #include "report/text.h"
@@ -90,8 +91,10 @@ static void write_cut(FILE *out, const struct slim_figures *s)
 	char a[PRINT_NUMBER], b[PRINT_NUMBER];
 
 	if (s->tests >= 0)
-		fprintf(out, "significance: %s of %s input features depend on the output (alpha %g)\n",
-		        print_count(a, s->significant), print_count(b, s->tests), s->alpha);
+		fprintf(out, "significance: %s of %s input features depend on the output (alpha %g%s%s)\n",
+		        print_count(a, s->significant), print_count(b, s->tests), s->alpha,
+		        s->fdr && !strcmp(s->fdr, "by") ? ", any dependence between tests" : "",
+		        s->features && !strcmp(s->features, "rich") ? ", rich features" : "");
 	if (!isnan(s->keep))
 		fprintf(out, "cut: %s of the connections kept", print_share(a, s->keep));
 	if (!isnan(s->keep) && s->channels_removed >= 0)

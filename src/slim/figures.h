@@ -48,6 +48,7 @@ struct look_line { double keep, ratio, value, bound, disagreement; bool passed; 
 
 struct slim_figures {
 	const char *model, *criterion;
+	const char *features, *fdr; /* of the test: "linear" or "rich"; "bh" or "by" */
 	double alpha;
 	uint64_t seed;
 	struct model_figures before, after;
@@ -57,6 +58,7 @@ struct slim_figures {
 	struct look_line *looks;
 	size_t n_looks;
 	int64_t tests, significant; /* distinct tests in all, and those significant */
+	int64_t inverted;           /* of them near the threshold, their p-values by exact inversion */
 	int64_t channels_removed;
 	double keep;                /* share of connections kept by the chosen cut */
 	double seconds_score, seconds_search, seconds_total;

@@ -49,6 +49,10 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 		return usage(err, "the chunk", "a number of items", o->chunk);
 	if (o->granularity != TAMIS_WEIGHT && o->granularity != TAMIS_BOTH)
 		return usage(err, "the granularity", "one of enum tamis_granularity", o->granularity);
+	if ((unsigned)o->features > TAMIS_FEATURES_RICH)
+		return usage(err, "the features", "one of enum tamis_features", o->features);
+	if ((unsigned)o->fdr > TAMIS_FDR_BY)
+		return usage(err, "the rule of false discoveries", "one of enum tamis_fdr", o->fdr);
 	if ((unsigned)o->storage > TAMIS_STORAGE_SPARSE)
 		return usage(err, "the storage", "one of enum tamis_storage", o->storage);
 	if (o->head && !known_head(o->head))
@@ -89,6 +93,9 @@ enum tamis_status slim_open(struct slim *s, struct tamis_error *err)
 	if (status == TAMIS_OK && !s->figures->model)
 		status = tm_no_memory(err, "slimming the model");
 	s->figures->criterion = s->criterion ? s->criterion->name : "";
+	s->fdr = o->fdr == TAMIS_FDR_BY ? FDR_BENJAMINI_YEKUTIELI : FDR_BENJAMINI_HOCHBERG;
+	s->figures->features = o->features == TAMIS_FEATURES_RICH ? "rich" : "linear";
+	s->figures->fdr = o->fdr == TAMIS_FDR_BY ? "by" : "bh";
 	s->figures->alpha = o->alpha;
 	s->figures->seed = o->seed;
 	s->figures->random_items = s->in->random_items;

@@ -218,7 +218,7 @@ static struct score_job score_job(struct slim *s, struct item_source *source, st
 	return (struct score_job){ .graph = s->graph, .layers = &s->layers, .reader = source->reader,
 		.select = item_selected, .select_ctx = source, .batching = source->batching, .chunk = source->chunk,
 		.pool = s->pool, .seed = s->in->options->seed, .head = s->in->options->head,
-		.fisher = s->criterion->needs_fisher, .progress = tell, .progress_ctx = told };
+		.rich = s->in->options->features == TAMIS_FEATURES_RICH, .fisher = s->criterion->needs_fisher, .progress = tell, .progress_ctx = told };
 }
 
 enum tamis_status pass_score(struct slim *s, struct tamis_error *err)
@@ -238,10 +238,12 @@ enum tamis_status pass_score(struct slim *s, struct tamis_error *err)
 
 enum tamis_status pass_significance(struct slim *s, struct tamis_error *err)
 {
-	enum tamis_status status = significance_find(&s->layers, &s->scores, s->in->options->alpha, &s->significance, err);
+	enum tamis_status status = significance_find(&s->layers, &s->scores, s->fdr, s->in->options->alpha,
+	                                             &s->significance, err);
 
 	s->figures->tests = s->significance.tests;
 	s->figures->significant = s->significance.significant;
+	s->figures->inverted = s->significance.inverted;
 	return status;
 }
 
@@ -335,7 +337,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	const struct tamis_slim_options *o = s->in->options;
 	struct told plain = { s, 0, 1 }, scoring = { s, 0, SCORE_COST }, refitting = { s, 0, REFIT_COST };
 	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .criterion = s->criterion,
-		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .alpha = o->alpha,
+		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr, .alpha = o->alpha,
 		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
 		.target = target_bytes(s), .arena = s->arena };
 	enum tamis_status status;
@@ -453,8 +455,8 @@ static const char *describe_options(struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
 
-	return arena_printf(s->arena, "criterion=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g seed=%llu "
-	                    "refit=%d granularity=%s", s->criterion->name, o->alpha, o->tolerance, o->confidence, o->keep,
+	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g seed=%llu "
+	                    "refit=%d granularity=%s", s->criterion->name, s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep,
 	                    o->holdout_share, (unsigned long long)o->seed, o->refit, o->granularity == TAMIS_WEIGHT ? "weight" : "both");
 }
 

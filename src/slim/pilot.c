@@ -88,11 +88,20 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 static enum tamis_status fix_layer(struct pass *p, int i, const float *psi, struct tamis_error *err)
 {
 	const struct pilot *t = p->pilot;
+	const struct layer *l = &p->job->layers->list[i];
+	struct worker *w = &p->workers[0];
 	int64_t n = t->u_items[i] < t->items ? t->u_items[i] : t->items;
+	int positions = signals_positions(l);
+	enum tamis_status s = TAMIS_OK;
 
 	if (!n)
 		return TAMIS_OK;
-	return comoment_pivot(&p->workers[0].moment[i], t->u[i], p->job->layers->list[i].features, psi, n, err);
+	if (p->signal_map)
+		s = signal_map_create(&p->signal_map[i], l->features, positions, signals_width(p, l) / positions, t->u[i],
+		                      l->features, n, p->job->seed, err);
+	if (s == TAMIS_OK)
+		s = signals_widen(p, w, i, t->u[i], n, err);
+	return s == TAMIS_OK ? comoment_pivot(&w->moment[i], p->signal_map ? w->phi : t->u[i], l->features, psi, n, err) : s;
 }
 
 static enum tamis_status fix(struct pass *p, struct tamis_error *err)

@@ -87,7 +87,7 @@ static enum tamis_status cut_with(const struct walk *w, const struct scores *sco
 	const struct rounds_job *j = w->job;
 	struct significance sig = { 0 };
 	struct cut cut = { 0 };
-	enum tamis_status s = significance_find(j->layers, scores, j->alpha, &sig, err);
+	enum tamis_status s = significance_find(j->layers, scores, j->fdr, j->alpha, &sig, err);
 
 	if (s == TAMIS_OK)
 		s = cut_create(j->graph, j->layers, scores, j->criterion, &sig, j->seed, &cut, err);

@@ -31,6 +31,7 @@ struct rounds_job {
 	struct refit_job refit;     /* how to refit it; sweeps 0 = only fold means */
 	struct gate *guess;         /* on items neither scored nor refitted on, nor judged on: looks are free */
 	struct gate *gate;          /* on held-out items */
+	enum fdr_rule fdr;
 	double alpha, confidence;
 	uint64_t seed;
 	double keep;                /* > 0: this share, judged once */

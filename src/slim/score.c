@@ -30,7 +30,9 @@ static enum tamis_status add_signals(struct pass *p, struct worker *w, int index
 	s = signals_gather(w, &c, pos, n, err);
 	if (s != TAMIS_OK)
 		return s;
-	s = comoment_add(&w->moment[index], w->u, l->features, w->psi, items, err);
+	s = signals_widen(p, w, index, w->u, items, err);
+	if (s == TAMIS_OK)
+		s = comoment_add(&w->moment[index], p->signal_map ? w->phi : w->u, l->features, w->psi, items, err);
 	if (s == TAMIS_OK && c.positions == n)
 		signals_add_rows(&w->layer[index], w->u, items * n, l->features);
 	else if (s == TAMIS_OK)
@@ -307,7 +309,7 @@ static enum tamis_status first_moments(struct pass *p, struct tamis_error *err)
 		const struct layer *l = &p->job->layers->list[i];
 
 		if (!l->note)
-			s = comoment_create(&w->moment[i], l->features, signals_positions(l), FEATURES_DEFAULT, err);
+			s = comoment_create(&w->moment[i], l->features, signals_width(p, l), FEATURES_DEFAULT, err);
 	}
 	return s;
 }
@@ -340,6 +342,7 @@ static void free_workers(struct pass *p)
 		output_moment_free(&w->psi_moment);
 		scratch_free(&w->scratch);
 		free(w->u);
+		free(w->phi);
 		free(w->y);
 		free(w->psi);
 	}
@@ -354,7 +357,9 @@ static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
 	s->n_layers = p->job->layers->n;
 	s->layer = arena_array(&s->arena, (size_t)s->n_layers + 1, sizeof *s->layer);
 	p->workers = arena_array(&s->arena, (size_t)p->n_workers, sizeof *p->workers);
-	if (status == TAMIS_OK && (!s->layer || !p->workers))
+	if (p->job->rich)
+		p->signal_map = arena_array(&s->arena, (size_t)s->n_layers + 1, sizeof *p->signal_map);
+	if (status == TAMIS_OK && (!s->layer || !p->workers || (p->job->rich && !p->signal_map)))
 		status = no_memory(err);
 	for (int i = 0; status == TAMIS_OK && i < s->n_layers; i++)
 		status = make_layer(p, i, err);
@@ -399,8 +404,25 @@ static enum tamis_status finish_layer(struct pass *p, int i, struct tamis_error 
 		s->gain[o] = s->blind ? 1 : s->gain[o] / (double)p->done;
 	for (int64_t k = 0; s->fisher && k < l->entries; k++)
 		s->fisher[k] /= (double)p->done;
-	return dependence_test(&p->workers[0].moment[i], &p->workers[0].psi_moment, signals_positions(l), s->relevance,
-	                       s->p, err);
+	if (dependence_test(&p->workers[0].moment[i], &p->workers[0].psi_moment, signals_positions(l), s->relevance, s->p,
+	                    err) != TAMIS_OK)
+		return err->status;
+	/* Features of standardised signals: back to the signal's units, where the linear part is what it would be alone. */
+	for (int64_t f = 0; p->signal_map && f < l->features; f++) {
+		double scale = p->signal_map[i].scale[f];
+
+		s->relevance[f] = scale > 0 ? s->relevance[f] / (scale * scale) : 0;
+	}
+	return TAMIS_OK;
+}
+
+/* The merged sums pass from the first worker to the scores. */
+static void hand_over_moments(struct pass *p)
+{
+	p->scores->moment = p->workers[0].moment;
+	p->scores->psi_moment = p->workers[0].psi_moment;
+	p->workers[0].moment = NULL;
+	p->workers[0].psi_moment = (struct output_moment){ 0 };
 }
 
 static enum tamis_status finish(struct pass *p, struct tamis_error *err)
@@ -409,6 +431,7 @@ static enum tamis_status finish(struct pass *p, struct tamis_error *err)
 
 	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
 		s = finish_layer(p, i, err);
+	hand_over_moments(p);
 	for (int k = 0; k < p->scores->n_parameters; k++)
 		for (int64_t i = 0; i < p->job->graph->values[p->scores->parameter[k].value].constant.count; i++)
 			p->scores->parameter[k].gradient2[i] /= (double)p->done;
@@ -448,6 +471,8 @@ enum tamis_status score_run(const struct score_job *job, struct head *head, stru
 	enum tamis_status s = run(&p, err);
 
 	free_workers(&p);
+	for (int i = 0; p.signal_map && i < job->layers->n; i++)
+		signal_map_free(&p.signal_map[i]);
 	feature_map_free(&p.map);
 	program_free(p.program);
 	return s;
@@ -455,6 +480,9 @@ enum tamis_status score_run(const struct score_job *job, struct head *head, stru
 
 void scores_free(struct scores *s)
 {
+	for (int i = 0; s->moment && i < s->n_layers; i++)
+		comoment_free(&s->moment[i]);
+	output_moment_free(&s->psi_moment);
 	arena_free(&s->arena);
 	*s = (struct scores){ 0 };
 }

@@ -10,6 +10,7 @@
 #include "stat/comoment.h"
 
 #define SCORE_POSITIONS 16 /* of a channel, on a fixed grid, that the test looks at */
+#define SCORE_RICH 9       /* most features of a signal, itself and Fourier features, in the rich test */
 
 /* Statistics of one layer. f: feature over all groups, o: output channel, both as in struct linear_view. */
 struct layer_score {
@@ -31,6 +32,9 @@ struct scores {
 	struct parameter_score *parameter;
 	int n_parameters;
 	int64_t items;
+	/* The sums behind the tests, for p-values near a threshold: by layer, d = 0 where it was not tested. */
+	struct comoment *moment;
+	struct output_moment psi_moment;
 	struct arena arena;
 };
 
@@ -45,6 +49,7 @@ struct score_job {
 	struct pool *pool;
 	uint64_t seed;
 	const char *head;      /* see head_detect */
+	bool rich;             /* test Fourier features of each signal too: dependence without correlation */
 	bool fisher;           /* fill layer_score.fisher */
 	/* Told after each chunk; a status other than TAMIS_OK ends the pass. May be NULL. */
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err);

@@ -20,8 +20,8 @@ struct worker {
 	struct output_moment psi_moment;
 	struct tensor *parameter; /* gradients of one chunk, by parameter */
 	struct scratch scratch;
-	float *u, *y, *psi;
-	size_t u_floats, y_floats, psi_floats;
+	float *u, *phi, *y, *psi; /* phi: features of the signals u, for the rich test */
+	size_t u_floats, phi_floats, y_floats, psi_floats;
 };
 
 struct pass {
@@ -29,6 +29,7 @@ struct pass {
 	struct scores *scores;
 	struct head *head;
 	struct feature_map map;
+	struct signal_map *signal_map; /* by layer, from the pilot; NULL for the linear test */
 	struct program *program;
 	struct worker *workers;
 	int n_workers;
@@ -61,6 +62,11 @@ enum tamis_status signals_bind(const struct graph *g, const struct layer *l, con
 /* Positions that the test looks at: how many, and which of `extent`. */
 int signals_positions(const struct layer *l);
 void signals_grid(int n, int64_t extent, int64_t *pos);
+/* Rows of the layer's comoment: positions, times the features of a signal in the rich test. */
+int signals_width(const struct pass *p, const struct layer *l);
+/* Rich: features of the signals u at the grid into w->phi, items x width x features. Linear: does nothing. */
+enum tamis_status signals_widen(const struct pass *p, struct worker *w, int layer, const float *u, int64_t items,
+                                struct tamis_error *err);
 /* Signals at n_pos positions into w->u: items x n_pos x features. */
 enum tamis_status signals_gather(struct worker *w, struct layer_call *c, const int64_t *pos, int64_t n_pos,
                                  struct tamis_error *err);

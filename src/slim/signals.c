@@ -70,6 +70,27 @@ void signals_grid(int n, int64_t extent, int64_t *pos)
 		pos[k] = extent == n ? k : (int64_t)(((double)k + 0.5) * (double)extent / n);
 }
 
+int signals_width(const struct pass *p, const struct layer *l)
+{
+	int positions = signals_positions(l), most = COMOMENT_MAX_WIDTH / positions;
+
+	return !p->job->rich ? positions : positions * (most < SCORE_RICH ? most : SCORE_RICH);
+}
+
+enum tamis_status signals_widen(const struct pass *p, struct worker *w, int layer, const float *u, int64_t items,
+                                struct tamis_error *err)
+{
+	const struct layer *l = &p->job->layers->list[layer];
+	enum tamis_status s;
+
+	if (!p->signal_map)
+		return TAMIS_OK;
+	s = score_reserve(&w->phi, &w->phi_floats, (size_t)(items * signals_width(p, l) * l->features), err);
+	if (s == TAMIS_OK)
+		signal_map_apply(&p->signal_map[layer], u, l->features, items, signals_positions(l), w->phi);
+	return s;
+}
+
 enum tamis_status signals_gather(struct worker *w, struct layer_call *c, const int64_t *pos, int64_t n_pos,
                                 struct tamis_error *err)
 {

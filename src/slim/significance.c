@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stat/fdr.h"
+#include "slim/score_state.h"
+#include "stat/dependence.h"
 
 static int64_t count_tests(const struct layers *l)
 {
@@ -36,11 +37,42 @@ static void hand_out(const struct layers *l, double *q, unsigned char *rejected,
 		}
 }
 
-enum tamis_status significance_find(const struct layers *l, const struct scores *s, double alpha,
+/* The largest p-value that is rejected: the rule's own threshold for this many tests where none is. */
+static enum tamis_status threshold(enum fdr_rule rule, const double *p, int64_t n, double alpha, unsigned char *rejected,
+                                   double *out, struct tamis_error *err)
+{
+	int64_t count = 0;
+	enum tamis_status s = fdr_adjust(rule, p, n, alpha, NULL, rejected, &count, err);
+
+	*out = count || !n ? 0 : alpha / (double)n;
+	for (int64_t i = 0; i < n; i++)
+		*out = rejected[i] && p[i] > *out ? p[i] : *out;
+	return s;
+}
+
+/* What the approximation might have put on the wrong side of the threshold. */
+static enum tamis_status refine(const struct layers *l, const struct scores *s, double threshold, double *p,
+                                int64_t *inverted, struct tamis_error *err)
+{
+	enum tamis_status status = TAMIS_OK;
+
+	for (int i = 0; status == TAMIS_OK && i < l->n; i++) {
+		if (l->list[i].note)
+			continue;
+		if (s->moment && s->moment[i].n)
+			status = dependence_refine(&s->moment[i], &s->psi_moment, signals_positions(&l->list[i]),
+			                           threshold / SIGNIFICANCE_BAND, threshold * SIGNIFICANCE_BAND, p, inverted, err);
+		p += l->list[i].features;
+	}
+	return status;
+}
+
+enum tamis_status significance_find(const struct layers *l, const struct scores *s, enum fdr_rule rule, double alpha,
                                     struct significance *out, struct tamis_error *err)
 {
 	size_t n = (size_t)count_tests(l);
-	double *q;
+	enum tamis_status status;
+	double *q, near = 0;
 	unsigned char *rejected;
 
 	*out = (struct significance){ .tests = (int64_t)n };
@@ -52,7 +84,10 @@ enum tamis_status significance_find(const struct layers *l, const struct scores 
 		return tm_no_memory(err, "testing significance");
 	line_up(l, s, q);
 	hand_out(l, q, rejected, out);
-	return fdr_adjust(FDR_BENJAMINI_HOCHBERG, q, (int64_t)n, alpha, q, rejected, &out->significant, err);
+	status = threshold(rule, q, (int64_t)n, alpha, rejected, &near, err);
+	if (status == TAMIS_OK && alpha < 1)
+		status = refine(l, s, near, q, &out->inverted, err);
+	return status == TAMIS_OK ? fdr_adjust(rule, q, (int64_t)n, alpha, q, rejected, &out->significant, err) : status;
 }
 
 void significance_free(struct significance *s)

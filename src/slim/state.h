@@ -24,6 +24,7 @@ struct slim {
 	struct slim_figures *figures;
 	struct arena *arena;
 	const struct criterion *criterion;
+	enum fdr_rule fdr;
 	const char *pass;          /* in hand */
 	struct pool *pool;
 	regex_t only, skip;

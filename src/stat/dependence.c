@@ -244,47 +244,64 @@ static enum tamis_status eigenvalues(double *a, int n, double *values, struct ta
 	return TAMIS_OK;
 }
 
-/* The weights mu_k nu_l (times positions) into lambda (width x r); matrix is scratch, mu width and nu r
- * values. */
-static enum tamis_status null_weights(const struct comoment *c, const struct output_moment *psi,
-		int64_t feature, double *matrix, double *mu, double *nu, double *lambda, struct tamis_error *err)
+/* What inverting the sums of one layer's features takes: the eigenvalues nu of Cov(psi), shared, and room for
+ * one feature's mu, its covariances and the weights mu_k nu_l. */
+struct inversion { double *nu, *mu, *matrix, *cross, *lambda; };
+
+static void inversion_free(struct inversion *v)
 {
-	output_moment_covariance(psi, matrix);
-	enum tamis_status st = eigenvalues(matrix, psi->r, nu, err);
-	comoment_within_covariance(c, feature, matrix);
-	if (st == TAMIS_OK)
-		st = eigenvalues(matrix, c->width, mu, err);
-	for (int k = 0; k < c->width && st == TAMIS_OK; k++)
-		for (int l = 0; l < psi->r; l++)
-			lambda[k * psi->r + l] = mu[k] * nu[l];
-	return st;
+	free(v->nu);
+	free(v->mu);
+	free(v->matrix);
+	free(v->cross);
+	free(v->lambda);
 }
 
-enum tamis_status dependence_exact_p(const struct comoment *c, const struct output_moment *psi, int positions,
-		int64_t feature, double *p, struct tamis_error *err)
+static enum tamis_status inversion_begin(struct inversion *v, const struct comoment *c,
+		const struct output_moment *psi, struct tamis_error *err)
 {
-	struct work w;
-	double statistic;
-	enum tamis_status st = check(c, psi, positions, err);
-	if (st == TAMIS_OK && (feature < 0 || feature >= c->d))
-		st = tm_fail(
-				err, TAMIS_E_USAGE, "feature %lld is not below %lld", (long long)feature, (long long)c->d);
-	if (st == TAMIS_OK)
-		st = work_begin(&w, c, psi, err);
+	size_t width = (size_t)c->width, r = (size_t)psi->r, side = width > r ? width : r;
+	*v = (struct inversion){ .nu = tm_array(r, sizeof(double)), .mu = tm_array(width, sizeof(double)),
+		.matrix = tm_array(side * side, sizeof(double)), .cross = tm_array(width * r, sizeof(double)),
+		.lambda = tm_array(width * r, sizeof(double)) };
+	if (!v->nu || !v->mu || !v->matrix || !v->cross || !v->lambda)
+		return tm_no_memory(err, "testing for dependence");
+	output_moment_covariance(psi, v->matrix);
+	return eigenvalues(v->matrix, psi->r, v->nu, err);
+}
+
+/* The weights are taken times positions, and so is the statistic. */
+static enum tamis_status invert_feature(const struct comoment *c, int64_t feature, int positions,
+		struct inversion *v, double *p, struct tamis_error *err)
+{
+	double statistic = statistic_of(c, feature, positions, v->cross);
+	comoment_within_covariance(c, feature, v->matrix);
+	enum tamis_status st = eigenvalues(v->matrix, c->width, v->mu, err);
 	if (st != TAMIS_OK)
 		return st;
-	*p = 1;
-	statistic = c->n < 2 ? 0 : statistic_of(c, feature, positions, w.cross);
-	bool testable = statistic > 0 && feature_p(c, feature, positions, statistic, &w) < 1;
-	double *values = tm_array((size_t)c->width + (size_t)c->r, sizeof(double));
-	if (!values)
-		st = tm_no_memory(err, "testing for dependence");
-	if (st == TAMIS_OK && testable)
-		st = null_weights(c, psi, feature, w.within, values, values + c->width, w.cross, err);
-	if (st == TAMIS_OK && testable)
-		*p = weighted_chi_square_exact_p((double)(c->n - 1) * statistic * positions, w.cross,
-				(int64_t)c->width * c->r);
-	free(values);
-	work_free(&w);
+	for (int k = 0; k < c->width; k++)
+		for (int l = 0; l < c->r; l++)
+			v->lambda[k * c->r + l] = v->mu[k] * v->nu[l];
+	*p = weighted_chi_square_exact_p(
+			(double)(c->n - 1) * statistic * positions, v->lambda, (int64_t)c->width * c->r);
+	return TAMIS_OK;
+}
+
+enum tamis_status dependence_refine(const struct comoment *c, const struct output_moment *psi, int positions,
+		double low, double high, double *p, int64_t *refined, struct tamis_error *err)
+{
+	struct inversion v = { 0 };
+	enum tamis_status st = check(c, psi, positions, err);
+	for (int64_t j = 0; j < c->d && st == TAMIS_OK; j++) {
+		if (!(p[j] >= low && p[j] <= high && p[j] < 1))
+			continue;
+		if (!v.nu)
+			st = inversion_begin(&v, c, psi, err);
+		if (st == TAMIS_OK)
+			st = invert_feature(c, j, positions, &v, &p[j], err);
+		if (refined)
+			*refined += st == TAMIS_OK;
+	}
+	inversion_free(&v);
 	return st;
 }

@@ -17,10 +17,11 @@
 enum tamis_status dependence_test(const struct comoment *c, const struct output_moment *psi, int positions,
 		double *statistic, double *p, struct tamis_error *err);
 
-/* The p-value of one feature by exact inversion of the same weighted sum: for features whose approximate
- * p-value lies near a threshold. TAMIS_E_USAGE, TAMIS_E_MEMORY. O(width^3 + r^3 + hundreds of width r). */
-enum tamis_status dependence_exact_p(const struct comoment *c, const struct output_moment *psi, int positions,
-		int64_t feature, double *p, struct tamis_error *err);
+/* Replaces those of the p (d, from dependence_test) that lie in [low, high], and below 1, by exact inversion of
+ * the same weighted sum: for what lies near a threshold. *refined (may be NULL) grows by how many.
+ * TAMIS_E_USAGE as above, TAMIS_E_MEMORY. O(r^3) and for each O(width^3 + hundreds of width r). */
+enum tamis_status dependence_refine(const struct comoment *c, const struct output_moment *psi, int positions,
+		double low, double high, double *p, int64_t *refined, struct tamis_error *err);
 
 /* P(sum_j lambda_j chi2_1 > x), lambda_j >= 0, from the power sums c[k-1] = sum_j lambda_j^k, k = 1..4: the
  * non-central chi-square that matches mean, variance, skewness and as nearly as can be kurtosis (Liu, Tang,

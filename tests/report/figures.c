@@ -59,6 +59,7 @@ static bool fill_slim(struct tamis_report *r, enum filling f)
 	s->looks[0] = (struct look_line){0.3, 3.3, NAN, 0.0087, 0.012, true};
 	s->tests = 825;
 	s->significant = 720;
+	s->inverted = 11;
 	s->keep = 0.347;
 	s->channels_removed = 60;
 	s->seconds_total = 7.3;

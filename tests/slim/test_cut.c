@@ -10,6 +10,7 @@
 #include "onnx/payload.h"
 #include "ops/table.h"
 #include "slim/cut.h"
+#include "stat/dependence.h"
 
 static bool all_items(void *ctx, int64_t item)
 {
@@ -18,15 +19,20 @@ static bool all_items(void *ctx, int64_t item)
 	return true;
 }
 
-static void score(struct lab *l, struct scores *s)
+static void score_with(struct lab *l, const char *kind, bool rich, struct scores *s)
 {
 	struct tamis_error err = { 0 };
 	struct head head;
 	struct score_job job = { .graph = l->graph, .layers = &l->layers, .reader = &l->reader, .select = all_items,
-		.batching = BATCH_STACKED, .chunk = 16, .seed = 2, .head = "auto", .fisher = true };
+		.batching = BATCH_STACKED, .chunk = 16, .seed = 2, .head = kind, .rich = rich, .fisher = true };
 
 	*s = (struct scores){ 0 };
 	must(score_run(&job, &head, s, &err), &err, "score");
+}
+
+static void score(struct lab *l, struct scores *s)
+{
+	score_with(l, "auto", false, s);
 }
 
 /* Scores made up: arrays of the right sizes with positive normal numbers. */
@@ -105,7 +111,7 @@ Test(significance, noise_is_told_from_signal)
 
 		lab_open(&l, half_noise(seed), 4000, seed);
 		score(&l, &s);
-		cr_assert_eq(significance_find(&l.layers, &s, 0.05, &sig, NULL), TAMIS_OK);
+		cr_assert_eq(significance_find(&l.layers, &s, FDR_BENJAMINI_HOCHBERG, 0.05, &sig, NULL), TAMIS_OK);
 		cr_assert_eq(sig.tests, 28);
 		for (int f = 0; f < 20; f++) {
 			false_ones += f >= 10 && sig.feature[0][f];
@@ -120,6 +126,73 @@ Test(significance, noise_is_told_from_signal)
 	cr_assert_leq(missed, 2, "%d real features were missed", missed);
 }
 
+/* Near the threshold the p-values are exact: the verdicts are those of exact p-values throughout. */
+Test(significance, verdicts_are_those_of_exact_p_values)
+{
+	int64_t inverted = 0, found[2] = { 0 };
+
+	for (uint64_t seed = 1; seed <= 12; seed++)
+		for (int rule = 0; rule < 2; rule++) {
+			struct lab l;
+			struct scores s;
+			struct significance sig;
+			double p[28];
+			unsigned char want[28];
+
+			lab_open(&l, half_noise(seed), 60, seed);
+			score(&l, &s);
+			memcpy(p, s.layer[0].p, 20 * sizeof *p);
+			memcpy(p + 20, s.layer[1].p, 8 * sizeof *p);
+			cr_assert_eq(dependence_refine(&s.moment[0], &s.psi_moment, 1, 0, 1, p, NULL, NULL), TAMIS_OK);
+			cr_assert_eq(dependence_refine(&s.moment[1], &s.psi_moment, 1, 0, 1, p + 20, NULL, NULL), TAMIS_OK);
+			cr_assert_eq(fdr_adjust((enum fdr_rule)rule, p, 28, 0.1, NULL, want, NULL, NULL), TAMIS_OK);
+			cr_assert_eq(significance_find(&l.layers, &s, (enum fdr_rule)rule, 0.1, &sig, NULL), TAMIS_OK);
+			for (int i = 0; i < 28; i++)
+				cr_assert_eq(i < 20 ? sig.feature[0][i] : sig.feature[1][i - 20], want[i], "test %d, seed %d", i, (int)seed);
+			inverted += sig.inverted;
+			found[rule] += sig.significant;
+			significance_free(&sig);
+			scores_free(&s);
+			lab_close(&l);
+		}
+	cr_assert_gt(inverted, 0);
+	cr_assert_lt(found[FDR_BENJAMINI_YEKUTIELI], found[FDR_BENJAMINI_HOCHBERG]);
+}
+
+/* y = (|x_0| + 1.5 x_1, |x_0| - 1.5 x_1): x_0 moves the outputs and is correlated with no function of them. */
+Test(significance, rich_features_see_dependence_without_correlation)
+{
+	const float w1[] = { 1, -1, 0, 0, 0, 0, 1, -1, 0, 0, 0, 0 }, w2[] = { 1, 1, 1, 1, 1.5, -1.5, -1.5, 1.5 };
+	bool significant[2][3];
+
+	for (int rich = 0; rich < 2; rich++) {
+		struct document *d = build_model(17);
+		struct rng r = rng_make(1, 0);
+		struct significance sig;
+		struct scores s;
+		struct lab l;
+
+		build_input(d, "x", 2, DIMS(-1, 3));
+		build_output(d, "y", 2, DIMS(-1, 2));
+		memcpy(build_floats(d, "w1", 2, DIMS(3, 4), 1, &r), w1, sizeof w1);
+		memcpy(build_floats(d, "w2", 2, DIMS(4, 2), 1, &r), w2, sizeof w2);
+		build_node(d, "MatMul", "x w1", "c");
+		build_node(d, "Relu", "c", "a");
+		build_node(d, "MatMul", "a w2", "y");
+		lab_open(&l, d, 1500, 3);
+		score_with(&l, "general", rich, &s);
+		cr_assert_eq(significance_find(&l.layers, &s, FDR_BENJAMINI_HOCHBERG, 0.01, &sig, NULL), TAMIS_OK);
+		for (int f = 0; f < 3; f++)
+			significant[rich][f] = sig.feature[0][f];
+		significance_free(&sig);
+		scores_free(&s);
+		lab_close(&l);
+	}
+	cr_assert(!significant[0][0] && significant[1][0], "x_0");
+	cr_assert(significant[0][1] && significant[1][1], "x_1");
+	cr_assert(!significant[0][2] && !significant[1][2], "x_2 is noise");
+}
+
 Test(significance, layers_left_alone_are_not_tested)
 {
 	struct lab l;
@@ -130,7 +203,7 @@ Test(significance, layers_left_alone_are_not_tested)
 	lab_open(&l, net_deep(1), 40, 1);
 	make_up(&l, &s, 1);
 	l.layers.list[1].note = "for a test";
-	cr_assert_eq(significance_find(&l.layers, &s, 0.5, &sig, NULL), TAMIS_OK);
+	cr_assert_eq(significance_find(&l.layers, &s, FDR_BENJAMINI_HOCHBERG, 0.5, &sig, NULL), TAMIS_OK);
 	cr_assert_eq(sig.tests, 20 + 24);
 	cr_assert_null(sig.feature[1]);
 	for (int i = 0; i < 3; i += 2)
@@ -299,7 +372,7 @@ Test(cut, the_kept_ones_are_the_first_of_a_sort)
 
 		lab_open(&l, net_deep(4), 5, 1);
 		make_up(&l, &s, seed);
-		cr_assert_eq(significance_find(&l.layers, &s, 0.6, &sig, NULL), TAMIS_OK);
+		cr_assert_eq(significance_find(&l.layers, &s, FDR_BENJAMINI_HOCHBERG, 0.6, &sig, NULL), TAMIS_OK);
 		for (int i = 0; i < l.layers.n; i++)
 			for (int64_t k = 0; k < l.layers.list[i].entries; k++, n++) {
 				struct tensor *w = weight_of(&l, i);

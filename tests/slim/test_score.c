@@ -571,6 +571,40 @@ Test(score, same_bits_for_any_number_of_workers)
 	}
 }
 
+/* Fourier features beside the signal only add to what it has alone, in the signal's own units. */
+Test(score, rich_features_add_to_the_linear_relevance)
+{
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+		struct lab l;
+		struct scores linear, rich, again;
+		struct head head;
+		struct score_job job;
+
+		lab_open(&l, nets[i].make(4), 203, 12);
+		job = job_of(&l);
+		run_pass(&job, &head, &linear);
+		job.rich = true;
+		run_pass(&job, &head, &rich);
+		cr_assert_eq(pool_create(2, &job.pool, NULL), TAMIS_OK);
+		run_pass(&job, &head, &again);
+		for (int k = 0; k < l.layers.n; k++) {
+			const struct layer *x = &l.layers.list[k];
+
+			for (int64_t f = 0; f < x->features; f++)
+				cr_assert_geq(rich.layer[k].relevance[f], 0.999 * linear.layer[k].relevance[f], "%s %d: %d", nets[i].name,
+				              k, (int)f);
+			same(rich.layer[k].relevance, again.layer[k].relevance, x->features, "the rich relevance");
+			same(rich.layer[k].p, again.layer[k].p, x->features, "the rich p-value");
+			same(rich.layer[k].mean, linear.layer[k].mean, x->features, "the mean");
+		}
+		pool_destroy(job.pool);
+		scores_free(&linear);
+		scores_free(&rich);
+		scores_free(&again);
+		lab_close(&l);
+	}
+}
+
 /* Half and double models reach the same figures up to their rounding. */
 Test(score, other_float_types)
 {

@@ -51,8 +51,9 @@ static int null_set(enum draw_kind kind, int64_t n, int positions, uint64_t seed
 	struct output_moment m;
 	draws_moments(&s, 1, &c, &m);
 	enum tamis_status st = dependence_test(&c, &m, positions, NULL, p, NULL);
-	for (int64_t j = 0; j < FEATURES && st == TAMIS_OK; j++)
-		st = dependence_exact_p(&c, &m, positions, j, &exact[j], NULL);
+	memcpy(exact, p, FEATURES * sizeof *p);
+	if (st == TAMIS_OK)
+		st = dependence_refine(&c, &m, positions, 0, 1, exact, NULL, NULL);
 	comoment_free(&c);
 	output_moment_free(&m);
 	draws_free(&s);

@@ -184,7 +184,8 @@ Test(test, constant_signals_and_outputs_have_p_one)
 	for (int kind = 0; kind < 2; kind++) {
 		struct comoment c;
 		struct output_moment m;
-		double r[2], p[2], exact;
+		double r[2], p[2];
+		int64_t refined = 0;
 		cr_assert_eq(comoment_create(&c, 2, 1, 2, NULL), TAMIS_OK);
 		cr_assert_eq(output_moment_create(&m, 2, NULL), TAMIS_OK);
 		cr_assert_eq(comoment_add(&c, u, 2, kind ? same : psi, 32, NULL), TAMIS_OK);
@@ -192,9 +193,9 @@ Test(test, constant_signals_and_outputs_have_p_one)
 		cr_assert_eq(dependence_test(&c, &m, 1, r, p, NULL), TAMIS_OK);
 		cr_assert(p[0] == 1 && r[0] == 0);
 		cr_assert_eq(p[1] == 1, kind == 1);
-		cr_assert_eq(dependence_exact_p(&c, &m, 1, 0, &exact, NULL), TAMIS_OK);
-		cr_assert_eq(exact, 1);
-		cr_assert_eq(dependence_exact_p(&c, &m, 1, 2, &exact, NULL), TAMIS_E_USAGE);
+		cr_assert_eq(dependence_refine(&c, &m, 1, 0, 1, p, &refined, NULL), TAMIS_OK);
+		cr_assert(p[0] == 1 && refined == (kind == 0));
+		cr_assert_eq(dependence_refine(&c, &m, 3, 0, 1, p, NULL, NULL), TAMIS_E_USAGE);
 		cr_assert_eq(dependence_test(&c, &m, 3, r, p, NULL), TAMIS_E_USAGE);
 		comoment_free(&c), output_moment_free(&m);
 	}
@@ -206,13 +207,21 @@ Test(test, is_invariant_and_close_to_exact)
 	struct draws s = draws_make(DRAW_LOG_NORMAL, 400, 20, 4, 20, 0.15, 5);
 	struct comoment c;
 	struct output_moment m;
-	double r[20], p[20], r8[20], p8[20], exact;
+	double r[20], p[20], exact[20], some[20], r8[20], p8[20];
+	int64_t refined = 0, inside = 0;
 	draws_moments(&s, 1, &c, &m);
 	cr_assert_eq(dependence_test(&c, &m, 4, r, p, NULL), TAMIS_OK);
+	memcpy(exact, p, sizeof p);
+	memcpy(some, p, sizeof p);
+	cr_assert_eq(dependence_refine(&c, &m, 4, 0, 1, exact, NULL, NULL), TAMIS_OK);
+	cr_assert_eq(dependence_refine(&c, &m, 4, 0.01, 0.4, some, &refined, NULL), TAMIS_OK);
 	for (int j = 0; j < 20; j++) {
-		cr_assert_eq(dependence_exact_p(&c, &m, 4, j, &exact, NULL), TAMIS_OK);
-		cr_assert_float_eq(p[j], exact, 0.03, "feature %d: %g, exactly %g", j, p[j], exact);
+		bool in = p[j] >= 0.01 && p[j] <= 0.4;
+		inside += in;
+		cr_assert_eq(some[j], in ? exact[j] : p[j]);
+		cr_assert_float_eq(p[j], exact[j], 0.03, "feature %d: %g, exactly %g", j, p[j], exact[j]);
 	}
+	cr_assert(refined == inside && inside > 0 && inside < 20, "%d", (int)inside);
 	comoment_free(&c), output_moment_free(&m);
 	for (int64_t i = 0; i < s.n * 4 * 20; i++)
 		s.u[i] *= 8;

@@ -51,7 +51,7 @@ static enum tamis_status dependence_case(struct tamis_error *err)
 {
 	struct comoment c = { 0 };
 	struct output_moment m = { 0 };
-	double p[D], exact;
+	double p[D];
 	enum tamis_status st = comoment_create(&c, D, 1, 4, err);
 	if (st == TAMIS_OK)
 		st = output_moment_create(&m, 4, err);
@@ -62,7 +62,7 @@ static enum tamis_status dependence_case(struct tamis_error *err)
 	if (st == TAMIS_OK)
 		st = dependence_test(&c, &m, 1, NULL, p, err);
 	if (st == TAMIS_OK)
-		st = dependence_exact_p(&c, &m, 1, 2, &exact, err);
+		st = dependence_refine(&c, &m, 1, 0, 1, p, NULL, err);
 	comoment_free(&c);
 	output_moment_free(&m);
 	return st;
