@@ -217,7 +217,7 @@ static enum tamis_status wave(struct pump *p, struct pool *pool, bool *more, str
 		s = fill(p, &p->slots[n], err);
 		if (s != TAMIS_OK || !p->slots[n].chunk.items)
 			break;
-		n++;
+		n += !p->job->mine || p->job->mine(p->job->ctx, p->slots[n].chunk.index);
 	}
 	if (s == TAMIS_OK)
 		s = pool_for(pool, n, work, p, err);

@@ -19,6 +19,8 @@ struct items_job {
 	void *ctx;
 	/* Which items take part; NULL = all. A pure function of the index. */
 	bool (*select)(void *ctx, int64_t item);
+	/* Which chunks are worked on; NULL = all. The others are read and passed over, so that chunks are what they are. */
+	bool (*mine)(void *ctx, int64_t chunk);
 	/* In any worker. slot < workers is this chunk's own until merge has had it. */
 	enum tamis_status (*work)(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err);
 	/* In the calling thread, in chunk order. May be NULL. */

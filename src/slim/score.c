@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stat/dependence.h"
-
 static enum tamis_status no_memory(struct tamis_error *err)
 {
 	return tm_no_memory(err, "scoring");
@@ -132,7 +130,7 @@ static void clear_partials(struct pass *p, struct worker *w)
 		a->signals = 0;
 		a->reached = false;
 	}
-	for (int i = 0; i < p->scores->n_parameters; i++)
+	for (int i = 0; i < p->sums->n_parameters; i++)
 		tensor_free(&w->parameter[i]);
 }
 
@@ -169,39 +167,49 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 	return s;
 }
 
-static void merge_layer(const struct layer *l, const struct partial *a, struct layer_score *to, double *signals)
+static void merge_layer(const struct partial *a, struct layer_sums *to)
 {
-	for (int64_t f = 0; f < l->features; f++) {
-		to->mean[f] += a->mean[f];
-		to->second[f] += a->second[f];
-	}
-	for (int64_t o = 0; o < l->view.outs; o++)
-		to->gain[o] += a->gain[o];
+	exact_sums_add(&to->mean, a->mean);
+	exact_sums_add(&to->second, a->second);
+	exact_sums_add(&to->gain, a->gain);
 	/* The gradient of a chunk is the sum over its items. Labels are drawn independently and a score has mean zero, so
 	 * the expected square of the sum is the sum of the items' squares. */
-	for (int64_t i = 0; to->fisher && i < l->entries; i++)
-		to->fisher[i] += (double)a->gradient[i] * a->gradient[i];
-	*signals += (double)a->signals;
-	to->blind &= !a->reached;
+	for (int64_t i = 0; i < to->fisher.n; i++)
+		a->gradient[i] *= a->gradient[i];
+	exact_sums_add_floats(&to->fisher, a->gradient);
+	to->signals += a->signals;
+	to->reached |= a->reached;
+}
+
+static enum tamis_status merge_parameter(const struct tensor *gradient, struct parameter_sums *to, struct tamis_error *err)
+{
+	float *square = tm_array((size_t)to->sum.n + 1, sizeof *square);
+
+	if (!square)
+		return no_memory(err);
+	for (int64_t i = 0; i < gradient->count; i++) {
+		double g = tensor_get(gradient, i);
+
+		square[i] = (float)(g * g);
+	}
+	exact_sums_add_floats(&to->sum, square);
+	free(square);
+	return TAMIS_OK;
 }
 
 static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct pass *p = ctx;
 	struct worker *w = &p->workers[slot];
+	enum tamis_status s = TAMIS_OK;
 
-	for (int i = 0; i < p->job->layers->n; i++)
-		if (!p->job->layers->list[i].note)
-			merge_layer(&p->job->layers->list[i], &w->layer[i], &p->scores->layer[i],
-			            &p->scores->layer[i].gain[p->job->layers->list[i].view.outs]);
-	for (int k = 0; k < p->scores->n_parameters; k++)
-		for (int64_t i = 0; i < w->parameter[k].count; i++) {
-			double g = tensor_get(&w->parameter[k], i);
-
-			p->scores->parameter[k].gradient2[i] += g * g;
-		}
-	p->done += c->items;
-	return p->job->progress ? p->job->progress(p->job->progress_ctx, p->done, err) : TAMIS_OK;
+	for (int i = 0; i < p->sums->n_layers; i++)
+		if (!p->sums->layer[i].alone)
+			merge_layer(&w->layer[i], &p->sums->layer[i]);
+	for (int k = 0; s == TAMIS_OK && k < p->sums->n_parameters; k++)
+		s = merge_parameter(&w->parameter[k], &p->sums->parameter[k], err);
+	p->sums->items += c->items;
+	return s == TAMIS_OK && p->job->progress ? p->job->progress(p->job->progress_ctx, p->sums->items, err) : s;
 }
 
 /* ---- setting up --------------------------------------------------------------------------------------------- */
@@ -209,20 +217,11 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 static enum tamis_status make_layer(struct pass *p, int i, struct tamis_error *err)
 {
 	const struct layer *l = &p->job->layers->list[i];
-	struct layer_score *s = &p->scores->layer[i];
-	struct arena *a = &p->scores->arena;
+	struct layer_sums *s = &p->sums->layer[i];
 
-	if (l->note)
-		return TAMIS_OK;
-	s->mean = arena_array(a, (size_t)l->features, sizeof *s->mean);
-	s->second = arena_array(a, (size_t)l->features, sizeof *s->second);
-	s->gain = arena_array(a, (size_t)l->view.outs + 1, sizeof *s->gain); /* and the count of signals */
-	s->relevance = arena_array(a, (size_t)l->features, sizeof *s->relevance);
-	s->p = arena_array(a, (size_t)l->features, sizeof *s->p);
-	s->fisher = p->job->fisher ? arena_array(a, (size_t)l->entries, sizeof *s->fisher) : NULL;
-	s->blind = true;
-	return s->mean && s->second && s->gain && s->relevance && s->p && (s->fisher || !p->job->fisher)
-		? TAMIS_OK : no_memory(err);
+	*s = (struct layer_sums){ .alone = l->note != NULL, .features = l->features, .outs = l->view.outs,
+		.entries = l->entries, .positions = signals_positions(l) };
+	return s->alone ? TAMIS_OK : layer_sums_create(s, p->job->fisher, err);
 }
 
 static bool is_parameter(const struct pass *p, int v)
@@ -236,14 +235,14 @@ static bool is_parameter(const struct pass *p, int v)
 static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
 {
 	const struct graph *g = p->job->graph;
-	struct scores *s = p->scores;
+	struct score_sums *s = p->sums;
 	size_t n = (size_t)g->n_values + 1;
-	bool *weights = arena_array(&s->arena, n, sizeof *weights);
+	bool *weights = arena_array(&p->arena, n, sizeof *weights);
 
-	p->watch = arena_array(&s->arena, n, sizeof *p->watch);
-	p->layer_of = arena_array(&s->arena, n, sizeof *p->layer_of);
-	p->weight_of = arena_array(&s->arena, n, sizeof *p->weight_of);
-	p->parameter_of = arena_array(&s->arena, n, sizeof *p->parameter_of);
+	p->watch = arena_array(&p->arena, n, sizeof *p->watch);
+	p->layer_of = arena_array(&p->arena, n, sizeof *p->layer_of);
+	p->weight_of = arena_array(&p->arena, n, sizeof *p->weight_of);
+	p->parameter_of = arena_array(&p->arena, n, sizeof *p->parameter_of);
 	s->parameter = arena_array(&s->arena, n, sizeof *s->parameter);
 	if (!weights || !p->watch || !p->layer_of || !p->weight_of || !p->parameter_of || !s->parameter)
 		return no_memory(err);
@@ -262,12 +261,7 @@ static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
 	}
 	for (int v = 0; v < g->n_values; v++)
 		if (!weights[v] && is_parameter(p, v)) {
-			struct parameter_score *q = &s->parameter[s->n_parameters];
-
-			q->value = v;
-			q->gradient2 = arena_array(&s->arena, (size_t)g->values[v].constant.count + 1, sizeof(double));
-			if (!q->gradient2)
-				return no_memory(err);
+			s->parameter[s->n_parameters].value = v;
 			p->watch[v] = true;
 			p->parameter_of[v] = s->n_parameters++;
 		}
@@ -277,11 +271,11 @@ static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
 static enum tamis_status make_worker(struct pass *p, struct worker *w, struct tamis_error *err)
 {
 	int n = p->job->layers->n;
-	struct arena *a = &p->scores->arena;
+	struct arena *a = &p->arena;
 
 	w->layer = arena_array(a, (size_t)n + 1, sizeof *w->layer);
 	w->moment = arena_array(a, (size_t)n + 1, sizeof *w->moment);
-	w->parameter = arena_array(a, (size_t)p->scores->n_parameters + 1, sizeof *w->parameter);
+	w->parameter = arena_array(a, (size_t)p->sums->n_parameters + 1, sizeof *w->parameter);
 	if (!w->layer || !w->moment || !w->parameter)
 		return no_memory(err);
 	for (int i = 0; i < n; i++) {
@@ -337,7 +331,7 @@ static void free_workers(struct pass *p)
 
 		for (int i = 0; w->moment && i < p->job->layers->n; i++)
 			comoment_free(&w->moment[i]);
-		for (int i = 0; w->parameter && i < p->scores->n_parameters; i++)
+		for (int i = 0; w->parameter && i < p->sums->n_parameters; i++)
 			tensor_free(&w->parameter[i]);
 		output_moment_free(&w->psi_moment);
 		scratch_free(&w->scratch);
@@ -348,23 +342,36 @@ static void free_workers(struct pass *p)
 	}
 }
 
-static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
+static enum tamis_status make_sums(struct pass *p, struct tamis_error *err)
 {
-	struct program_options options = { .training = true };
-	struct scores *s = p->scores;
-	enum tamis_status status = program_create(p->job->graph, &options, &p->program, err);
+	struct score_sums *s = p->sums;
+	enum tamis_status status = TAMIS_OK;
 
 	s->n_layers = p->job->layers->n;
 	s->layer = arena_array(&s->arena, (size_t)s->n_layers + 1, sizeof *s->layer);
-	p->workers = arena_array(&s->arena, (size_t)p->n_workers, sizeof *p->workers);
-	if (p->job->rich)
-		p->signal_map = arena_array(&s->arena, (size_t)s->n_layers + 1, sizeof *p->signal_map);
-	if (status == TAMIS_OK && (!s->layer || !p->workers || (p->job->rich && !p->signal_map)))
-		status = no_memory(err);
+	if (!s->layer)
+		return no_memory(err);
 	for (int i = 0; status == TAMIS_OK && i < s->n_layers; i++)
 		status = make_layer(p, i, err);
 	if (status == TAMIS_OK)
 		status = make_watch(p, err);
+	for (int k = 0; status == TAMIS_OK && k < s->n_parameters; k++)
+		status = parameter_sums_create(&s->parameter[k], p->job->graph->values[s->parameter[k].value].constant.count, err);
+	return status;
+}
+
+static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
+{
+	struct program_options options = { .training = true };
+	enum tamis_status status = program_create(p->job->graph, &options, &p->program, err);
+
+	p->workers = arena_array(&p->arena, (size_t)p->n_workers, sizeof *p->workers);
+	if (p->job->rich)
+		p->signal_map = arena_array(&p->arena, (size_t)p->job->layers->n + 1, sizeof *p->signal_map);
+	if (status == TAMIS_OK && (!p->workers || (p->job->rich && !p->signal_map)))
+		status = no_memory(err);
+	if (status == TAMIS_OK)
+		status = make_sums(p, err);
 	for (int k = 0; status == TAMIS_OK && k < p->n_workers; k++)
 		status = make_worker(p, &p->workers[k], err);
 	return status == TAMIS_OK ? first_moments(p, err) : status;
@@ -385,57 +392,26 @@ static enum tamis_status merge_moments(struct pass *p, struct tamis_error *err)
 	return s;
 }
 
-static enum tamis_status finish_layer(struct pass *p, int i, struct tamis_error *err)
+/* The first worker's merged moments become the sums'. */
+static enum tamis_status collect(struct pass *p, struct tamis_error *err)
 {
-	const struct layer *l = &p->job->layers->list[i];
-	struct layer_score *s = &p->scores->layer[i];
-	double signals = s->gain ? s->gain[l->view.outs] : 0;
-
-	/* A layer whose rows never divided by the items was not tested. */
-	for (int64_t f = 0; !l->note && !(signals > 0) && f < l->features; f++)
-		s->p[f] = 1;
-	if (l->note || !(signals > 0))
-		return TAMIS_OK;
-	for (int64_t f = 0; f < l->features; f++) {
-		s->mean[f] /= signals;
-		s->second[f] /= signals;
-	}
-	for (int64_t o = 0; o < l->view.outs; o++)
-		s->gain[o] = s->blind ? 1 : s->gain[o] / (double)p->done;
-	for (int64_t k = 0; s->fisher && k < l->entries; k++)
-		s->fisher[k] /= (double)p->done;
-	if (dependence_test(&p->workers[0].moment[i], &p->workers[0].psi_moment, signals_positions(l), s->relevance, s->p,
-	                    err) != TAMIS_OK)
-		return err->status;
-	/* Features of standardised signals: back to the signal's units, where the linear part is what it would be alone. */
-	for (int64_t f = 0; p->signal_map && f < l->features; f++) {
-		double scale = p->signal_map[i].scale[f];
-
-		s->relevance[f] = scale > 0 ? s->relevance[f] / (scale * scale) : 0;
-	}
-	return TAMIS_OK;
-}
-
-/* The merged sums pass from the first worker to the scores. */
-static void hand_over_moments(struct pass *p)
-{
-	p->scores->moment = p->workers[0].moment;
-	p->scores->psi_moment = p->workers[0].psi_moment;
-	p->workers[0].moment = NULL;
-	p->workers[0].psi_moment = (struct output_moment){ 0 };
-}
-
-static enum tamis_status finish(struct pass *p, struct tamis_error *err)
-{
+	struct worker *w = &p->workers[0];
 	enum tamis_status s = merge_moments(p, err);
 
-	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-		s = finish_layer(p, i, err);
-	hand_over_moments(p);
-	for (int k = 0; k < p->scores->n_parameters; k++)
-		for (int64_t i = 0; i < p->job->graph->values[p->scores->parameter[k].value].constant.count; i++)
-			p->scores->parameter[k].gradient2[i] /= (double)p->done;
-	p->scores->items = p->done;
+	p->sums->psi = w->psi_moment;
+	w->psi_moment = (struct output_moment){ 0 };
+	for (int i = 0; i < p->sums->n_layers; i++) {
+		struct layer_sums *l = &p->sums->layer[i];
+
+		l->moment = w->moment[i];
+		w->moment[i] = (struct comoment){ 0 };
+		if (l->alone || !p->signal_map)
+			continue;
+		l->signal_scale = arena_array(&p->sums->arena, (size_t)l->features, sizeof *l->signal_scale);
+		if (!l->signal_scale)
+			return no_memory(err);
+		memcpy(l->signal_scale, p->signal_map[i].scale, (size_t)l->features * sizeof *l->signal_scale);
+	}
 	return s;
 }
 
@@ -446,10 +422,18 @@ static bool select_item(void *ctx, int64_t item)
 	return !j->select || j->select(j->select_ctx, item);
 }
 
+static bool in_shard(void *ctx, int64_t chunk)
+{
+	const struct score_job *j = ((struct pass *)ctx)->job;
+
+	return chunk % j->shards == j->shard;
+}
+
 static enum tamis_status run(struct pass *p, struct tamis_error *err)
 {
 	const struct score_job *j = p->job;
-	struct items_job job = { .ctx = p, .select = select_item, .work = work, .merge = merge };
+	struct items_job job = { .ctx = p, .select = select_item, .mine = j->shards > 1 ? in_shard : NULL, .work = work,
+		.merge = merge };
 	enum tamis_status s = set_up(p, err);
 
 	if (s != TAMIS_OK)
@@ -459,15 +443,13 @@ static enum tamis_status run(struct pass *p, struct tamis_error *err)
 		s = other_moments(p, err);
 	if (s == TAMIS_OK)
 		s = items_run(p->program, j->reader, j->batching, j->chunk, j->pool, &job, err);
-	if (s == TAMIS_OK && p->done == 0)
-		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is left to fit on");
-	return s == TAMIS_OK ? finish(p, err) : s;
+	return s == TAMIS_OK ? collect(p, err) : s;
 }
 
-enum tamis_status score_run(const struct score_job *job, struct head *head, struct scores *out,
+enum tamis_status score_sum(const struct score_job *job, struct head *head, struct score_sums *out,
                             struct tamis_error *err)
 {
-	struct pass p = { .job = job, .scores = out, .head = head, .n_workers = pool_size(job->pool) };
+	struct pass p = { .job = job, .sums = out, .head = head, .n_workers = pool_size(job->pool) };
 	enum tamis_status s = run(&p, err);
 
 	free_workers(&p);
@@ -475,6 +457,19 @@ enum tamis_status score_run(const struct score_job *job, struct head *head, stru
 		signal_map_free(&p.signal_map[i]);
 	feature_map_free(&p.map);
 	program_free(p.program);
+	arena_free(&p.arena);
+	return s;
+}
+
+enum tamis_status score_run(const struct score_job *job, struct head *head, struct scores *out,
+                            struct tamis_error *err)
+{
+	struct score_sums sums = { 0 };
+	enum tamis_status s = score_sum(job, head, &sums, err);
+
+	if (s == TAMIS_OK)
+		s = score_sums_finish(&sums, out, err);
+	score_sums_free(&sums);
 	return s;
 }
 

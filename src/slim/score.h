@@ -51,6 +51,7 @@ struct score_job {
 	const char *head;      /* see head_detect */
 	bool rich;             /* test Fourier features of each signal too: dependence without correlation */
 	bool fisher;           /* fill layer_score.fisher */
+	int shard, shards;     /* only the chunks whose index is `shard` modulo `shards`; 0 shards: all */
 	/* Told after each chunk; a status other than TAMIS_OK ends the pass. May be NULL. */
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err);
 	void *progress_ctx;

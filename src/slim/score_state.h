@@ -3,9 +3,9 @@
 #ifndef SLIM_SCORE_STATE_H
 #define SLIM_SCORE_STATE_H
 
-#include "slim/score.h"
+#include "slim/score_sums.h"
 
-/* Sums of one chunk, merged in chunk order. */
+/* Sums of one chunk. */
 struct partial {
 	double *mean, *second, *gain; /* as layer_score, sums */
 	float *gradient;              /* entries; NULL unless fisher */
@@ -26,7 +26,7 @@ struct worker {
 
 struct pass {
 	const struct score_job *job;
-	struct scores *scores;
+	struct score_sums *sums;
 	struct head *head;
 	struct feature_map map;
 	struct signal_map *signal_map; /* by layer, from the pilot; NULL for the linear test */
@@ -38,7 +38,7 @@ struct pass {
 	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
 	int *parameter_of;    /* by value, else -1 */
 	struct pilot *pilot;  /* while the first items fix features and pivots; NULL afterwards */
-	int64_t done;
+	struct arena arena;   /* of the arrays of workers and values */
 };
 
 /* A layer's operator bound to the tensors of the last run. */
