@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operators of object detectors: NonMaxSuppression and RoiAlign. */
+/* Operators of object detectors: NonMaxSuppression, RoiAlign and MaxRoiPool. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "ops/args.h"
 #include "ops/family.h"
+#include "ops/reals.h"
 
 /* ---- NonMaxSuppression ---- */
 
@@ -400,7 +401,124 @@ static enum tamis_status align_reverse(struct op_grad *g)
 	return each_bin(g->call, reverse_bin, g);
 }
 
+/* ---- MaxRoiPool ---- */
+
+struct roi_attr { int64_t height, width; float scale; };
+
+static enum tamis_status roi_parse(struct op_parse *p, void **attr)
+{
+	struct roi_attr *a = *attr = args_alloc(p, sizeof *a);
+	const int64_t *size;
+	enum tamis_status s;
+	int n;
+
+	if (!a)
+		return TAMIS_E_MEMORY;
+	if ((s = attr_required(p, "pooled_shape")) || (s = attr_ints(p, "pooled_shape", &size, &n)) ||
+	    (s = attr_float(p, "spatial_scale", 1, &a->scale)))
+		return s;
+	if (n != 2 || size[0] < 1 || size[1] < 1)
+		return tm_fail(p->err, TAMIS_E_INVALID, "pooled_shape must be a height and a width");
+	a->height = size[0];
+	a->width = size[1];
+	return TAMIS_OK;
+}
+
+static enum tamis_status roi_shape(struct op_call *c)
+{
+	const struct roi_attr *a = c->node->attr;
+	const struct tensor *x = c->in[0], *rois = c->in[1];
+
+	if (!dtype_is_float((int)x->type) || rois->type != x->type || x->rank != 4 || rois->rank != 2 ||
+	    rois->dims[1] != 5)
+		return tm_fail(c->err, TAMIS_E_INVALID,
+		               "MaxRoiPool takes float images of rank 4 and rois of shape [n, 5], both of one type");
+	return op_set_out(c, 0, x->type, 4, (const int64_t[]){rois->dims[0], x->dims[1], a->height, a->width});
+}
+
+/* Pixels [from, to) of an axis that fall into one bin of a region, whose ends are whole pixels, both included. */
+struct reach { int64_t from, to; };
+
+static struct reach reach_of(const struct op_call *c, int64_t roi, int at, int64_t bin, int64_t bins, int64_t length)
+{
+	const struct roi_attr *a = c->node->attr;
+	double start = round(real_get(c->in[1], 5 * roi + at) * (double)a->scale);
+	double end = round(real_get(c->in[1], 5 * roi + at + 2) * (double)a->scale);
+	double size = fmax(end - start + 1, 1) / (double)bins;
+	double from = floor((double)bin * size) + start, to = ceil((double)(bin + 1) * size) + start;
+
+	return (struct reach){(int64_t)fmin(fmax(from, 0), (double)length), (int64_t)fmin(fmax(to, 0), (double)length)};
+}
+
+/* Offset of the greatest element of channel `base` within the bin, the first of equal ones; -1: the bin is empty. */
+static int64_t greatest(const struct tensor *x, int64_t base, struct reach rows, struct reach cols)
+{
+	int64_t best = -1;
+
+	for (int64_t i = rows.from; i < rows.to; i++)
+		for (int64_t j = cols.from; j < cols.to; j++) {
+			int64_t at = base + i * x->dims[3] + j;
+
+			if (best < 0 || real_get(x, at) > real_get(x, best))
+				best = at;
+		}
+	return best;
+}
+
+typedef void greatest_fn(int64_t out, int64_t at, void *ctx);
+
+static enum tamis_status each_greatest(const struct op_call *c, greatest_fn *fn, void *ctx)
+{
+	const struct roi_attr *a = c->node->attr;
+	const struct tensor *x = c->in[0], *rois = c->in[1];
+	int64_t out = 0;
+
+	for (int64_t roi = 0; roi < rois->dims[0]; roi++) {
+		double item = real_get(rois, 5 * roi);
+
+		if (!(item >= 0 && item < (double)x->dims[0]))
+			return tm_fail(c->err, TAMIS_E_INVALID, "region %lld names image %g of %lld", (long long)roi, item,
+			               (long long)x->dims[0]);
+		for (int64_t k = 0; k < x->dims[1]; k++)
+			for (int64_t bin = 0; bin < a->height * a->width; bin++) {
+				int64_t base = ((int64_t)item * x->dims[1] + k) * x->dims[2] * x->dims[3];
+				struct reach rows = reach_of(c, roi, 2, bin / a->width, a->height, x->dims[2]);
+				struct reach cols = reach_of(c, roi, 1, bin % a->width, a->width, x->dims[3]);
+
+				fn(out++, greatest(x, base, rows, cols), ctx);
+			}
+	}
+	return TAMIS_OK;
+}
+
+static void take_greatest(int64_t out, int64_t at, void *ctx)
+{
+	const struct op_call *c = ctx;
+
+	real_set(c->out[0], out, at < 0 ? 0 : real_get(c->in[0], at));
+}
+
+static void give_greatest(int64_t out, int64_t at, void *ctx)
+{
+	const struct op_grad *g = ctx;
+
+	if (at >= 0)
+		real_add(g->gin[0], at, real_get(g->gout[0], out));
+}
+
+static enum tamis_status roi_run(struct op_call *c)
+{
+	return each_greatest(c, take_greatest, c);
+}
+
+static enum tamis_status roi_reverse(struct op_grad *g)
+{
+	return g->gout[0] && g->gin[0] ? each_greatest(g->call, give_greatest, g) : TAMIS_OK;
+}
+
 const struct op ops_detect[] = {
+	{.name = "MaxRoiPool", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
+	 .max_out = 1, .parse = roi_parse, .shape = roi_shape, .run = roi_run, .reverse = roi_reverse},
 	{.name = "NonMaxSuppression", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 5,
 	 .min_out = 1, .max_out = 1, .parse = suppression_parse, .shape = suppression_shape,
 	 .run = suppression_run},

@@ -214,3 +214,55 @@ Test(bits, there_and_back)
 	cr_expect_eq(case_status(c), TAMIS_E_INVALID);
 	case_free(c);
 }
+
+/* ---- TfIdfVectorizer ---- */
+
+static struct op_case *tfidf(const char *mode, int64_t shortest, int64_t skips)
+{
+	struct op_case *c = case_new(ops_tfidf, "TfIdfVectorizer", 9);
+
+	case_string(c, "mode", mode);
+	case_int(c, "min_gram_length", shortest);
+	case_int(c, "max_gram_length", 2);
+	case_int(c, "max_skip_count", skips);
+	case_ints(c, "ngram_counts", 2, (const int64_t[]){0, 2});
+	case_ints(c, "ngram_indexes", 4, (const int64_t[]){0, 3, 1, 2});
+	case_ints(c, "pool_int64s", 6, (const int64_t[]){7, 5, 5, 7, 7, 5}); /* 7 | 5 | 5 7 | 7 5 */
+	return c;
+}
+
+Test(tfidf, vectors)
+{
+	check_vectors(ops_tfidf, 0, NULL);
+}
+
+Test(tfidf, counts)
+{
+	static const struct { const char *mode; int64_t shortest, skips; double count[4]; } cases[] = {
+		{"TF", 1, 0, {2, 1, 1, 2}}, {"TF", 2, 1, {0, 2, 1, 0}}, {"IDF", 1, 0, {10, 20, 30, 40}},
+		{"TFIDF", 1, 1, {20, 40, 30, 80}},
+	};
+
+	for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+		struct op_case *c = tfidf(cases[k].mode, cases[k].shortest, cases[k].skips);
+
+		case_floats(c, "weights", 4, VALUES(10, 20, 30, 40));
+		case_in(c, DT_INT32, SHAPE(5), VALUES(5, 7, 5, 9, 7));
+		case_run(c);
+		case_expect(c, 0, DT_FLOAT, SHAPE(4), cases[k].count, 0);
+		case_free(c);
+	}
+}
+
+Test(tfidf, refuses)
+{
+	for (int k = 0; k < 4; k++) {
+		struct op_case *c = tfidf("TF", k == 0 ? 3 : 1, k == 1 ? -1 : 0);
+
+		if (k == 2)
+			case_floats(c, "weights", 2, VALUES(1, 2));
+		case_in(c, k == 3 ? DT_FLOAT : DT_INT64, SHAPE(3), NULL);
+		cr_expect_eq(case_status(c), k == 3 ? TAMIS_E_UNSUPPORTED : TAMIS_E_INVALID, "case %d", k);
+		case_free(c);
+	}
+}

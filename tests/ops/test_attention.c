@@ -113,3 +113,89 @@ Test(attention, refuses)
 		case_free(c);
 	}
 }
+
+/* ---- LinearAttention ---- */
+
+static const char *const rules[] = {"linear", "gated", "delta", "gated_delta"};
+
+/* Two heads of keys and values, four of queries; the decay for each head or each key dimension. */
+static struct op_case *linear(int rule, bool past, bool wide, int64_t length)
+{
+	struct op_case *c = case_new(ops_linear_attention, "LinearAttention", 27);
+
+	case_string(c, "update_rule", rules[rule]);
+	case_int(c, "q_num_heads", 4);
+	case_int(c, "kv_num_heads", 2);
+	case_in(c, DT_DOUBLE, SHAPE(2, length, 12), NULL);
+	case_in_range(c, DT_DOUBLE, SHAPE(2, length, 6), -0.7, 0.7);
+	case_in(c, DT_DOUBLE, SHAPE(2, length, 4), NULL);
+	if (past)
+		case_in(c, DT_DOUBLE, SHAPE(2, 2, 3, 2), NULL);
+	else
+		case_absent(c);
+	if (rule & 1)
+		case_in_range(c, DT_DOUBLE, SHAPE(2, length, wide ? 6 : 2), -1, 0);
+	else
+		case_absent(c);
+	if (rule & 2)
+		case_in_range(c, DT_DOUBLE, SHAPE(2, length, wide ? 2 : 1), 0, 1);
+	case_outputs(c, 2);
+	return c;
+}
+
+Test(linear_attention, vectors)
+{
+	check_vectors(ops_linear_attention, 0, NULL);
+}
+
+Test(linear_attention, reverse)
+{
+	for (int k = 0; k < 16; k++) {
+		int rule = k / 4;
+		struct op_case *c = linear(rule, k & 1, k & 2, 3);
+
+		check_reverse(c, 7U | (k & 1 ? 8U : 0) | (rule & 1 ? 16U : 0) | (rule & 2 ? 32U : 0));
+		case_free(c);
+	}
+}
+
+/* Without gates it is y_t = scale * sum over s <= t of (q_t . k_s) v_s. */
+Test(linear_attention, without_gates_is_a_causal_sum)
+{
+	struct op_case *c = linear(0, false, false, 4);
+
+	case_run(c);
+	for (int64_t i = 0; i < c->out[0].count; i++) {
+		int64_t t = i / 8 % 4, item = i / 32, head = i / 2 % 4, j = i % 2;
+		double sum = 0;
+
+		for (int64_t s = 0; s <= t; s++)
+			for (int64_t d = 0; d < 3; d++)
+				sum += tensor_get(&c->in[0], (item * 4 + t) * 12 + head * 3 + d) *
+					tensor_get(&c->in[1], (item * 4 + s) * 6 + head / 2 * 3 + d) *
+					tensor_get(&c->in[2], (item * 4 + s) * 4 + head / 2 * 2 + j);
+		cr_assert_float_eq(tensor_get(&c->out[0], i), sum / sqrt(3), 1e-12);
+	}
+	case_free(c);
+}
+
+Test(linear_attention, refuses)
+{
+	for (int k = 0; k < 5; k++) {
+		struct op_case *c = case_new(ops_linear_attention, "LinearAttention", 27);
+
+		case_string(c, "update_rule", k == 0 ? "delta" : "gated");
+		case_int(c, "q_num_heads", 2);
+		case_int(c, "kv_num_heads", k == 1 ? 4 : 2);
+		case_in(c, DT_FLOAT, SHAPE(1, 3, 4), NULL);
+		case_in(c, DT_FLOAT, SHAPE(1, k == 2 ? 2 : 3, 4), NULL);
+		case_in(c, DT_FLOAT, SHAPE(1, 3, 4), NULL);
+		if (k == 3)
+			case_in(c, DT_FLOAT, SHAPE(1, 2, 2, 3), NULL);
+		else
+			case_absent(c);
+		case_in(c, DT_FLOAT, SHAPE(1, 3, k == 4 ? 3 : 2), NULL);
+		cr_expect_eq(case_status(c), TAMIS_E_INVALID, "case %d", k);
+		case_free(c);
+	}
+}

@@ -347,3 +347,58 @@ Test(pool, vectors)
 
 	check_vectors(ops_pool, 30, skip);
 }
+
+/* ---- MaxUnpool ---- */
+
+static struct op_case *unpool(const double *values, const double *indices, const double *shape)
+{
+	struct op_case *c = case_new(ops_unpool, "MaxUnpool", 22);
+
+	case_ints(c, "kernel_shape", 2, (const int64_t[]){2, 2});
+	case_ints(c, "strides", 2, (const int64_t[]){2, 2});
+	case_in(c, DT_DOUBLE, SHAPE(1, 2, 1, 2), values);
+	case_in(c, DT_INT64, SHAPE(1, 2, 1, 2), indices);
+	if (shape)
+		case_in(c, DT_INT64, SHAPE(4), shape);
+	return c;
+}
+
+Test(unpool, vectors)
+{
+	check_vectors(ops_unpool, 0, NULL);
+}
+
+/* Two places are one: the last value is there. The stated shape has a row and a column more. */
+Test(unpool, places)
+{
+	struct op_case *c = unpool(VALUES(1, 2, 3, 4), VALUES(1, 6, 15, 15), NULL);
+
+	case_run(c);
+	case_expect(c, 0, DT_DOUBLE, SHAPE(1, 2, 2, 4), VALUES(0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 4), 0);
+	case_free(c);
+	c = unpool(VALUES(1, 2, 3, 4), VALUES(1, 6, 8, 15), VALUES(1, 2, 3, 5));
+	case_run(c);
+	case_expect(c, 0, DT_DOUBLE, SHAPE(1, 2, 3, 5),
+	            VALUES(0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0), 0);
+	case_free(c);
+}
+
+Test(unpool, reverse)
+{
+	struct op_case *c = unpool(NULL, VALUES(1, 6, 15, 15), VALUES(1, 2, 3, 5));
+
+	check_reverse(c, 1);
+	case_free(c);
+}
+
+Test(unpool, refuses)
+{
+	struct op_case *c = unpool(NULL, VALUES(1, 6, 8, 16), NULL);
+
+	cr_expect_eq(case_status(c), TAMIS_OK);
+	cr_expect_eq(case_forward(c), TAMIS_E_INVALID, "an index outside");
+	case_free(c);
+	c = unpool(NULL, VALUES(1, 6, 8, 15), VALUES(1, 2, 1, 4));
+	cr_expect_eq(case_status(c), TAMIS_E_INVALID, "a shape too small");
+	case_free(c);
+}

@@ -221,3 +221,48 @@ Test(detect, align_refuses)
 	cr_expect_eq(case_status(c), TAMIS_E_INVALID);
 	case_free(c);
 }
+
+/* ---- MaxRoiPool ---- */
+
+/* Elements 0 to 15 of a 4 x 4 image: bins that share rows, regions of one pixel, and beyond the border. */
+Test(detect, roi_bins)
+{
+	struct op_case *c = case_new(ops_detect, "MaxRoiPool", 1);
+	struct tensor *x = case_in(c, DT_FLOAT, SHAPE(1, 1, 4, 4), NULL);
+
+	for (int64_t i = 0; i < 16; i++)
+		tensor_set(x, i, (double)i);
+	case_ints(c, "pooled_shape", 2, (const int64_t[]){2, 2});
+	case_float(c, "spatial_scale", 0.5);
+	case_in(c, DT_FLOAT, SHAPE(4, 5), VALUES(0, 0, 0, 6, 6, 0, 0, 0, 4, 4, 0, 6, 6, 0, 0, 0, 10, 10, 14, 14));
+	case_run(c);
+	case_expect(c, 0, DT_FLOAT, SHAPE(4, 1, 2, 2),
+	            VALUES(5, 7, 13, 15, 5, 6, 9, 10, 15, 15, 15, 15, 0, 0, 0, 0), 0);
+	case_free(c);
+}
+
+Test(detect, roi_reverse)
+{
+	struct op_case *c = case_new(ops_detect, "MaxRoiPool", 22);
+
+	case_ints(c, "pooled_shape", 2, (const int64_t[]){3, 2});
+	case_in(c, DT_DOUBLE, SHAPE(2, 3, 5, 6), NULL);
+	case_in(c, DT_DOUBLE, SHAPE(3, 5), VALUES(0, 0, 0, 4, 4, 1, 1, 2, 5, 3, 0, 3, 3, 3, 3));
+	check_reverse(c, 1);
+	case_free(c);
+}
+
+Test(detect, roi_refuses)
+{
+	for (int k = 0; k < 4; k++) {
+		struct op_case *c = case_new(ops_detect, "MaxRoiPool", 1);
+
+		case_ints(c, "pooled_shape", k == 0 ? 1 : 2, (const int64_t[]){k == 1 ? 0 : 2, 2});
+		case_in(c, DT_FLOAT, SHAPE(1, 1, 4, 4), NULL);
+		case_in(c, DT_FLOAT, SHAPE(1, k == 2 ? 4 : 5), VALUES(k == 3 ? 1 : 0, 0, 0, 2, 2));
+		cr_expect_eq(case_status(c), k == 3 ? TAMIS_OK : TAMIS_E_INVALID, "case %d", k);
+		if (k == 3)
+			cr_expect_eq(case_forward(c), TAMIS_E_INVALID, "no such image");
+		case_free(c);
+	}
+}
