@@ -14,6 +14,7 @@
 struct document;
 struct node;
 struct linear_op;
+struct channel_call;
 
 /* Scratch memory of one worker: bump allocation, uninitialised, 64-byte aligned, valid until the node has run. */
 struct scratch {
@@ -69,17 +70,6 @@ enum op_flag {
 /* Without OP_ANY_BITS, float16 and bfloat16 inputs reach run and reverse as FLOAT and results are rounded back by
  * the executor: no operator handles half types itself. */
 
-/* How the channels of input 0 pass to output 0 (SAFETY of removal; finer rules belong to each row's family). */
-enum channel_rule {
-	CHANNEL_BARRIER = 0, /* nothing is known: channels are left alone */
-	CHANNEL_SAME,        /* elementwise in one data input, or pooling over space: axis 1 in, axis 1 out, f applied per channel */
-	CHANNEL_NORM,        /* as SAME, with per-channel parameters in the other inputs (BatchNormalization, PRelu) */
-	CHANNEL_BINARY,      /* broadcasting elementwise with two data inputs (Add, Mul, ...) */
-	CHANNEL_FLATTEN,     /* Flatten, Reshape, Squeeze...: channel c becomes a block of features */
-	CHANNEL_CONCAT,      /* concatenation along some axis */
-	CHANNEL_LINEAR       /* Conv, ConvTranspose, Gemm, MatMul: makes new channels, reads old ones */
-};
-
 struct op_parse {
 	const struct node *node; /* proto, opset version; attributes are read with the helpers of graph/attr.h */
 	const struct document *doc; /* for external tensors */
@@ -92,7 +82,7 @@ struct op {
 	int16_t since, until;                   /* opset versions of the domain, inclusive; until OP_LATEST = open end */
 	int16_t min_in, max_in, min_out, max_out; /* max -1 = variadic */
 	uint16_t flags;                         /* enum op_flag */
-	uint8_t channels;                       /* enum channel_rule */
+	void (*channels)(struct channel_call *c);                    /* how channels pass (coupling.h); NULL: barrier */
 	enum tamis_status (*parse)(struct op_parse *p, void **attr); /* NULL: no attributes */
 	enum tamis_status (*shape)(struct op_call *c);               /* sets type and dims of every wanted output */
 	enum tamis_status (*run)(struct op_call *c);                 /* fills every wanted output */

@@ -327,13 +327,13 @@ static enum tamis_status clip_old_reverse(struct op_grad *g)
 	.name = op_name, .domain = "", .since = first, .until = last, .min_in = inputs, .max_in = most_inputs, \
 	.min_out = 1, .max_out = 1, .flags = OP_INPLACE
 #define ACTIVATION(op_name, first, last, steps) \
-	ROW(op_name, first, last, 1, 1), .channels = CHANNEL_SAME, .shape = steps##_shape, .run = steps##_run, \
+	ROW(op_name, first, last, 1, 1), .channels = channels_elementwise, .shape = steps##_shape, .run = steps##_run, \
 	.reverse = steps##_reverse
 
 const struct op ops_activation[] = {
 	{ACTIVATION("Celu", 12, OP_LATEST, celu), .parse = celu_parse},
 	{ACTIVATION("Clip", 1, 10, clip_old), .parse = clip_old_parse},
-	{ROW("Clip", 11, OP_LATEST, 1, 3), .channels = CHANNEL_SAME, .shape = clip_shape, .run = clip_run,
+	{ROW("Clip", 11, OP_LATEST, 1, 3), .channels = channels_elementwise, .shape = clip_shape, .run = clip_run,
 	 .reverse = clip_reverse},
 	{ACTIVATION("Elu", 1, OP_LATEST, elu), .parse = elu_parse},
 	{ACTIVATION("Gelu", 20, OP_LATEST, gelu), .parse = gelu_parse},
@@ -342,7 +342,7 @@ const struct op ops_activation[] = {
 	{ACTIVATION("LeakyRelu", 1, OP_LATEST, leaky_relu), .parse = leaky_relu_parse},
 	{ACTIVATION("Mish", 18, OP_LATEST, mish)},
 	{.name = "PRelu", ALIGNED_ROW(1, aligned_channel_parse), .reverse = aligned_reverse},
-	{ROW("PRelu", 7, OP_LATEST, 2, 2), .channels = CHANNEL_NORM, .shape = prelu_shape, .run = prelu_run,
+	{ROW("PRelu", 7, OP_LATEST, 2, 2), .channels = channels_elementwise, .shape = prelu_shape, .run = prelu_run,
 	 .reverse = prelu_reverse},
 	{ACTIVATION("Relu", 1, OP_LATEST, relu)},
 	{ACTIVATION("Selu", 1, 5, selu), .parse = selu_old_parse},

@@ -155,7 +155,7 @@ const struct op ops_cast[] = {
 	{.name = "BitCast", .domain = "", .since = 26, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .parse = cast_parse, .shape = bits_shape, .run = bits_run},
 	{.name = "Cast", .domain = "", .since = 6, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .channels = CHANNEL_SAME, .parse = cast_parse, .shape = cast_shape,
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_elementwise, .parse = cast_parse, .shape = cast_shape,
 	 .run = cast_run, .reverse = cast_reverse},
 	{.name = "CastLike", .domain = "", .since = 15, .until = OP_LATEST, .min_in = 2, .max_in = 2,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = like_parse, .shape = cast_shape,

@@ -65,7 +65,7 @@ MAP_STEPS(not)
 
 #define COMPARISON(op_name, first, steps) \
 	.name = op_name, .domain = "", .since = first, .until = OP_LATEST, .min_in = 2, .max_in = 2, \
-	.min_out = 1, .max_out = 1, .channels = CHANNEL_BINARY, .shape = steps##_shape, .run = steps##_run
+	.min_out = 1, .max_out = 1, .channels = channels_elementwise, .shape = steps##_shape, .run = steps##_run
 
 const struct op ops_compare[] = {
 	{.name = "And", ALIGNED_ROW(1, aligned_parse)},
@@ -79,7 +79,7 @@ const struct op ops_compare[] = {
 	{COMPARISON("Less", 7, less)},
 	{COMPARISON("LessOrEqual", 12, less_equal)},
 	{.name = "Not", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_SAME, .shape = not_shape, .run = not_run},
+	 .max_out = 1, .flags = OP_INPLACE, .channels = channels_elementwise, .shape = not_shape, .run = not_run},
 	{.name = "Or", ALIGNED_ROW(1, aligned_parse)},
 	{COMPARISON("Or", 7, or), .flags = OP_INPLACE},
 	{.name = "Xor", ALIGNED_ROW(1, aligned_parse)},

@@ -295,15 +295,63 @@ static enum tamis_status split_reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
+/* Part i lies at [at, at + length) of the whole. */
+static void channels_part(struct channel_call *c, int whole, int part, const struct tensor *shape, int axis,
+                          int64_t at)
+{
+	for (int k = 0; k < shape->rank; k++)
+		if (k == axis)
+			channels_tie_some(c, part, k, 0, whole, k, at, shape->dims[k]);
+		else
+			channels_tie(c, part, k, whole, k);
+}
+
+static void channels_concat(struct channel_call *c)
+{
+	int64_t axis = *(const int64_t *)c->node->attr, at = 0;
+
+	axis += axis < 0 ? c->in[0]->rank : 0;
+	for (int i = 0; i < c->n_in; i++) {
+		channels_part(c, COUPLING_OUT(0), i, c->in[i], (int)axis, at);
+		at += c->in[i]->dims[axis];
+	}
+}
+
+/* Parts whose lengths nobody lists are all equal, and must stay so: their channels go together. */
+static void channels_split(struct channel_call *c)
+{
+	const struct split_attr *a = c->node->attr;
+	int axis = (int)(a->axis < 0 ? a->axis + c->in[0]->rank : a->axis);
+	bool listed = a->n >= 0 || (c->n_in > 1 && c->in[1]);
+	int64_t at = 0;
+
+	for (int i = 0; i < c->n_out; i++) {
+		if (!c->out[i]) {
+			channels_keep(c, 0, axis, "a part of it is never made");
+			return;
+		}
+		channels_part(c, 0, COUPLING_OUT(i), c->out[i], axis, at);
+		at += c->out[i]->dims[axis];
+		if (a->n >= 0)
+			channels_attribute(c, "split", i, COUPLING_OUT(i), axis, c->out[i]->dims[axis], 1);
+		else if (listed)
+			channels_number(c, 1, i, COUPLING_OUT(i), axis, c->out[i]->dims[axis]);
+		else if (c->out[i]->dims[axis] == c->out[0]->dims[axis])
+			channels_tie(c, COUPLING_OUT(i), axis, COUPLING_OUT(0), axis);
+		else
+			channels_keep(c, 0, axis, "it is split into parts of which the last is shorter");
+	}
+}
+
 const struct op ops_concat[] = {
 	{.name = "Concat", .domain = "", .since = 4, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .channels = CHANNEL_CONCAT, .parse = concat_parse,
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_concat, .parse = concat_parse,
 	 .shape = concat_shape, .run = concat_run, .reverse = concat_reverse},
 	{.name = "Split", .domain = "", .since = 2, .until = 12, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = -1, .flags = OP_ANY_BITS, .parse = split_parse, .shape = split_shape, .run = split_run,
+	 .max_out = -1, .flags = OP_ANY_BITS, .channels = channels_split, .parse = split_parse, .shape = split_shape, .run = split_run,
 	 .reverse = split_reverse},
 	{.name = "Split", .domain = "", .since = 13, .until = OP_LATEST, .min_in = 1, .max_in = 2, .min_out = 1,
-	 .max_out = -1, .flags = OP_ANY_BITS, .parse = split_parse, .shape = split_shape, .run = split_run,
+	 .max_out = -1, .flags = OP_ANY_BITS, .channels = channels_split, .parse = split_parse, .shape = split_shape, .run = split_run,
 	 .reverse = split_reverse},
 	{0},
 };

@@ -183,12 +183,61 @@ static enum tamis_status reverse(struct op_grad *g)
 	return correlate_weight(&c, x->data, gy->data, g->gin[1]->data);
 }
 
+/* Of groups, a whole one goes with all that it reads and makes; the weight's axis 0 runs over the groups. */
+static void channels_groups(struct channel_call *c, int64_t groups)
+{
+	int64_t in = c->in[0]->dims[1] / groups, out = c->out[0]->dims[1] / groups, rows = c->in[1]->dims[0] / groups;
+
+	for (int64_t g = 0; g < groups; g++) {
+		for (int64_t i = 0; i < in; i++)
+			channels_tie_some(c, 0, 1, g * in + i, 1, 0, g * rows, 1);
+		for (int64_t o = 0; o < out; o++)
+			channels_tie_some(c, COUPLING_OUT(0), 1, g * out + o, 1, 0, g * rows, 1);
+		for (int64_t r = 1; r < rows; r++)
+			channels_tie_some(c, 1, 0, g * rows + r, 1, 0, g * rows, 1);
+	}
+	channels_keep(c, 1, 1, "it is read by a grouped convolution");
+	channels_attribute(c, "group", -1, 0, 1, c->in[0]->dims[1], in);
+}
+
+static void channels_product(struct channel_call *c, bool transposed)
+{
+	const struct conv_attr *a = c->node->attr;
+
+	if (!c->out[0])
+		return;
+	channels_tie(c, 0, 0, COUPLING_OUT(0), 0);
+	if (a->group > 1)
+		channels_groups(c, a->group);
+	else {
+		channels_read(c, 0, 1, 1, transposed ? 0 : 1);
+		channels_tie(c, 1, transposed ? 1 : 0, COUPLING_OUT(0), 1);
+	}
+	if (c->n_in > 2)
+		channels_tie(c, 2, 0, COUPLING_OUT(0), 1);
+	for (int k = 2; k < c->in[0]->rank; k++) {
+		channels_keep(c, 0, k, "it runs over space");
+		channels_keep(c, 1, k, "it runs over space");
+		channels_keep(c, COUPLING_OUT(0), k, "it runs over space");
+	}
+}
+
+static void channels_conv(struct channel_call *c)
+{
+	channels_product(c, false);
+}
+
+static void channels_transpose(struct channel_call *c)
+{
+	channels_product(c, true);
+}
+
 const struct op ops_conv[] = {
 	{.name = "Conv", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_conv, .shape = shape, .run = run,
+	 .max_out = 1, .channels = channels_conv, .parse = parse_conv, .shape = shape, .run = run,
 	 .reverse = reverse, .linear = &conv_linear, .free_state = onednn_conv_free},
 	{.name = "ConvTranspose", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 3,
-	 .min_out = 1, .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse_transpose, .shape = shape,
+	 .min_out = 1, .max_out = 1, .channels = channels_transpose, .parse = parse_transpose, .shape = shape,
 	 .run = run, .reverse = reverse, .linear = &conv_transpose_linear},
 	{0},
 };

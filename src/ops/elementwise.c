@@ -437,11 +437,11 @@ static enum tamis_status mean_reverse(struct op_grad *g)
 
 #define BINARY(op_name, first, steps) \
 	.name = op_name, .domain = "", .since = first, .until = OP_LATEST, .min_in = 2, .max_in = 2, \
-	.min_out = 1, .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .shape = steps##_shape, \
+	.min_out = 1, .max_out = 1, .flags = OP_INPLACE, .channels = channels_elementwise, .shape = steps##_shape, \
 	.run = steps##_run
 #define VARIADIC(op_name, steps) \
 	.name = op_name, .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1, \
-	.max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .shape = steps##_shape
+	.max_out = 1, .flags = OP_INPLACE, .channels = channels_elementwise, .shape = steps##_shape
 
 /* NumPy's broadcasting replaced the axis attribute of two-input arithmetic at opset 7; the variadic ones took equal
  * shapes before opset 8, which broadcasting includes. */
@@ -449,7 +449,7 @@ const struct op ops_elementwise[] = {
 	{.name = "Add", ALIGNED_ROW(1, aligned_parse), .reverse = aligned_reverse},
 	{BINARY("Add", 7, add), .reverse = add_reverse},
 	{.name = "BitShift", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_BINARY, .parse = shift_parse,
+	 .max_out = 1, .flags = OP_INPLACE, .channels = channels_elementwise, .parse = shift_parse,
 	 .shape = shift_shape, .run = shift_run},
 	{BINARY("BitwiseAnd", 18, bit_and)},
 	{BINARY("BitwiseOr", 18, bit_or)},

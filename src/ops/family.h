@@ -4,6 +4,7 @@
 #define OPS_FAMILY_H
 
 #include "graph/attr.h"
+#include "graph/coupling.h"
 #include "graph/graph.h"
 #include "graph/linear.h"
 #include "graph/op.h"

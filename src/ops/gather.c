@@ -216,9 +216,26 @@ static enum tamis_status gather_nd_reverse(struct op_grad *g)
 	return scatter_back(g, gather_nd_offsets);
 }
 
+/* The axis that is read by index stays; those around it pass, and the axes of the indices stand in its place. */
+static void channels_gather(struct channel_call *c)
+{
+	int64_t axis = *(const int64_t *)c->node->attr;
+	int rank = c->in[0]->rank, more = c->in[1]->rank - 1;
+
+	axis += axis < 0 ? rank : 0;
+	for (int k = 0; k < rank; k++)
+		if (k == axis)
+			channels_keep(c, 0, k, "it is read by index");
+		else
+			channels_tie(c, 0, k, COUPLING_OUT(0), k < axis ? k : k + more);
+	for (int k = 0; k <= more; k++)
+		channels_tie(c, 1, k, COUPLING_OUT(0), (int)axis + k);
+}
+
 const struct op ops_gather[] = {
 	{.name = "Gather", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = axis_parse, .shape = gather_shape, .run = gather_run,
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_gather, .parse = axis_parse, .shape = gather_shape,
+	 .run = gather_run,
 	 .reverse = gather_reverse},
 	{.name = "GatherElements", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 2,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = axis_parse, .shape = gather_elements_shape,

@@ -188,13 +188,25 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather,
                                         row_linear_gather_out};
 
+static void channels(struct channel_call *c)
+{
+	const struct gemm_attr *a = c->node->attr;
+
+	channels_read(c, 0, !a->ta, 1, a->tb);
+	channels_tie(c, 0, a->ta, COUPLING_OUT(0), 0);
+	channels_tie(c, 1, !a->tb, COUPLING_OUT(0), 1);
+	for (int k = 0; c->n_in > 2 && c->in[2] && c->out[0] && k < c->in[2]->rank; k++)
+		if (c->in[2]->dims[c->in[2]->rank - 1 - k] == c->out[0]->dims[1 - k])
+			channels_tie(c, 2, -1 - k, COUPLING_OUT(0), -1 - k);
+}
+
 /* Until opset 10 the third input is required; until 6 an attribute says whether it repeats, which its shape tells. */
 const struct op ops_gemm[] = {
 	{.name = "Gemm", .domain = "", .since = 1, .until = 10, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
-	 .channels = CHANNEL_LINEAR, .parse = parse, .shape = shape, .run = run, .reverse = reverse,
+	 .channels = channels, .parse = parse, .shape = shape, .run = run, .reverse = reverse,
 	 .linear = &linear},
 	{.name = "Gemm", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .channels = CHANNEL_LINEAR, .parse = parse, .shape = shape, .run = run, .reverse = reverse,
+	 .max_out = 1, .channels = channels, .parse = parse, .shape = shape, .run = run, .reverse = reverse,
 	 .linear = &linear},
 	{0},
 };

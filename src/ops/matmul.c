@@ -204,9 +204,34 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather,
                                         row_linear_gather_out};
 
+/* Batch axes align from the third last on; those of a vector are missing. */
+static void channels(struct channel_call *c)
+{
+	const struct tensor *a = c->in[0], *b = c->in[1], *y = c->out[0];
+	int rows = a->rank > 1, cols = b->rank > 1;
+
+	if (!y)
+		return;
+	if (channels_constant(c, 0) && !channels_constant(c, 1))
+		channels_read(c, 1, cols ? -2 : -1, 0, -1);
+	else
+		channels_read(c, 0, -1, 1, cols ? -2 : -1);
+	if (rows)
+		channels_tie(c, 0, -2, COUPLING_OUT(0), cols ? -2 : -1);
+	if (cols)
+		channels_tie(c, 1, -1, COUPLING_OUT(0), -1);
+	for (int side = 0; side < 2; side++)
+		for (int k = 3; k <= c->in[side]->rank; k++) {
+			int from = y->rank - k + 2 - rows - cols;
+
+			if (c->in[side]->dims[c->in[side]->rank - k] == y->dims[from])
+				channels_tie(c, side, -k, COUPLING_OUT(0), from);
+		}
+}
+
 const struct op ops_matmul[] = {
 	{.name = "MatMul", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .channels = CHANNEL_LINEAR, .shape = shape, .run = run, .reverse = reverse,
+	 .max_out = 1, .channels = channels, .shape = shape, .run = run, .reverse = reverse,
 	 .linear = &linear},
 	{0},
 };

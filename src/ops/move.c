@@ -418,22 +418,77 @@ static enum tamis_status reverse_sequence_reverse(struct op_grad *g)
 	return reverse_sequence_apply(g->call, g->gout[0], g->gin[0], true);
 }
 
+/* ---- Channels ---- */
+
+static void channels_transpose(struct channel_call *c)
+{
+	for (int i = 0; i < c->in[0]->rank; i++)
+		channels_tie(c, 0, transpose_axis(c->node->attr, c->in[0]->rank, i), COUPLING_OUT(0), i);
+}
+
+/* Axes that are not repeated pass; input 1 of Expand states their lengths, unless as 1. */
+static void channels_expand(struct channel_call *c)
+{
+	const struct tensor *x = c->in[0], *y = c->out[0], *asked = c->in[1];
+
+	for (int k = 1; y && k <= y->rank; k++) {
+		if (k <= x->rank && x->dims[x->rank - k] == y->dims[y->rank - k])
+			channels_tie(c, 0, -k, COUPLING_OUT(0), -k);
+		else
+			channels_keep(c, COUPLING_OUT(0), -k, "it is repeated");
+		if (k <= asked->count && !(asked->data && tensor_get_int(asked, asked->count - k) == 1))
+			channels_number(c, 1, (int)asked->count - k, COUPLING_OUT(0), -k, y->dims[y->rank - k]);
+	}
+}
+
+static void channels_tile(struct channel_call *c)
+{
+	for (int k = 0; c->out[0] && k < c->in[0]->rank; k++)
+		if (c->in[0]->dims[k] == c->out[0]->dims[k])
+			channels_tie(c, 0, k, COUPLING_OUT(0), k);
+		else {
+			channels_keep(c, 0, k, "it is repeated");
+			channels_keep(c, COUPLING_OUT(0), k, "it is repeated");
+		}
+}
+
+/* Channel k of the image and its block^2 channels of depth go together. */
+static void channels_blocks(struct channel_call *c)
+{
+	const struct blocks_attr *a = c->node->attr;
+	bool to_space = !strcmp(c->node->op->name, "DepthToSpace");
+	int depth = to_space ? 0 : COUPLING_OUT(0), space = to_space ? COUPLING_OUT(0) : 0;
+	int64_t square = a->size * a->size, n = c->in[0]->dims[1];
+
+	n = to_space ? n / square : n;
+	channels_tie(c, 0, 0, COUPLING_OUT(0), 0);
+	for (int64_t k = 0; k < n; k++)
+		for (int64_t i = 0; i < square; i++)
+			channels_tie_some(c, depth, 1, a->crd ? k * square + i : i * n + k, space, 1, k, 1);
+	for (int k = 2; k < 4; k++) {
+		channels_keep(c, 0, k, "it runs over space");
+		channels_keep(c, COUPLING_OUT(0), k, "it runs over space");
+	}
+}
+
 const struct op ops_move[] = {
 	{.name = "DepthToSpace", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
-	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = blocks_parse, .shape = depth_to_space_shape,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_blocks, .parse = blocks_parse, .shape = depth_to_space_shape,
 	 .run = depth_to_space_run, .reverse = depth_to_space_reverse},
 	{.name = "Expand", .domain = "", .since = 8, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .shape = expand_shape, .run = expand_run, .reverse = expand_reverse},
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_expand, .shape = expand_shape, .run = expand_run,
+	 .reverse = expand_reverse},
 	{.name = "ReverseSequence", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 2,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = reverse_sequence_parse,
 	 .shape = reverse_sequence_shape, .run = reverse_sequence_run, .reverse = reverse_sequence_reverse},
 	{.name = "SpaceToDepth", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
-	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = blocks_parse, .shape = space_to_depth_shape,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_blocks, .parse = blocks_parse, .shape = space_to_depth_shape,
 	 .run = space_to_depth_run, .reverse = space_to_depth_reverse},
 	{.name = "Tile", .domain = "", .since = 6, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .shape = tile_shape, .run = tile_run, .reverse = tile_reverse},
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_tile, .shape = tile_shape, .run = tile_run,
+	 .reverse = tile_reverse},
 	{.name = "Transpose", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
-	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = transpose_parse, .shape = transpose_shape,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_transpose, .parse = transpose_parse, .shape = transpose_shape,
 	 .run = transpose_run, .reverse = transpose_reverse},
 	{0},
 };

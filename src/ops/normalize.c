@@ -482,6 +482,27 @@ static enum tamis_status lp_reverse(struct op_grad *g)
 	return status;
 }
 
+static void channels_batch(struct channel_call *c)
+{
+	channels_pass(c);
+	for (int i = 1; i < c->n_in && c->in[0]->rank > 1; i++)
+		channels_tie(c, i, 0, 0, 1);
+}
+
+static void channels_lrn(struct channel_call *c)
+{
+	channels_elementwise(c);
+	channels_keep(c, 0, 1, "neighbouring channels are normalised together");
+}
+
+static void channels_lp(struct channel_call *c)
+{
+	const struct lp_attr *a = c->node->attr;
+
+	channels_elementwise(c);
+	channels_keep(c, 0, (int)a->axis, "a norm runs over it");
+}
+
 #define FLOAT_ROW(op_name, first, inputs, outputs, steps) \
 	.name = op_name, .domain = "", .since = first, .min_in = inputs, .max_in = inputs, .min_out = 1, \
 	.max_out = outputs, .parse = steps##_parse, .shape = steps##_shape, .run = steps##_run, \
@@ -490,10 +511,11 @@ static enum tamis_status lp_reverse(struct op_grad *g)
 /* The outputs beyond the first are those of training, which the shape function refuses. */
 const struct op ops_normalize[] = {
 	{FLOAT_ROW("BatchNormalization", 1, 5, 5, batch), .until = 13, .flags = OP_INPLACE,
-	 .channels = CHANNEL_NORM},
+	 .channels = channels_batch},
 	{FLOAT_ROW("BatchNormalization", 14, 5, 3, batch), .until = OP_LATEST, .flags = OP_INPLACE,
-	 .channels = CHANNEL_NORM},
-	{FLOAT_ROW("LRN", 1, 1, 1, lrn), .until = OP_LATEST, .flags = OP_INPLACE},
-	{FLOAT_ROW("LpNormalization", 1, 1, 1, lp), .until = OP_LATEST, .flags = OP_INPLACE},
+	 .channels = channels_batch},
+	{FLOAT_ROW("LRN", 1, 1, 1, lrn), .until = OP_LATEST, .flags = OP_INPLACE, .channels = channels_lrn},
+	{FLOAT_ROW("LpNormalization", 1, 1, 1, lp), .until = OP_LATEST, .flags = OP_INPLACE,
+	 .channels = channels_lp},
 	{0},
 };

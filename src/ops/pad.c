@@ -329,11 +329,30 @@ static enum tamis_status pad_reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
+static void channels(struct channel_call *c)
+{
+	struct tamis_error ignored = {0};
+	const struct op_call call = channels_shapes(c, &ignored);
+	struct pads pads;
+
+	if (!c->out[0] || (c->n_in > 1 && !c->in[1]->data) || pads_of(&call, &pads) != TAMIS_OK) {
+		channels_keep_all(c, "its padding is not known");
+		return;
+	}
+	for (int k = 0; k < c->in[0]->rank; k++)
+		if (!pads.before[k] && !pads.after[k])
+			channels_tie(c, 0, k, COUPLING_OUT(0), k);
+		else {
+			channels_keep(c, 0, k, "it is padded");
+			channels_keep(c, COUPLING_OUT(0), k, "it is padded");
+		}
+}
+
 const struct op ops_pad[] = {
 	{.name = "Pad", .domain = "", .since = 2, .until = 10, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .parse = pad_parse, .shape = pad_shape, .run = pad_run, .reverse = pad_reverse},
+	 .max_out = 1, .channels = channels, .parse = pad_parse, .shape = pad_shape, .run = pad_run, .reverse = pad_reverse},
 	{.name = "Pad", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 4, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = pad_parse, .shape = pad_shape, .run = pad_run,
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels, .parse = pad_parse, .shape = pad_shape, .run = pad_run,
 	 .reverse = pad_reverse},
 	{0},
 };

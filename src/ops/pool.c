@@ -414,7 +414,7 @@ static enum tamis_status reverse_global_lp(struct op_grad *g)
 
 #define ROW(op, first, outs, p, s, r, b) \
 	{.name = op, .domain = "", .since = first, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, \
-	 .max_out = outs, .channels = CHANNEL_SAME, .parse = p, .shape = s, .run = r, .reverse = b}
+	 .max_out = outs, .channels = channels_window, .parse = p, .shape = s, .run = r, .reverse = b}
 
 /* LpPool and GlobalLpPool of opset 1 take a fractional p: not supported. */
 const struct op ops_pool[] = {

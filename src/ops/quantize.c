@@ -280,17 +280,32 @@ static enum tamis_status dynamic_run(struct op_call *c)
 	return TAMIS_OK;
 }
 
+static void channels(struct channel_call *c)
+{
+	const struct quantize_attr *a = c->node->attr;
+	int axis = (int)(a->axis < 0 ? a->axis + c->in[0]->rank : a->axis);
+
+	channels_pass(c);
+	if (a->block) {
+		channels_keep_all(c, "it is quantised in blocks");
+		return;
+	}
+	for (int i = 1; i < c->n_in; i++)
+		if (c->in[i] && c->in[i]->rank == 1 && axis < c->in[0]->rank && c->in[i]->dims[0] == c->in[0]->dims[axis])
+			channels_tie(c, i, 0, 0, axis);
+}
+
 const struct op ops_quantize[] = {
 	{.name = "DequantizeLinear", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 3,
 	 .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = quantize_parse, .shape = dequantize_shape, .run =
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels, .parse = quantize_parse, .shape = dequantize_shape, .run =
 	 dequantize_run,
 	 .reverse = dequantize_reverse},
 	{.name = "DynamicQuantizeLinear", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 1, .max_in = 1,
 	 .min_out = 3, .max_out = 3, .shape = dynamic_shape, .run = dynamic_run},
 	{.name = "QuantizeLinear", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 2, .max_in = 3,
 	 .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = quantize_parse, .shape = quantize_shape, .run =
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels, .parse = quantize_parse, .shape = quantize_shape, .run =
 	 quantize_run},
 	{0},
 };

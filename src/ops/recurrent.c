@@ -387,14 +387,53 @@ static enum tamis_status reverse(struct op_grad *g)
 	return s;
 }
 
+/* Hidden unit k: entry k of every gate in every direction. */
+static void channels_hidden(struct channel_call *c, int port, int axis, int64_t hidden, int64_t k)
+{
+	const struct tensor *t = port < 0 ? c->out[-1 - port] : port < c->n_in ? c->in[port] : NULL;
+
+	for (int64_t at = k; t && at < t->dims[axis]; at += hidden)
+		channels_tie_some(c, IN_R, 2, k, port, axis, at, 1);
+}
+
+static void channels(struct channel_call *c)
+{
+	const struct recurrent_attr *a = c->node->attr;
+	int64_t hidden = c->in[IN_R]->dims[2];
+
+	for (int port = 0; port < c->n_in; port++)
+		for (int k = 0; c->in[port] && k < c->in[port]->rank && port != IN_W && port != IN_R; k++)
+			if (k != c->in[port]->rank - 1)
+				channels_keep(c, port, k, "a recurrent node runs over it");
+	channels_read(c, IN_X, 2, IN_W, 2);
+	for (int i = 0; i < c->n_out; i++) {
+		const struct tensor *y = c->out[i];
+
+		if (y)
+			channels_read(c, COUPLING_OUT(i), y->rank - 1, IN_R, 2);
+		for (int k = 0; y && k < y->rank - 1; k++)
+			channels_keep(c, COUPLING_OUT(i), k, "a recurrent node runs over it");
+	}
+	for (int64_t k = 0; k < hidden; k++) {
+		static const struct { int port, axis; } along[] = {
+			{IN_W, 1}, {IN_R, 1}, {IN_B, 1}, {IN_H, 2}, {IN_C, 2}, {IN_P, 1},
+		};
+
+		for (size_t i = 0; i < sizeof along / sizeof *along; i++)
+			channels_hidden(c, along[i].port, along[i].axis, hidden, k);
+	}
+	if (a->hidden)
+		channels_attribute(c, "hidden_size", -1, IN_R, 2, hidden, 1);
+}
+
 const struct op ops_recurrent[] = {
 	{.name = "GRU", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
 	 .max_out = 2,
-	 .parse = gru_parse, .shape = shape, .run = run, .reverse = reverse},
+	 .channels = channels, .parse = gru_parse, .shape = shape, .run = run, .reverse = reverse},
 	{.name = "LSTM", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 8, .min_out = 1,
-	 .max_out = 3, .parse = lstm_parse, .shape = shape, .run = run, .reverse = reverse},
+	 .max_out = 3, .channels = channels, .parse = lstm_parse, .shape = shape, .run = run, .reverse = reverse},
 	{.name = "RNN", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
 	 .max_out = 2,
-	 .parse = rnn_parse, .shape = shape, .run = run, .reverse = reverse},
+	 .channels = channels, .parse = rnn_parse, .shape = shape, .run = run, .reverse = reverse},
 	{0},
 };

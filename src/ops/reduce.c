@@ -406,7 +406,7 @@ static enum tamis_status log_sum_exp_run(struct op_call *c)
 	{ \
 		.name = op_name, .domain = "", .since = first, .until = last, .min_in = 1, .max_in = inputs, \
 		.min_out = 1, .max_out = 1, .parse = reduce_parse, .shape = steps##_shape, .run = steps##_run, \
-		.reverse = steps##_reverse \
+		.reverse = steps##_reverse, .channels = reduce_channels \
 	}
 #define REDUCTIONS(op_name, change, steps) \
 	REDUCTION(op_name, 1, change - 1, 1, steps), REDUCTION(op_name, change, OP_LATEST, 2, steps)

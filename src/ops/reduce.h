@@ -31,6 +31,9 @@ enum tamis_status reduce_shape(struct op_call *c, const struct reduce *r);
 enum tamis_status reduce_run(struct op_call *c, const struct reduce *r);
 enum tamis_status reduce_reverse(struct op_grad *g, const struct reduce *r); /* rows with a slope */
 
+/* Reduced axes are kept, the others pass. */
+void reduce_channels(struct channel_call *c);
+
 /* What one call reduces. */
 struct reduction {
 	bool axis[TENSOR_MAX_RANK]; /* true: reduced */

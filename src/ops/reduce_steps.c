@@ -153,3 +153,24 @@ struct cut cut_at(const struct tensor *t, int axis)
 {
 	return (struct cut){tensor_extent(t, 0, axis), t->dims[axis], tensor_extent(t, axis + 1, t->rank)};
 }
+
+void reduce_channels(struct channel_call *c)
+{
+	struct tamis_error ignored = {0};
+	const struct op_call call = channels_shapes(c, &ignored);
+	const struct tensor *x = c->in[0], *y = c->out[0];
+	struct reduction r;
+	int to = 0;
+
+	if (!y || (c->n_in > 1 && c->in[1] && !c->in[1]->data) || reduce_plan(&call, &r) != TAMIS_OK) {
+		channels_keep_all(c, "the reduced axes are not known");
+		return;
+	}
+	for (int k = 0; k < x->rank; k++) {
+		if (r.axis[k])
+			channels_keep(c, 0, k, "it is reduced to one number");
+		else
+			channels_tie(c, 0, k, COUPLING_OUT(0), to);
+		to += !r.axis[k] || y->rank == x->rank;
+	}
+}

@@ -418,8 +418,33 @@ static enum tamis_status resize_reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
-#define RESIZE .domain = "", .min_out = 1, .max_out = 1, .parse = resize_parse, .shape = resize_shape, \
-	.run = resize_run, .reverse = resize_reverse
+/* Axes that keep their length pass. Where lengths are listed, that of a channel axis is one of them. */
+static void channels(struct channel_call *c)
+{
+	const struct resize_attr *a = c->node->attr;
+	const struct tensor *x = c->in[0], *y = c->out[0];
+	bool sized = a->sizes_at && a->sizes_at < c->n_in && c->in[a->sizes_at] && c->in[a->sizes_at]->count;
+
+	if (!y || a->rule.coordinates == COORD_TF_CROP) {
+		channels_keep_all(c, "it is resized by a region");
+		return;
+	}
+	for (int k = 0; k < x->rank; k++)
+		if (k < 2 && x->dims[k] == y->dims[k])
+			channels_tie(c, 0, k, COUPLING_OUT(0), k);
+		else {
+			channels_keep(c, 0, k, "it is resized");
+			channels_keep(c, COUPLING_OUT(0), k, "it is resized");
+		}
+	for (int i = 0; sized && i < (a->n_axes < 0 ? x->rank : a->n_axes); i++) {
+		int axis = a->n_axes < 0 ? i : (int)(a->axes[i] < 0 ? a->axes[i] + x->rank : a->axes[i]);
+
+		channels_number(c, a->sizes_at, i, 0, axis, x->dims[axis]);
+	}
+}
+
+#define RESIZE .domain = "", .min_out = 1, .max_out = 1, .channels = channels, .parse = resize_parse, \
+	.shape = resize_shape, .run = resize_run, .reverse = resize_reverse
 
 const struct op ops_resize[] = {
 	{.name = "Resize", .since = 10, .until = 10, .min_in = 2, .max_in = 2, RESIZE},

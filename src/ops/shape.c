@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "ops/args.h"
 #include "ops/family.h"
+#include "ops/regroup.h"
 #include "ops/strided.h"
 
 struct axes_attr { const int64_t *axes; int n; }; /* n = -1: not given */
@@ -325,33 +326,93 @@ static enum tamis_status size_run(struct op_call *c)
 	return TAMIS_OK;
 }
 
+/* ---- Channels ---- */
+
+/* The new shape states lengths: 0 copies the input's, -1 is what is left. */
+static void channels_reshape(struct channel_call *c)
+{
+	const bool *allow_zero = c->node->attr;
+	const struct tensor *asked = c->in[1];
+
+	channels_regroup(c);
+	for (int i = 0; c->out[0] && i < c->out[0]->rank; i++) {
+		int64_t stated = asked->data && i < asked->count ? tensor_get_int(asked, i) : 1;
+
+		if (stated == 0 && !*allow_zero)
+			channels_tie(c, 0, i, COUPLING_OUT(0), i);
+		else if (stated != -1)
+			channels_number(c, 1, i, COUPLING_OUT(0), i, c->out[0]->dims[i]);
+	}
+}
+
+/* Without axes, an axis of which one channel stays would vanish. */
+static void channels_squeeze(struct channel_call *c)
+{
+	const struct axes_attr *a = c->node->attr;
+
+	channels_regroup(c);
+	if (a ? a->n < 0 : c->n_in < 2 || !c->in[1])
+		channels_keep_all(c, "a Squeeze without axes would drop its last channel");
+}
+
+/* Whether an axis is among those that the reader of a shape picks. */
+static bool picks(const struct coupling *g, struct use u, int axis, int rank)
+{
+	const struct node *n = &g->graph->nodes[u.node];
+	const struct tensor *which = n->n_in > 1 && n->in[1] != GRAPH_NONE ? g->shape[n->in[1]] : NULL;
+
+	if (strcmp(n->op->name, "Gather") || *n->op->domain || u.input || !which || !which->data)
+		return true;
+	for (int64_t i = 0; i < which->count; i++)
+		if ((tensor_get_int(which, i) + rank) % rank == axis)
+			return true;
+	return false;
+}
+
+/* Lengths that are computed with must stay; those that nobody picks may change. */
+static void channels_shape(struct channel_call *c)
+{
+	const struct value *y = &c->coupling->graph->values[c->node->out[0]];
+	bool whole = !c->node->proto->n_attribute;
+
+	channels_keep_port(c, COUPLING_OUT(0), "it is a shape");
+	for (int axis = 0; axis < c->in[0]->rank; axis++) {
+		bool read = y->is_output || !whole;
+
+		for (int u = 0; !read && u < y->n_uses; u++)
+			read = picks(c->coupling, y->uses[u], axis, c->in[0]->rank);
+		if (read)
+			channels_keep(c, 0, axis, "its length is computed with");
+	}
+}
+
 #define VIEW .max_out = 1, .min_out = 1, .flags = OP_VIEW | OP_ANY_BITS
 
 #define DROPOUT .name = "Dropout", .domain = "", .min_in = 1, .min_out = 1, .max_out = 2, \
-	.flags = OP_INPLACE | OP_ANY_BITS, .channels = CHANNEL_SAME, .shape = dropout_shape, .run = dropout_run, \
+	.flags = OP_INPLACE | OP_ANY_BITS, .channels = channels_elementwise, .shape = dropout_shape, .run = dropout_run, \
 	.reverse = dropout_reverse
 
 const struct op ops_shape[] = {
 	{DROPOUT, .since = 1, .until = 6, .max_in = 1, .parse = dropout_old_parse},
 	{DROPOUT, .since = 7, .until = OP_LATEST, .max_in = 3},
 	{.name = "Flatten", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, VIEW,
-	 .channels = CHANNEL_FLATTEN, .parse = flatten_parse, .shape = flatten_shape},
+	 .channels = channels_regroup, .parse = flatten_parse, .shape = flatten_shape},
 	{.name = "Identity", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, VIEW,
-	 .channels = CHANNEL_SAME, .shape = identity_shape},
+	 .channels = channels_elementwise, .shape = identity_shape},
 	{.name = "Reshape", .domain = "", .since = 5, .until = OP_LATEST, .min_in = 2, .max_in = 2, VIEW,
-	 .channels = CHANNEL_FLATTEN, .parse = reshape_parse, .shape = reshape_shape},
+	 .channels = channels_reshape, .parse = reshape_parse, .shape = reshape_shape},
 	{.name = "Shape", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS | OP_SHAPE_ONLY, .parse = shape_parse, .shape = shape_shape,
+	 .max_out = 1, .flags = OP_ANY_BITS | OP_SHAPE_ONLY, .channels = channels_shape, .parse = shape_parse, .shape = shape_shape,
 	 .run = shape_run},
 	{.name = "Size", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS | OP_SHAPE_ONLY, .shape = size_shape, .run = size_run},
 	{.name = "Squeeze", .domain = "", .since = 1, .until = 12, .min_in = 1, .max_in = 1, VIEW,
-	 .channels = CHANNEL_FLATTEN, .parse = axes_parse, .shape = squeeze_shape},
+	 .channels = channels_squeeze, .parse = axes_parse, .shape = squeeze_shape},
 	{.name = "Squeeze", .domain = "", .since = 13, .until = OP_LATEST, .min_in = 1, .max_in = 2, VIEW,
-	 .channels = CHANNEL_FLATTEN, .shape = squeeze_shape},
+	 .channels = channels_squeeze, .shape = squeeze_shape},
 	{.name = "Unsqueeze", .domain = "", .since = 1, .until = 12, .min_in = 1, .max_in = 1, VIEW,
-	 .channels = CHANNEL_FLATTEN, .parse = axes_parse_required, .shape = unsqueeze_shape},
+	 .channels = channels_regroup, .parse = axes_parse_required, .shape = unsqueeze_shape},
 	{.name = "Unsqueeze", .domain = "", .since = 13, .until = OP_LATEST, .min_in = 2, .max_in = 2, VIEW,
-	 .channels = CHANNEL_FLATTEN, .shape = unsqueeze_shape},
+	 .channels = channels_regroup, .shape = unsqueeze_shape},
 	{0},
 };

@@ -184,11 +184,50 @@ static enum tamis_status slice_reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
+/* Bound k of an axis, wherever this version lists it. */
+static void channels_bound(struct channel_call *c, bool end, int k, int axis, int64_t before)
+{
+	if (c->node->attr)
+		channels_attribute(c, end ? "ends" : "starts", k, 0, axis, before, 1);
+	else
+		channels_number(c, end ? 2 : 1, k, 0, axis, before);
+}
+
+static void channels(struct channel_call *c)
+{
+	struct tamis_error ignored = {0};
+	const struct op_call call = channels_shapes(c, &ignored);
+	const struct tensor *x = c->in[0];
+	struct bounds b = {0};
+	struct cut cut;
+
+	if (!c->out[0] || (c->n_in > 1 && (!c->in[1]->data || !c->in[2]->data)) || cut_of(&call, &cut) != TAMIS_OK
+	    || (c->node->attr ? bounds_of_attr(&call, &b) : bounds_of_inputs(&call, &b)) != TAMIS_OK) {
+		channels_keep_all(c, "the bounds of a slice are not known");
+		return;
+	}
+	for (int axis = 0; axis < x->rank; axis++)
+		if (cut.step[axis] == 1)
+			channels_tie_some(c, 0, axis, cut.start[axis], COUPLING_OUT(0), axis, 0, cut.count[axis]);
+		else {
+			channels_keep(c, 0, axis, "it is sliced in steps");
+			channels_keep(c, COUPLING_OUT(0), axis, "it is sliced in steps");
+		}
+	for (int k = 0; k < b.n; k++) {
+		int axis = (int)(b.axes[k] < 0 ? b.axes[k] + x->rank : b.axes[k]);
+
+		if (cut.step[axis] == 1 && cut.start[axis] > 0)
+			channels_bound(c, false, k, axis, cut.start[axis]);
+		if (cut.step[axis] == 1 && b.ends[k] < x->dims[axis])
+			channels_bound(c, true, k, axis, cut.start[axis] + cut.count[axis]);
+	}
+}
+
 const struct op ops_slice[] = {
 	{.name = "Slice", .domain = "", .since = 1, .until = 9, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .parse = slice_parse, .shape = slice_shape, .run = slice_run,
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels, .parse = slice_parse, .shape = slice_shape, .run = slice_run,
 	 .reverse = slice_reverse},
 	{.name = "Slice", .domain = "", .since = 10, .until = OP_LATEST, .min_in = 3, .max_in = 5, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .shape = slice_shape, .run = slice_run, .reverse = slice_reverse},
+	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels, .shape = slice_shape, .run = slice_run, .reverse = slice_reverse},
 	{0},
 };

@@ -298,9 +298,18 @@ static enum tamis_status hardmax_run(struct op_call *c)
 	return run_blocks(c, hardmax_float, hardmax_double);
 }
 
+static void channels(struct channel_call *c)
+{
+	const struct softmax_attr *a = c->node->attr;
+	int axis = (int)(a->axis < 0 ? a->axis + c->in[0]->rank : a->axis);
+
+	channels_mix_from(c, a->flattened ? axis : c->in[0]->rank, "a softmax runs over it");
+	channels_keep(c, 0, axis, "a softmax runs over it");
+}
+
 #define SOFT(op_name) \
 	.name = op_name, .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, \
-	.max_out = 1, .flags = OP_INPLACE, .parse = softmax_parse, .shape = softmax_shape
+	.max_out = 1, .flags = OP_INPLACE, .channels = channels, .parse = softmax_parse, .shape = softmax_shape
 
 const struct op ops_softmax[] = {
 	{SOFT("Hardmax"), .run = hardmax_run},

@@ -427,10 +427,35 @@ static enum tamis_status norm_reverse(struct op_grad *g)
 	return TAMIS_OK;
 }
 
+/* Scale and bias of Instance and Group lie along axis 1, those of the others along the last axes. */
+static void channels(struct channel_call *c)
+{
+	const struct norm_attr *a = c->node->attr;
+	int rank = c->in[0]->rank, first = (int)(a->axis < 0 ? a->axis + rank : a->axis);
+	bool by_channel = a->form == FORM_INSTANCE || a->form == FORM_GROUP;
+	int64_t per = a->form == FORM_GROUP ? c->in[0]->dims[1] / a->groups : 1;
+
+	channels_mix_from(c, by_channel ? 2 : first, "it is normalised over");
+	if (!by_channel) {
+		for (int i = 1; i < c->n_out; i++)
+			channels_keep_port(c, COUPLING_OUT(i), "it is a moment of a norm");
+		for (int i = 1; i < c->n_in; i++)
+			channels_keep_port(c, i, "it is normalised over");
+		return;
+	}
+	for (int64_t k = 0; k < c->in[0]->dims[1]; k++) {
+		channels_tie_some(c, 0, 1, k, 0, 1, k / per * per, 1);
+		for (int i = 1; i < 3; i++)
+			channels_tie_some(c, 0, 1, k, i, 0, c->in[i]->dims[0] == c->in[0]->dims[1] ? k : k / per, 1);
+	}
+	if (a->form == FORM_GROUP)
+		channels_attribute(c, "num_groups", -1, 0, 1, c->in[0]->dims[1], per);
+}
+
 #define NORM(op_name, first, last, least, most, outputs, parser) \
 	{ \
 		.name = op_name, .domain = "", .since = first, .until = last, .min_in = least, .max_in = most, \
-		.min_out = 1, .max_out = outputs, .flags = OP_INPLACE, .parse = parser, .shape = norm_shape, \
+		.min_out = 1, .max_out = outputs, .flags = OP_INPLACE, .channels = channels, .parse = parser, .shape = norm_shape, \
 		.run = norm_run, .reverse = norm_reverse \
 	}
 

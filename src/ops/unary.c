@@ -83,7 +83,7 @@ static enum tamis_status is_inf_parse(struct op_parse *p, void **attr)
 
 #define UNARY(op_name, first, steps) \
 	.name = op_name, .domain = "", .since = first, .until = OP_LATEST, .min_in = 1, .max_in = 1, \
-	.min_out = 1, .max_out = 1, .flags = OP_INPLACE, .channels = CHANNEL_SAME, .shape = steps##_shape, \
+	.min_out = 1, .max_out = 1, .flags = OP_INPLACE, .channels = channels_elementwise, .shape = steps##_shape, \
 	.run = steps##_run
 
 const struct op ops_unary[] = {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/coupling.h"
+
 #define NO_BIAS "its bias is not a constant vector"
 
 int64_t layer_offset(const struct linear_view *v, int64_t o, int64_t d)
@@ -66,7 +68,7 @@ static int added_vector(const struct graph *g, const struct node *n, int64_t out
 	const struct value *b;
 	int side;
 
-	if (!is(add, "Add") || add->op->channels != CHANNEL_BINARY)
+	if (!is(add, "Add") || add->op->channels != channels_elementwise)
 		return GRAPH_NONE;
 	side = add->in[0] == n->out[0];
 	b = constant_vector(g, add->in[side], outs);

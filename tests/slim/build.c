@@ -11,7 +11,7 @@
 #include "onnx/edit.h"
 #include "onnx/payload.h"
 #include "ops/table.h"
-#include "slim/channels.h"
+#include "slim/channels/dead.h"
 
 static void must(enum tamis_status s, const struct tamis_error *err, const char *what)
 {
@@ -182,6 +182,17 @@ void build_attribute(struct document *d, Onnx__NodeProto *n, const char *name, i
 void build_number(struct document *d, Onnx__NodeProto *n, const char *name, int64_t value)
 {
 	cr_assert_eq(edit_attribute_int(d, n, name, value, NULL), TAMIS_OK);
+}
+
+void build_text(struct document *d, Onnx__NodeProto *n, const char *name, const char *value)
+{
+	Onnx__AttributeProto *a = edit_new(d, &onnx__attribute_proto__descriptor);
+
+	a->name = doc_strdup(d, name);
+	a->has_type = 1;
+	a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING;
+	cr_assert_eq(edit_bytes(d, &a->has_s, &a->s, value, strlen(value), NULL), TAMIS_OK);
+	cr_assert_eq(edit_insert(d, &n->n_attribute, &n->attribute, n->n_attribute, a, NULL), TAMIS_OK);
 }
 
 /* ---- running ------------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ Onnx__NodeProto *build_node(struct document *d, const char *op, const char *inpu
 void build_attribute(struct document *d, Onnx__NodeProto *n, const char *name, int64_t count,
                      const int64_t *values);
 void build_number(struct document *d, Onnx__NodeProto *n, const char *name, int64_t value);
+void build_text(struct document *d, Onnx__NodeProto *n, const char *name, const char *value);
 
 /* Graph output 0 for `items` items of normal numbers (the same for the same seed); *count is its length.
  * free() it. */

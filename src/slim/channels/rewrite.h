@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes to the constants that nodes read, gathered first and written into the document together: values,
+ * and entries to leave out along an axis. A port is an input of a node; a constant that other ports read too
+ * is not touched, the port gets a copy of its own. */
+#ifndef SLIM_CHANNELS_REWRITE_H
+#define SLIM_CHANNELS_REWRITE_H
+
+#include "graph/graph.h"
+#include "slim/naming.h"
+
+struct rewrite {
+	struct document *doc;
+	const struct graph *graph;
+	struct rewrite_port **ports; /* by node */
+	/* by value: new extents for value_info; rank 0 = unchanged, -1 = unchanged extent */
+	struct tensor *narrowed;
+	int *uses;                   /* by value: nodes that still read it */
+	bool *drop_node;             /* by node */
+	struct naming names;
+	struct arena arena;
+};
+
+enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const struct graph *g,
+                               struct tamis_error *err);
+
+/* The values of a port, an input that is a constant, as they are to become, full size, for the caller to change. NULL
+ * when out of memory. */
+struct tensor *rewrite_values(struct rewrite *r, int node, int input);
+
+/* Entries i of an axis of the port's constant go where drop[i]. */
+enum tamis_status rewrite_drop(struct rewrite *r, int node, int input, int axis, const bool *drop,
+                               struct tamis_error *err);
+
+/* A value that nodes make has a new extent: noted in value_info. */
+void rewrite_extent(struct rewrite *r, int value, int axis, int64_t extent);
+
+/* Writes it all. Identity nodes and initializers that lose their last reader by it go too. */
+enum tamis_status rewrite_apply(struct rewrite *r, struct tamis_error *err);
+void rewrite_close(struct rewrite *r);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Units of a model that may go, taken out of it. A test ends at the first thing that fails here. */
+#ifndef TESTS_SLIM_COUPLED_H
+#define TESTS_SLIM_COUPLED_H
+
+#include "build.h"
+
+/* Zeroes what reads a random share of the units that may go, runs, takes those units out, checks the document and runs
+ * again: the outputs must agree to `tolerance` of their largest magnitude. How many units went. */
+int64_t coupled_cut_and_compare(struct document *d, double share, uint64_t seed, double tolerance);
+
+/* Groups of this width that may be cut and that something reads. */
+int64_t coupled_groups(struct document *d, int width);
+
+#endif
