@@ -125,6 +125,29 @@ Test(fused, sums_normalized)
 	}
 }
 
+/* y = gamma x / sqrt(mean of x^2), in either domain. */
+Test(fused, simplified)
+{
+	static const char *const names[] = {"SimplifiedLayerNormalization", "com.microsoft:SimplifiedLayerNormalization"};
+
+	for (int k = 0; k < 2; k++) {
+		struct op_case *c = case_new(ops_fused, names[k], 1);
+
+		case_in(c, DT_DOUBLE, SHAPE(3, 4), NULL);
+		case_in(c, DT_DOUBLE, SHAPE(4), NULL);
+		check_reverse(c, 3);
+		for (int i = 0; i < 12; i++) {
+			double square = 0;
+
+			for (int j = i / 4 * 4; j < i / 4 * 4 + 4; j++)
+				square += tensor_get(&c->in[0], j) * tensor_get(&c->in[0], j) / 4;
+			cr_assert_float_eq(tensor_get(&c->out[0], i),
+			                   tensor_get(&c->in[1], i % 4) * tensor_get(&c->in[0], i) / sqrt(square + 1e-5), 1e-6);
+		}
+		case_free(c);
+	}
+}
+
 Test(fused, embeddings)
 {
 	for (int k = 0; k < 2; k++) {
