@@ -23,7 +23,7 @@ static struct op_line line_of(const struct op *row)
 		.name = row->name,
 		.since = row->since,
 		.until = row->until == OP_LATEST ? -1 : row->until,
-		.reverse = row->reverse != NULL || (row->flags & OP_VIEW),
+		.reverse = row->reverse != NULL || (row->flags & (OP_VIEW | OP_CONTROL_REVERSE)),
 		.linear = row->linear != NULL,
 	};
 }

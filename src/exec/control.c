@@ -6,21 +6,15 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "exec/runner.h"
+#include "exec/control_state.h"
 #include "exec/stack.h"
 #include "onnx/document.h"
 #include "ops/control.h"
 
-/* One body of a step. */
-struct inner {
-	struct program *program;
-	struct runner *runner;
-	struct tensor *in;  /* what the runner takes: the body's own inputs, then the captured ones */
-};
-
 /* A control-flow step being run. */
 struct control {
 	const struct graph *graph;
+	bool training; /* values of bodies are kept for a reverse pass */
 	const struct node *node;
 	const struct tensor *const *in;
 	struct tensor *const *out;
@@ -53,7 +47,7 @@ void control_free(const struct step *s, void *state)
 
 static enum tamis_status open_inner(struct control *c, const struct body *b, struct inner *inner)
 {
-	const struct program_options options = { 0 };
+	const struct program_options options = { .training = c->training };
 	enum tamis_status s;
 
 	if (inner->runner)
@@ -199,7 +193,7 @@ static enum tamis_status run_if(struct control *c)
 	enum tamis_status s = one_value(c, c->in[0], DT_BOOL, "the condition");
 
 	if (s == TAMIS_OK)
-		s = enter(c, tensor_get_int(c->in[0], 0) ? "then_branch" : "else_branch", &b);
+		s = enter(c, control_branch(c->in[0]), &b);
 	if (s == TAMIS_OK)
 		s = runner_run(b->runner, b->in, NULL, c->err);
 	for (int i = 0; s == TAMIS_OK && i < c->node->n_out; i++)
@@ -548,10 +542,11 @@ static enum tamis_status run(struct control *c)
 	return a->batched ? run_batch_scan(c) : run_scan(c);
 }
 
-enum tamis_status control_run(const struct graph *g, const struct step *step, const struct tensor *const *in,
+enum tamis_status control_run(const struct program *p, const struct step *step, const struct tensor *const *in,
                               struct tensor *const *out, void **state, struct tamis_error *err)
 {
-	struct control c = { .graph = g, .node = step->node, .in = in, .out = out, .err = err };
+	struct control c = { .graph = p->graph, .training = p->options.training, .node = step->node, .in = in, .out = out,
+		.err = err };
 	enum tamis_status s;
 
 	if (!*state)

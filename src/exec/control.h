@@ -13,8 +13,16 @@
  * TAMIS_E_INVALID on inputs that do not fit the bodies, TAMIS_E_UNSUPPORTED on a Loop that does not end,
  * TAMIS_E_MEMORY beyond the document's max_memory. The depth of calls is that of the graphs, at most
  * DOC_MAX_SUBGRAPHS. */
-enum tamis_status control_run(const struct graph *g, const struct step *s, const struct tensor *const *in,
+enum tamis_status control_run(const struct program *p, const struct step *s, const struct tensor *const *in,
                               struct tensor *const *out, void **state, struct tamis_error *err);
 void control_free(const struct step *s, void *state); /* NULL state is fine */
+
+
+/* Reverse of an If's last run (OP_CONTROL_REVERSE), in a program made with `training`: adds to gin[i] (NULL: not wanted) what reaches
+ * input i from gout (by output, NULL = zero). in: as the run had it. no_reverse, NULL or called with ctx and
+ * s->graph_node, is told where a gradient stops inside the branch. */
+enum tamis_status control_reverse(const struct step *s, const struct tensor *const *in,
+                                  const struct tensor *const *gout, struct tensor *const *gin, void *state,
+                                  void (*no_reverse)(void *ctx, int graph_node), void *ctx, struct tamis_error *err);
 
 #endif

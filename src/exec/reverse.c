@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec/control.h"
 #include "exec/runner_state.h"
 
 static bool differentiable(const struct tensor *t)
@@ -122,7 +123,7 @@ static enum tamis_status set_gradients(struct runner *r, const struct step *s, s
 
 static bool has_reverse(const struct step *s)
 {
-	return s->node->op->reverse || (s->node->op->flags & OP_VIEW);
+	return s->node->op->reverse || (s->node->op->flags & (OP_VIEW | OP_CONTROL_REVERSE));
 }
 
 static bool reached(const struct runner *r, const struct step *s)
@@ -157,7 +158,9 @@ static enum tamis_status pass_through(struct runner *r, const struct step *s, co
 	status = set_ports(r, s, err);
 	if (status == TAMIS_OK)
 		status = set_gradients(r, s, err);
-	if (status == TAMIS_OK)
+	if (status == TAMIS_OK && (s->node->op->flags & OP_CONTROL))
+		status = control_reverse(s, r->in, r->gout, r->gin, r->state[s - r->program->steps], h->no_reverse, h->ctx, err);
+	else if (status == TAMIS_OK)
 		status = node_reverse(s->node, r->in, r->out, r->gout, r->gin, &r->scratch, err);
 	scratch_reset(&r->scratch);
 	return status;

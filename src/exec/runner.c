@@ -298,7 +298,7 @@ static enum tamis_status run_node(struct runner *r, int index, struct tamis_erro
 	enum tamis_status status = TAMIS_OK;
 
 	if (s->node->op->flags & OP_CONTROL)
-		return control_run(r->program->graph, s, r->in, r->out, &r->state[index], err);
+		return control_run(r->program, s, r->in, r->out, &r->state[index], err);
 	if (r->plan->dynamic && is_dynamic(r, s))
 		status = prepare_dynamic(r, s, err);
 	if (status == TAMIS_OK)

@@ -121,14 +121,15 @@ static enum tamis_status scan_parse(struct op_parse *p, void **attr)
 	return s == TAMIS_OK ? check_body(p, "body", given, p->node->n_out, &g) : s;
 }
 
-#define CONTROL .domain = "", .flags = OP_CONTROL | OP_ANY_BITS, .max_out = -1, .shape = control_shape
+#define CONTROL(more) .domain = "", .flags = OP_CONTROL | OP_ANY_BITS | (more), .max_out = -1, .shape = control_shape
 
 const struct op ops_control[] = {
-	{.name = "If", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, .parse = if_parse, CONTROL},
+	{.name = "If", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, .parse = if_parse,
+	 CONTROL(OP_CONTROL_REVERSE)},
 	{.name = "Loop", .since = 1, .until = OP_LATEST, .min_in = 0, .max_in = -1, .min_out = 1, .parse = loop_parse,
-	 CONTROL},
-	{.name = "Scan", .since = 8, .until = 8, .min_in = 0, .max_in = -1, .min_out = 1, .parse = scan_parse, CONTROL},
+	 CONTROL(0)},
+	{.name = "Scan", .since = 8, .until = 8, .min_in = 0, .max_in = -1, .min_out = 1, .parse = scan_parse, CONTROL(0)},
 	{.name = "Scan", .since = 9, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1, .parse = scan_parse,
-	 CONTROL},
+	 CONTROL(0)},
 	{0},
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "exec/runner.h"
+#include "nested.h"
 #include "ops/table.h"
 #include "random.h"
 
@@ -434,4 +435,72 @@ Test(reverse, misuse_and_errors)
 	tensor_free(&in[0]);
 	tensor_free(&in[1]);
 	finish(&k);
+}
+
+/* ---- through a branch ------------------------------------------------------------------------------------------- */
+
+static struct document *branch(const char *op, const char *inputs)
+{
+	struct document *b = model_new(17);
+
+	model_node(b, op, inputs, "made");
+	model_node(b, "Sigmoid", "made", "t");
+	model_output(b, "t");
+	return b;
+}
+
+/* y = exp(c ? sigmoid(tanh(x) w) : sigmoid(tanh(x) / w)). */
+static struct document *choice(void)
+{
+	struct document *d = model_new(17);
+	Onnx__NodeProto *n;
+
+	model_input(d, "c", DT_BOOL, SCALAR);
+	model_input(d, "x", DT_DOUBLE, DIMS(-1));
+	model_input(d, "w", DT_DOUBLE, DIMS(-1));
+	model_node(d, "Tanh", "x", "n");
+	n = model_node(d, "If", "c", "z");
+	node_graph(d, n, "then_branch", branch("Mul", "n w"));
+	node_graph(d, n, "else_branch", branch("Div", "n w"));
+	model_node(d, "Exp", "z", "y");
+	model_output(d, "y");
+	return d;
+}
+
+static double weighed(struct rig *k, const struct tensor *in)
+{
+	double sum = 0;
+
+	must(runner_run(k->r, in, NULL, &k->err), k);
+	for (int64_t e = 0; e < k->seed[0].count; e++)
+		sum += tensor_get(&k->seed[0], e) * tensor_get(runner_output(k->r, 0), e);
+	return sum;
+}
+
+Test(reverse, passes_the_branch_that_ran)
+{
+	for (int c = 0; c < 2; c++) {
+		struct rig k = start(choice());
+		struct tensor in[3] = { tensor_make(DT_BOOL, SCALAR, (double[]){ c }, NULL),
+			tensor_make(DT_DOUBLE, DIMS(3), (double[]){ 0.3, -0.7, 1.1 }, NULL),
+			tensor_make(DT_DOUBLE, DIMS(3), (double[]){ 1.5, 0.6, -0.9 }, NULL) };
+
+		memset(k.watch, true, (size_t)k.g->n_values);
+		run(&k, in, 5);
+		for (int i = 1; i < 3; i++)
+			for (int64_t e = 0; e < 3; e++) {
+				double old = tensor_get(&in[i], e), h = 1e-5, up, down;
+
+				tensor_set(&in[i], e, old + h);
+				up = weighed(&k, in);
+				tensor_set(&in[i], e, old - h);
+				down = weighed(&k, in);
+				tensor_set(&in[i], e, old);
+				cr_expect_float_eq(tensor_get(&k.grad[k.g->inputs[i]], e), (up - down) / (2 * h), 1e-8,
+				                   "branch %d, input %d", c, i);
+			}
+		finish(&k);
+		for (int i = 0; i < 3; i++)
+			tensor_free(&in[i]);
+	}
 }

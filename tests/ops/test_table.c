@@ -50,6 +50,7 @@ Test(table, rows_are_complete)
 			          row->name);
 			cr_assert(row->shape, "%s has no shape function", row->name);
 			cr_assert(row->run || row->flags & (OP_VIEW | OP_CONTROL), "%s has no run function", row->name);
+			cr_assert(!(row->flags & OP_CONTROL_REVERSE) || row->flags & OP_CONTROL, "%s: no control flow", row->name);
 			cr_assert(!(row->flags & OP_VIEW) || row->flags & OP_ANY_BITS, "%s: a view moves any bits", row->name);
 		}
 	}
