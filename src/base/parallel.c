@@ -11,7 +11,10 @@
 
 #include "base/memory.h"
 
-enum { MAX_WORKERS = 1024 };
+enum {
+	MAX_WORKERS = 1024,
+	SPINS = 2000 /* looks before a thread sleeps, some tens of microseconds: loops often follow each other at once */
+};
 
 /* One loop. `next` hands out the indices in rising order, so when index i has failed every lower one was
  * handed out before it and is still run to its end: the lowest failure does not depend on timing. */
@@ -34,11 +37,11 @@ struct worker {
 
 struct pool {
 	int size;                   /* workers, with the caller, who is worker 0 */
-	int busy;                   /* threads still in the present loop */
-	uint64_t round;             /* counts loops; a change wakes the threads */
+	_Atomic int busy;           /* threads in the present loop */
+	_Atomic uint64_t round;     /* counts loops; a change wakes the threads */
 	bool quit;
-	struct loop *loop;
-	pthread_mutex_t lock;       /* guards all of the above */
+	struct loop *loop;          /* NULL between loops: a thread that wakes late has missed one, and nobody waits for it */
+	pthread_mutex_t lock;       /* held to write any of the above */
 	pthread_cond_t start, done;
 	struct worker workers[];
 };
@@ -76,27 +79,42 @@ static void run_share(struct pool *p, struct loop *l, int worker)
 	}
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
+/* The next loop, NULL at the end; the lock is held on return. */
+static struct loop *await_loop(struct pool *p, uint64_t *seen)
+{
+	for (int i = 0; i < SPINS && atomic_load(&p->round) == *seen; i++)
+		relax();
+	pthread_mutex_lock(&p->lock);
+	while (!p->quit && (p->round == *seen || !p->loop)) {
+		*seen = p->round;
+		pthread_cond_wait(&p->start, &p->lock);
+	}
+	*seen = p->round;
+	return p->quit ? NULL : p->loop;
+}
+
 static void *thread_main(void *arg)
 {
 	struct worker *w = arg;
 	struct pool *p = w->pool;
 	uint64_t seen = 0;
+	struct loop *l;
 
-	pthread_mutex_lock(&p->lock);
-	for (;;) {
-		struct loop *l;
-
-		while (p->round == seen && !p->quit)
-			pthread_cond_wait(&p->start, &p->lock);
-		if (p->quit)
-			break;
-		seen = p->round;
-		l = p->loop;
+	while ((l = await_loop(p, &seen))) {
+		p->busy++;
 		pthread_mutex_unlock(&p->lock);
 		run_share(p, l, w->number);
 		pthread_mutex_lock(&p->lock);
 		if (--p->busy == 0)
 			pthread_cond_signal(&p->done);
+		pthread_mutex_unlock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -188,15 +206,18 @@ static void run_everywhere(struct pool *p, struct loop *l)
 {
 	pthread_mutex_lock(&p->lock);
 	p->loop = l;
-	p->busy = p->size - 1;
 	p->round++;
 	pthread_cond_broadcast(&p->start);
 	pthread_mutex_unlock(&p->lock);
 	run_share(p, l, 0);
 	pthread_mutex_lock(&p->lock);
+	p->loop = NULL;
+	pthread_mutex_unlock(&p->lock);
+	for (int i = 0; i < SPINS && atomic_load(&p->busy) > 0; i++)
+		relax();
+	pthread_mutex_lock(&p->lock);
 	while (p->busy > 0)
 		pthread_cond_wait(&p->done, &p->lock);
-	p->loop = NULL;
 	pthread_mutex_unlock(&p->lock);
 }
 

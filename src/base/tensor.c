@@ -383,6 +383,32 @@ static void convert_from_floats(const struct tensor *src, struct tensor *dst)
 	}
 }
 
+#define FLOATS_FROM(type) \
+	static void floats_from_##type(const type##_t *restrict from, float *restrict to, size_t n) \
+	{ \
+		for (size_t i = 0; i < n; i++) \
+			to[i] = (float)from[i]; \
+	}
+FLOATS_FROM(uint8)
+FLOATS_FROM(int8)
+FLOATS_FROM(int32)
+FLOATS_FROM(int64)
+
+/* The integers that images, tokens and masks come in. */
+static bool floats_from_ints(const struct tensor *src, float *to)
+{
+	size_t n = (size_t)src->count;
+
+	switch (src->type) {
+	case DT_UINT8: return floats_from_uint8(src->data, to, n), true;
+	case DT_BOOL: return floats_from_uint8(src->data, to, n), true;
+	case DT_INT8: return floats_from_int8(src->data, to, n), true;
+	case DT_INT32: return floats_from_int32(src->data, to, n), true;
+	case DT_INT64: return floats_from_int64(src->data, to, n), true;
+	default: return false;
+	}
+}
+
 /* The pairs that fill whole activations; true when it was one of them. */
 static bool convert_fast(const struct tensor *src, struct tensor *dst)
 {
@@ -405,7 +431,7 @@ static bool convert_fast(const struct tensor *src, struct tensor *dst)
 		for (size_t i = 0; i < n; i++)
 			((float *)dst->data)[i] = (float)((const double *)src->data)[i];
 	else
-		return false;
+		return dst->type == DT_FLOAT && floats_from_ints(src, dst->data);
 	return true;
 }
 

@@ -267,18 +267,6 @@ static enum tamis_status put_conv(struct layout *l, const struct fused *f, int s
 
 /* ---- between convolutions ---------------------------------------------------------------------------------------- */
 
-/* Functions of one element that stay finite on the lanes nothing reads. */
-static bool elementwise(const struct step *s)
-{
-	static const char *const names[] = { "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
-		"Elu", "Gelu", "Mish", "Softplus", NULL };
-
-	for (int i = 0; names[i]; i++)
-		if (step_is(s, names[i]))
-			return true;
-	return false;
-}
-
 /* Every input but the first is one number that never changes. */
 static bool scalars_follow(const struct layout *l, const struct step *s)
 {
@@ -397,7 +385,7 @@ static enum tamis_status put(struct layout *l, int step)
 		return TAMIS_OK;
 	if (one && is_blocked(l, s->in[0]) && (step_is(s, "GlobalAveragePool") || pool_of(s)))
 		return put_pool(l, step);
-	if (one && is_blocked(l, s->in[0]) && elementwise(s) && scalars_follow(l, s))
+	if (one && is_blocked(l, s->in[0]) && step_is_activation(s) && scalars_follow(l, s))
 		return put_same(l, step);
 	if (one && (is_blocked(l, s->in[0]) || (s->n_in == 2 && is_blocked(l, s->in[1]))) && binary(l, s))
 		return put_same(l, step);

@@ -142,16 +142,6 @@ static enum tamis_status merge(struct program *p, const struct pair *m, struct t
 	return TAMIS_OK;
 }
 
-static void drop_merged(struct program *p)
-{
-	int kept = 0;
-
-	for (int i = 0; i < p->n_steps; i++)
-		if (p->steps[i].node)
-			p->steps[kept++] = p->steps[i];
-	p->n_steps = kept;
-}
-
 enum tamis_status merge_norms(struct program *p, struct tamis_error *err)
 {
 	struct step **maker = tm_array((size_t)p->graph->n_values + 1, sizeof *maker);
@@ -168,6 +158,6 @@ enum tamis_status merge_norms(struct program *p, struct tamis_error *err)
 		if (match(p, &p->steps[i], maker, &m))
 			s = merge(p, &m, err);
 	free(maker);
-	drop_merged(p);
+	program_drop_empty(p);
 	return s;
 }

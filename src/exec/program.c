@@ -6,6 +6,8 @@
 
 #include "exec/blocks.h"
 #include "exec/merge_norms.h"
+#include "exec/products.h"
+#include "exec/written_out.h"
 #include "onnx/document.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -94,6 +96,16 @@ static enum tamis_status make_steps(struct program *p, const bool *needed, struc
 	return s;
 }
 
+void program_drop_empty(struct program *p)
+{
+	int kept = 0;
+
+	for (int i = 0; i < p->n_steps; i++)
+		if (p->steps[i].node)
+			p->steps[kept++] = p->steps[i];
+	p->n_steps = kept;
+}
+
 size_t program_ports(const struct program *p)
 {
 	int n = 1;
@@ -105,13 +117,24 @@ size_t program_ports(const struct program *p)
 	return (size_t)n;
 }
 
+static enum tamis_status speed_up(struct program *p, struct tamis_error *err)
+{
+	enum tamis_status s = merge_norms(p, err);
+
+	if (s == TAMIS_OK)
+		s = join_written_out(p, err);
+	if (s == TAMIS_OK)
+		s = fuse_products(p, err);
+	return s == TAMIS_OK ? lay_out_blocks(p, err) : s;
+}
+
 static enum tamis_status fill(struct program *p, struct tamis_error *err)
 {
 	const struct graph *g = p->graph;
 	bool *node = arena_array(&p->arena, (size_t)g->n_nodes + 1, sizeof *node);
 	bool *value = arena_array(&p->arena, (size_t)g->n_values + 1, sizeof *value);
 	/* Merging a norm makes at most two constants a step. */
-	size_t most = (size_t)g->n_values + 2 * (size_t)g->n_nodes + blocks_most_values(g) + 1;
+	size_t most = (size_t)g->n_values + 2 * (size_t)g->n_nodes + products_most_values(g) + blocks_most_values(g) + 1;
 	enum tamis_status s;
 
 	p->steps = arena_array(&p->arena, (size_t)g->n_nodes + 1, sizeof *p->steps);
@@ -125,11 +148,7 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 			p->constant[i] = g->values[i].constant;
 	mark_needed(g, node, value);
 	s = make_steps(p, node, err);
-	if (s == TAMIS_OK && p->options.merge_norms && !p->options.training)
-		s = merge_norms(p, err);
-	if (s == TAMIS_OK && p->options.merge_norms && !p->options.training)
-		s = lay_out_blocks(p, err);
-	return s;
+	return s == TAMIS_OK && p->options.merge_norms && !p->options.training ? speed_up(p, err) : s;
 }
 
 enum tamis_status program_create(const struct graph *g, const struct program_options *options, struct program **out,

@@ -8,8 +8,9 @@
 #include "graph/graph.h"
 
 struct program_options {
-	bool merge_norms; /* fold inference-mode BatchNormalization into the Conv that feeds it, and lay convolutions out
-	                     for speed (exec/blocks.h): graph outputs alone are to be looked at; not in training programs */
+	bool merge_norms; /* for speed: fold inference-mode BatchNormalization into the Conv that feeds it, join written-out
+	                     operators, fuse products, lay convolutions out (exec/README.md). Graph outputs alone are to
+	                     be looked at; not in training programs */
 	bool training;    /* keep every value until the reverse pass has used it */
 };
 
@@ -38,6 +39,9 @@ struct program {
 enum tamis_status program_create(const struct graph *g, const struct program_options *options, struct program **out,
                                  struct tamis_error *err);
 void program_free(struct program *p); /* NULL is fine */
+
+/* Removes the steps that a pass over the program has left without a node. */
+void program_drop_empty(struct program *p);
 
 /* The most inputs or outputs of any step, at least 1. O(steps). */
 size_t program_ports(const struct program *p);

@@ -39,6 +39,17 @@ bool step_is(const struct step *s, const char *name)
 	return s->node && !*s->node->op->domain && !strcmp(s->node->op->name, name);
 }
 
+bool step_is_activation(const struct step *s)
+{
+	static const char *const names[] = { "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
+		"Elu", "Gelu", "Mish", "Softplus", NULL };
+
+	for (int i = 0; names[i]; i++)
+		if (step_is(s, names[i]))
+			return true;
+	return false;
+}
+
 const struct tensor *step_constant(const struct program *p, const struct step *s, int i)
 {
 	if (i >= s->n_in || s->in[i] == GRAPH_NONE || !p->constant[s->in[i]].data)

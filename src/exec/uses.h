@@ -7,7 +7,7 @@
 
 struct uses {
 	const struct program *program;
-	const struct plan *plan; /* shapes of one run that the program may see */
+	const struct plan *plan; /* shapes of one run that the program may see; NULL: uses_shape is not asked */
 	int *count;              /* by value: readings by steps, and one for a graph output */
 	int (*reader)[2];        /* by value: the first two steps that read it, in order; the same one where it reads twice */
 };
@@ -18,6 +18,10 @@ void uses_free(struct uses *u);
 
 /* Is the step an operator of the default domain with this name? */
 bool step_is(const struct step *s, const char *name);
+
+/* Is the step a function of one element that stays finite where nothing reads, and may work in place? Its parameters
+ * may be further inputs. */
+bool step_is_activation(const struct step *s);
 
 /* The constant at input i, NULL where it is none. */
 const struct tensor *step_constant(const struct program *p, const struct step *s, int i);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "ops/broadcast.h"
 #include "ops/family.h"
 #include "ops/pool.h"
 
@@ -122,37 +123,45 @@ static struct under find_under(const struct window *w, int64_t oy, int64_t ox, b
 	return u;
 }
 
-/* A NaN under the window is the maximum, as in the plain layout. */
-static void max_at(const struct window *w, const struct under *u, const float *image, int64_t width, float *to)
-{
-	float most[MOST];
+/* One output position of all `images`, which lie `in` floats apart and their results `out`. The width is a constant
+ * where these are called, so that a block stays in registers. A NaN under the window is the maximum, as in the plain
+ * layout. */
+#define AT(name, start, step, end) \
+	static inline __attribute__((always_inline)) void name(const struct window *w, const struct under *u, \
+		const float *image, int64_t images, int64_t in, int64_t out, float *to, int width) \
+	{ \
+		for (int64_t n = 0; n < images; n++, image += in, to += out) { \
+			float sum[MOST]; \
+ \
+			for (int i = 0; i < width; i++) \
+				sum[i] = start; \
+			for (int64_t y = u->y; y < u->y_end; y += w->dilation[1]) \
+				for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) { \
+					const float *v = image + (y * w->in[2] + x) * width; \
+ \
+					for (int i = 0; i < width; i++) \
+						sum[i] = step; \
+				} \
+			for (int i = 0; i < width; i++) \
+				to[i] = end; \
+		} \
+	}
+AT(max_at, -INFINITY, v[i] > sum[i] || v[i] != v[i] ? v[i] : sum[i], sum[i])
+AT(average_at, 0, sum[i] + v[i], u->count ? sum[i] / (float)u->count : 0)
 
-	for (int i = 0; i < MOST; i++)
-		most[i] = -INFINITY;
-	for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
-		for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) {
-			const float *v = image + (y * w->in[2] + x) * width;
-
-			for (int64_t i = 0; i < width; i++)
-				most[i] = v[i] > most[i] || v[i] != v[i] ? v[i] : most[i];
-		}
-	memcpy(to, most, (size_t)width * sizeof *to);
-}
-
-static void average_at(const struct window *w, const struct under *u, const float *image, int64_t width, float *to)
-{
-	float sum[MOST] = {0};
-
-	for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
-		for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) {
-			const float *v = image + (y * w->in[2] + x) * width;
-
-			for (int64_t i = 0; i < width; i++)
-				sum[i] += v[i];
-		}
-	for (int64_t i = 0; i < width; i++)
-		to[i] = u->count ? sum[i] / (float)u->count : 0;
-}
+#define BY_WIDTH(name, at) \
+	LOOP_VERSIONS static void name(const struct window *w, const struct under *u, const float *image, \
+	                               int64_t images, int64_t width, float *to) \
+	{ \
+		int64_t in = w->in_size * width, out = w->out_size * width; \
+ \
+		if (width == 8) \
+			at(w, u, image, images, in, out, to, 8); \
+		else \
+			at(w, u, image, images, in, out, to, MOST); \
+	}
+BY_WIDTH(max_of_blocks, max_at)
+BY_WIDTH(average_of_blocks, average_at)
 
 static enum tamis_status run_pool(struct op_call *c, bool average)
 {
@@ -165,15 +174,10 @@ static enum tamis_status run_pool(struct op_call *c, bool average)
 	for (int64_t o = 0; s == TAMIS_OK && o < w.out_size; o++) {
 		const struct under u = find_under(&w, o / w.out[2], o % w.out[2], a->include_pad);
 
-		for (int64_t i = 0; i < x->dims[0] * x->dims[1]; i++) {
-			const float *image = (const float *)x->data + i * w.in_size * width;
-			float *to = (float *)y->data + (i * w.out_size + o) * width;
-
-			if (average)
-				average_at(&w, &u, image, width, to);
-			else
-				max_at(&w, &u, image, width, to);
-		}
+		if (average)
+			average_of_blocks(&w, &u, x->data, x->dims[0] * x->dims[1], width, (float *)y->data + o * width);
+		else
+			max_of_blocks(&w, &u, x->data, x->dims[0] * x->dims[1], width, (float *)y->data + o * width);
 	}
 	return s;
 }

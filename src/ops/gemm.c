@@ -5,12 +5,8 @@
 #include "base/error.h"
 #include "ops/blas.h"
 #include "ops/family.h"
+#include "ops/gemm.h"
 #include "ops/row_linear.h"
-
-struct gemm_attr {
-	bool ta, tb;
-	float alpha, beta;
-};
 
 #define T float
 #define NAME(x) x##_float
