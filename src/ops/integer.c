@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products of small integers: MatMulInteger, ConvInteger, QLinearMatMul and QLinearConv. The factors, less
- * their zero
- * points, are multiplied by MatMul and Conv in double, where sums of 2^21 products of 16-bit integers are
- * exact. */
-#include <math.h>
+/* Products of small integers: MatMulInteger, ConvInteger, QLinearMatMul and QLinearConv. The factors, less their zero
+ * points, are multiplied by MatMul and Conv in float, in sums short enough to be exact, which are added in double. */
+#include <string.h>
 
 #include "ops/args.h"
 #include "ops/broadcast.h"
+#include "ops/bytes.h"
 #include "ops/family.h"
+
+enum { EXACT = 257 }; /* products of magnitude 255^2 whose sum is below 2^24: every partial sum is exact in float */
 
 /* Where a form of product finds its inputs; -1: it has none. */
 struct form {
@@ -63,11 +64,6 @@ static struct tensor over_b(const struct form *f, const struct op_call *c, int i
 }
 
 /* ---- Shape ---- */
-
-static bool is_byte(enum dtype t)
-{
-	return t == DT_UINT8 || t == DT_INT8;
-}
 
 static enum tamis_status check_zero(const struct op_call *c, int i, enum dtype type)
 {
@@ -129,31 +125,27 @@ static enum tamis_status check_inputs(const struct form *f, const struct op_call
 	return s;
 }
 
-/* A call of Conv or MatMul on doubles; data are set by the caller. */
+/* A call of Conv or MatMul on floats or doubles, without the bias; data are set by the caller. */
 struct inner {
-	struct tensor in[3], y;
-	const struct tensor *ins[3];
+	struct tensor in[2], y;
+	const struct tensor *ins[2];
 	struct tensor *outs[1];
 	struct op_call call;
 };
 
-static enum tamis_status make_inner(const struct form *f, const struct op_call *c, struct inner *n)
+static enum tamis_status make_inner(const struct form *f, const struct op_call *c, enum dtype type, struct inner *n)
 {
-	const int from[] = {f->a, f->b, f->bias};
+	const int from[] = {f->a, f->b};
 
 	n->y = (struct tensor){0};
-	for (int k = 0; k < 3; k++) {
-		n->ins[k] = NULL;
-		if (!given(c, from[k]))
-			continue;
+	for (int k = 0; k < 2; k++) {
 		n->in[k] = *c->in[from[k]];
-		n->in[k].type = DT_DOUBLE;
+		n->in[k].type = type;
 		n->in[k].data = NULL;
 		n->ins[k] = &n->in[k];
 	}
 	n->outs[0] = &n->y;
-	n->call = (struct op_call){.node = c->node, .n_in = n->ins[2] ? 3 : 2, .n_out = 1, .in = n->ins, .out =
-	                           n->outs,
+	n->call = (struct op_call){.node = c->node, .n_in = 2, .n_out = 1, .in = n->ins, .out = n->outs,
 	                           .scratch = c->scratch, .err = c->err};
 	return f->base->shape(&n->call);
 }
@@ -196,51 +188,154 @@ static enum tamis_status shape_of(struct op_call *c, const struct form *f)
 	enum tamis_status s = check_inputs(f, c);
 
 	if (!s)
-		s = make_inner(f, c, &n);
+		s = make_inner(f, c, DT_FLOAT, &n);
 	if (!s && f->y_scale >= 0)
 		s = check_scales(f, c, &n.y);
 	return s ? s : op_set_like(c, 0, f->y_zero < 0 ? DT_INT32 : c->in[f->y_zero]->type, &n.y);
 }
 
-/* ---- Run ---- */
+/* ---- Products ---- */
 
-/* to = t - zero, in double. */
-static enum tamis_status lower(const struct op_call *c, const struct tensor *t, const struct tensor *zero,
-                               struct tensor *to)
+static enum tamis_status no_memory(const struct op_call *c)
 {
-	struct broadcast w;
-	double *d = to->data = scratch_alloc(c->scratch, (size_t)t->count, sizeof(double));
-
-	if (!d)
-		return tm_no_memory(c->err, "multiplying integers");
-	if (!zero)
-		return tensor_convert(t, to, c->err);
-	for (bool more = broadcast_start(&w, t, &zero, 1); more; more = broadcast_next(&w))
-		for (int64_t i = 0; i < w.row; i++)
-			d[w.out + i] = tensor_get(t, w.out + i) - tensor_get(zero, w.at[0] + i * w.step[0]);
-	return TAMIS_OK;
+	return tm_no_memory(c->err, "multiplying integers");
 }
 
-static enum tamis_status multiply(const struct form *f, const struct op_call *c, struct inner *n)
+/* The factor less its zero point as floats, which is exact. NULL without memory. */
+static float *lower(const struct form *f, const struct op_call *c, bool right)
 {
-	struct tensor a_zero = {0}, b_zero = {0};
-	bool has_a = given(c, f->a_zero) != NULL, has_b = given(c, f->b_zero) != NULL;
-	enum tamis_status s = make_inner(f, c, n);
+	const struct tensor *t = c->in[right ? f->b : f->a], *zero = given(c, right ? f->b_zero : f->a_zero);
+	float *to = scratch_alloc(c->scratch, (size_t)t->count, sizeof *to);
+	struct tensor over;
+	struct broadcast w;
 
-	if (has_a)
-		a_zero = over_a(f, c, f->a_zero);
-	if (has_b)
-		b_zero = over_b(f, c, f->b_zero);
-	if (!s)
-		s = lower(c, c->in[f->a], has_a ? &a_zero : NULL, &n->in[0]);
-	if (!s)
-		s = lower(c, c->in[f->b], has_b ? &b_zero : NULL, &n->in[1]);
-	if (!s && n->ins[2])
-		s = lower(c, c->in[f->bias], NULL, &n->in[2]);
+	if (!to || !zero) {
+		if (to)
+			bytes_to_floats(t, 0, t->count, 0, 1, to);
+		return to;
+	}
+	over = right ? over_b(f, c, f->b_zero) : over_a(f, c, f->a_zero);
+	zero = &over;
+	for (bool more = broadcast_start(&w, t, &zero, 1); more; more = broadcast_next(&w)) {
+		bytes_to_floats(t, w.out, w.row, w.step[0] ? 0 : (float)tensor_get(zero, w.at[0]), 1, to + w.out);
+		for (int64_t i = 0; w.step[0] && i < w.row; i++)
+			to[w.out + i] -= (float)tensor_get(zero, w.at[0] + i * w.step[0]);
+	}
+	return to;
+}
+
+/* What the products are summed over: an axis of each factor, and how many elements of the sum a step along it is. */
+struct summed { int axis[2]; int64_t dim, unit; };
+
+static struct summed find_summed(const struct form *f, const struct tensor *a, const struct tensor *b)
+{
+	if (f->conv)
+		return (struct summed){{1, 1}, b->dims[1], tensor_extent(b, 2, b->rank)};
+	return (struct summed){{a->rank - 1, b->rank > 1 ? b->rank - 2 : 0}, a->dims[a->rank - 1], 1};
+}
+
+/* Elements [from, from + n) of an axis of `data`, shaped as t, whose axis becomes n long; copied to `room` where they
+ * do not lie together. */
+static void cut(float *data, int64_t dim, float *room, struct tensor *t, int axis, int64_t from, int64_t n)
+{
+	int64_t inner = tensor_extent(t, axis + 1, t->rank), outer = tensor_extent(t, 0, axis);
+
+	t->data = outer == 1 ? data + from * inner : room;
+	for (int64_t o = 0; outer > 1 && o < outer; o++)
+		memcpy(room + o * n * inner, data + (o * dim + from) * inner, (size_t)(n * inner) * sizeof *data);
+	t->dims[axis] = n;
+	t->count = outer * n * inner;
+}
+
+LOOP_VERSIONS static void add(const float *restrict part, int64_t n, bool first, double *restrict sum)
+{
+	for (int64_t i = 0; first && i < n; i++)
+		sum[i] = (double)part[i];
+	for (int64_t i = 0; !first && i < n; i++)
+		sum[i] += (double)part[i];
+}
+
+/* Modulo 2^32. */
+LOOP_VERSIONS static void wrap(const double *restrict sum, int64_t n, int32_t *restrict y)
+{
+	for (int64_t i = 0; i < n; i++)
+		y[i] = (int32_t)(uint32_t)(int64_t)sum[i];
+}
+
+/* Sums of up to EXACT products are exact in float, in any order; longer ones are made of such parts. */
+static enum tamis_status sum_parts(const struct form *f, const struct op_call *c, const struct summed *k, int64_t most,
+                                   struct inner *n, double *sum)
+{
+	float *data[2] = {lower(f, c, false), lower(f, c, true)}, *room[2] = {data[0], data[1]};
+	float *part = scratch_alloc(c->scratch, (size_t)n->y.count, sizeof *part);
+	enum tamis_status s = data[0] && data[1] && part ? TAMIS_OK : no_memory(c);
+
+	for (int i = 0; !s && i < 2; i++) {
+		n->in[i].data = data[i];
+		if (most < k->dim)
+			room[i] = scratch_alloc(c->scratch, (size_t)n->in[i].count, sizeof(float));
+		s = room[i] ? TAMIS_OK : no_memory(c);
+	}
+	n->y.data = part;
+	for (int64_t at = 0; !s && at < k->dim; at += most) {
+		for (int i = 0; most < k->dim && i < 2; i++)
+			cut(data[i], k->dim, room[i], &n->in[i], k->axis[i], at, at + most < k->dim ? most : k->dim - at);
+		s = f->base->run(&n->call);
+		if (!s)
+			add(part, n->y.count, at == 0, sum);
+	}
+	return s;
+}
+
+/* In one sum of doubles: groups of convolutions with very large windows. */
+static enum tamis_status sum_doubles(const struct form *f, const struct op_call *c, struct inner *n, double *sum)
+{
+	enum tamis_status s = make_inner(f, c, DT_DOUBLE, n);
+
+	n->y.data = sum;
+	for (int i = 0; !s && i < 2; i++) {
+		const float *from = lower(f, c, i);
+		double *to = n->in[i].data = scratch_alloc(c->scratch, (size_t)n->in[i].count, sizeof *to);
+
+		if (!from || !to)
+			return no_memory(c);
+		for (int64_t j = 0; j < n->in[i].count; j++)
+			to[j] = (double)from[j];
+	}
+	return s ? s : f->base->run(&n->call);
+}
+
+static void add_bias(const struct tensor *bias, const struct tensor *y, double *sum)
+{
+	int64_t size = tensor_extent(y, 2, y->rank);
+
+	for (int64_t i = 0; i < y->count; i++)
+		sum[i] += tensor_get(bias, i / size % bias->count);
+}
+
+/* *sum: the products as doubles, in scratch. */
+static enum tamis_status multiply(const struct form *f, const struct op_call *c, struct inner *n, double **sum)
+{
+	enum tamis_status s = make_inner(f, c, DT_FLOAT, n);
+	struct summed k;
+	int64_t most;
+
 	if (s)
 		return s;
-	n->y.data = scratch_alloc(c->scratch, (size_t)n->y.count, sizeof(double));
-	return n->y.data ? f->base->run(&n->call) : tm_no_memory(c->err, "multiplying integers");
+	*sum = scratch_alloc(c->scratch, (size_t)n->y.count, sizeof **sum);
+	if (!*sum)
+		return no_memory(c);
+	if (n->in[0].count == 0 || n->in[1].count == 0)
+		memset(*sum, 0, (size_t)n->y.count * sizeof **sum);
+	k = find_summed(f, &n->in[0], &n->in[1]);
+	most = k.unit > 0 ? EXACT / k.unit : k.dim;
+	if (most >= k.dim || (most > 0 && (!f->conv || n->in[0].dims[1] == k.dim)))
+		s = sum_parts(f, c, &k, most, n, *sum);
+	else
+		s = sum_doubles(f, c, n, *sum);
+	if (!s && given(c, f->bias))
+		add_bias(c->in[f->bias], &n->y, *sum);
+	return s;
 }
 
 /* The element of a scale or zero point for element i of the result, as rows, columns or channels. */
@@ -269,33 +364,40 @@ static double picked(const struct pick *p, int64_t i)
 	return tensor_get(&p->t, i / p->step % p->dim);
 }
 
-static void requantize(const struct form *f, const struct op_call *c, const struct tensor *product)
+/* Rows of a matrix or channels of an image, of which only the scales of columns differ. */
+static enum tamis_status requantize(const struct form *f, const struct op_call *c, const double *sum)
 {
 	struct tensor *y = c->out[0];
 	struct pick a = pick_of(f, c->in[f->a_scale], y, true), b = pick_of(f, c->in[f->b_scale], y, false);
 	struct pick scale = pick_of(f, c->in[f->y_scale], y, true), zero = pick_of(f, c->in[f->y_zero], y, true);
-	const double *from = product->data;
+	int64_t run = f->conv ? tensor_extent(y, 2, y->rank) : y->rank ? y->dims[y->rank - 1] : 1;
+	bool each = !f->conv && b.t.count > 1;
+	float *factor = scratch_alloc(c->scratch, each ? (size_t)run : 1, sizeof *factor);
 
-	for (int64_t i = 0; i < y->count; i++) {
-		float factor = (float)picked(&a, i) * (float)picked(&b, i) / (float)picked(&scale, i);
-
-		tensor_set(y, i, rint((double)((float)from[i] * factor)) + picked(&zero, i));
+	if (!factor)
+		return no_memory(c);
+	for (int64_t i = 0; i < y->count; i += run) {
+		for (int64_t j = 0; j < (each ? run : 1); j++)
+			factor[j] = (float)picked(&a, i) * (float)picked(&b, i + j) / (float)picked(&scale, i);
+		bytes_from_sums(sum + i, run, factor, each, (float)picked(&zero, i), y, i);
 	}
+	return TAMIS_OK;
 }
 
 static enum tamis_status run_of(struct op_call *c, const struct form *f)
 {
 	struct inner n;
+	double *sum;
 	enum tamis_status s;
 
 	if (!c->out[0] || c->out[0]->count == 0)
 		return TAMIS_OK;
-	s = multiply(f, c, &n);
+	s = multiply(f, c, &n, &sum);
 	if (s)
 		return s;
-	if (f->y_scale < 0)
-		return tensor_convert(&n.y, c->out[0], c->err);
-	requantize(f, c, &n.y);
+	if (f->y_scale >= 0)
+		return requantize(f, c, sum);
+	wrap(sum, c->out[0]->count, c->out[0]->data);
 	return TAMIS_OK;
 }
 

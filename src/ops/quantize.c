@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "ops/args.h"
+#include "ops/bytes.h"
 #include "ops/family.h"
 #include "ops/reals.h"
 
@@ -172,6 +173,24 @@ static double rounded(double v, enum dtype type)
 	return tensor_get(&t, 0);
 }
 
+/* Elements that share a scale and lie together. */
+static int64_t run_of(const struct grain *g, int64_t count)
+{
+	return g->dim == 0 ? count : g->block == 0 ? g->inner : 1;
+}
+
+static void quantize_runs(const struct op_call *c, const struct grain *g, int64_t run)
+{
+	const struct tensor *scale = c->in[1], *zero = op_in(c, 2);
+
+	for (int64_t i = 0; i < c->in[0]->count; i += run) {
+		int64_t k = scale_of(g, i);
+
+		bytes_from_floats((const float *)c->in[0]->data + i, run, ((const float *)scale->data)[k],
+		                  zero ? (float)tensor_get(zero, k) : 0, c->out[0], i);
+	}
+}
+
 static enum tamis_status quantize_run(struct op_call *c)
 {
 	const struct tensor *x = c->in[0], *scale = c->in[1], *zero = op_in(c, 2);
@@ -181,6 +200,11 @@ static enum tamis_status quantize_run(struct op_call *c)
 	struct grain g;
 	enum tamis_status s = find_grain(c, &g);
 
+	if (!s && y && y->count && is_byte(y->type) && x->type == DT_FLOAT && precision == DT_FLOAT
+	    && scale->type == DT_FLOAT) {
+		quantize_runs(c, &g, run_of(&g, x->count));
+		return TAMIS_OK;
+	}
 	for (int64_t i = 0; !s && y && i < x->count; i++) {
 		int64_t k = scale_of(&g, i);
 		double v = rounded(tensor_get(x, i) / tensor_get(scale, k), precision);
@@ -215,11 +239,26 @@ static double level(const struct op_call *c, int64_t i, int64_t k)
 	return tensor_get(c->in[0], i) - (op_in(c, 2) ? tensor_get(c->in[2], k) : 0);
 }
 
+static void dequantize_runs(const struct op_call *c, const struct grain *g, int64_t run)
+{
+	for (int64_t i = 0; i < c->in[0]->count; i += run) {
+		int64_t k = scale_of(g, i);
+
+		bytes_to_floats(c->in[0], i, run, op_in(c, 2) ? (float)tensor_get(c->in[2], k) : 0,
+		                ((const float *)c->in[1]->data)[k], (float *)c->out[0]->data + i);
+	}
+}
+
 static enum tamis_status dequantize_run(struct op_call *c)
 {
 	struct tensor *y = c->out[0];
 	struct grain g;
 	enum tamis_status s = find_grain(c, &g);
+
+	if (!s && y && y->count && is_byte(c->in[0]->type) && y->type == DT_FLOAT && c->in[1]->type == DT_FLOAT) {
+		dequantize_runs(c, &g, run_of(&g, y->count));
+		return TAMIS_OK;
+	}
 
 	for (int64_t i = 0; !s && y && i < y->count; i++) {
 		int64_t k = scale_of(&g, i);
@@ -271,8 +310,8 @@ static enum tamis_status dynamic_run(struct op_call *c)
 	}
 	scale = (high > low ? high - low : 1) / 255;
 	zero = rintf(fminf(fmaxf(-low / scale, 0), 255));
-	for (int64_t i = 0; c->out[0] && i < c->in[0]->count; i++)
-		tensor_set(c->out[0], i, (double)(rintf(x[i] / scale) + zero));
+	if (c->out[0])
+		bytes_from_floats(x, c->in[0]->count, scale, zero, c->out[0], 0);
 	if (c->n_out > 1 && c->out[1])
 		tensor_set(c->out[1], 0, (double)scale);
 	if (c->n_out > 2 && c->out[2])
