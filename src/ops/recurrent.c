@@ -141,19 +141,6 @@ static int64_t at_x(const struct recurrent_attr *a, const struct recurrent_sizes
 	return (a->batch_first ? b * z->steps + t : t * z->batch + b) * z->inputs;
 }
 
-static int64_t at_y(const struct recurrent_attr *a, const struct recurrent_sizes *z, int64_t t, int64_t b,
-                    int d)
-{
-	if (a->batch_first)
-		return ((b * z->steps + t) * a->directions + d) * z->hidden;
-	return ((t * a->directions + d) * z->batch + b) * z->hidden;
-}
-
-static int64_t at_state(const struct recurrent_attr *a, const struct recurrent_sizes *z, int64_t b, int d)
-{
-	return (a->batch_first ? b * a->directions + d : d * z->batch + b) * z->hidden;
-}
-
 static void get_row(const struct tensor *t, int64_t at, int64_t n, double *to)
 {
 	for (int64_t i = 0; i < n; i++)
@@ -256,7 +243,7 @@ static enum tamis_status open_direction(const struct layer *l, int k, struct dir
 	if (!d->w || !d->r || !d->b || !d->h || (lstm && !d->c) || (op_in(c, IN_P) && !d->p))
 		return tm_no_memory(c->err, "running a recurrent layer");
 	for (int64_t b = 0; b < l->z.batch; b++) {
-		int64_t at = at_state(l->attr, &l->z, b, k);
+		int64_t at = recurrent_at_state(l->attr, &l->z, b, k);
 
 		get_row(op_in(c, IN_H), at, n, d->h + b * n);
 		if (lstm)
@@ -278,22 +265,33 @@ static void put_outputs(const struct layer *l, const struct direction *d, int k)
 
 	for (int64_t b = 0; b < batch; b++) {
 		for (int64_t t = l->length[b]; t < l->z.steps; t++)
-			set_row(output(l->call, 0), at_y(l->attr, &l->z, t, b, k), n, NULL);
+			set_row(output(l->call, 0), recurrent_at_y(l->attr, &l->z, t, b, k), n, NULL);
 		for (int64_t step = 0; step < l->length[b]; step++)
-			set_row(output(l->call, 0), at_y(l->attr, &l->z, time_of(d, step, b), b, k), n,
+			set_row(output(l->call, 0), recurrent_at_y(l->attr, &l->z, time_of(d, step, b), b, k), n,
 			        d->h + ((step + 1) * batch + b) * n);
-		set_row(output(l->call, 1), at_state(l->attr, &l->z, b, k), n, d->h + (last + b) * n);
+		set_row(output(l->call, 1), recurrent_at_state(l->attr, &l->z, b, k), n, d->h + (last + b) * n);
 		if (d->c)
-			set_row(output(l->call, 2), at_state(l->attr, &l->z, b, k), n, d->c + (last + b) * n);
+			set_row(output(l->call, 2), recurrent_at_state(l->attr, &l->z, b, k), n, d->c + (last + b) * n);
 	}
+}
+
+static enum tamis_status run_float(const struct op_call *c)
+{
+	struct recurrent_sizes z;
+	enum tamis_status s = find_sizes(c, &z);
+
+	return s ? s : recurrent_run_float(c, &z);
 }
 
 static enum tamis_status run(struct op_call *c)
 {
 	struct layer l;
 	struct direction d;
-	enum tamis_status s = open_layer(c, &l);
+	enum tamis_status s;
 
+	if (recurrent_fits_float(c))
+		return run_float(c);
+	s = open_layer(c, &l);
 	for (int k = 0; !s && k < l.attr->directions; k++) {
 		s = open_direction(&l, k, &d);
 		if (!s)
@@ -333,10 +331,10 @@ static enum tamis_status open_gradients(const struct op_grad *g, const struct la
 		return tm_no_memory(c->err, "reversing a recurrent layer");
 	for (int64_t b = 0; b < batch; b++) {
 		for (int64_t t = 0; seed(g, 0) && t < l->length[b]; t++)
-			get_row(seed(g, 0), at_y(l->attr, &l->z, t, b, k), n, gy + (t * batch + b) * n);
-		get_row(seed(g, 1), at_state(l->attr, &l->z, b, k), n, d->gh + b * n);
+			get_row(seed(g, 0), recurrent_at_y(l->attr, &l->z, t, b, k), n, gy + (t * batch + b) * n);
+		get_row(seed(g, 1), recurrent_at_state(l->attr, &l->z, b, k), n, d->gh + b * n);
 		if (l->attr->cell == CELL_LSTM)
-			get_row(seed(g, 2), at_state(l->attr, &l->z, b, k), n, d->gc + b * n);
+			get_row(seed(g, 2), recurrent_at_state(l->attr, &l->z, b, k), n, d->gc + b * n);
 	}
 	return TAMIS_OK;
 }
@@ -351,8 +349,8 @@ static void give_gradients(const struct op_grad *g, const struct layer *l, int k
 	add_row(target(g, IN_B), k * 2 * cols, 2 * cols, d->gb);
 	add_row(target(g, IN_P), k * 3 * n, 3 * n, d->gp);
 	for (int64_t b = 0; b < l->z.batch; b++) {
-		add_row(target(g, IN_H), at_state(l->attr, &l->z, b, k), n, d->gh + b * n);
-		add_row(target(g, IN_C), at_state(l->attr, &l->z, b, k), n, d->gc + b * n);
+		add_row(target(g, IN_H), recurrent_at_state(l->attr, &l->z, b, k), n, d->gh + b * n);
+		add_row(target(g, IN_C), recurrent_at_state(l->attr, &l->z, b, k), n, d->gc + b * n);
 	}
 }
 

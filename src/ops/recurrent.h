@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RNN, GRU and LSTM as one engine: a call is read into struct layer, and each direction is run or reversed
- * over steps.
- * Everything is computed in double. */
+/* RNN, GRU and LSTM as one engine: a call is read into struct layer, and each direction is run or reversed over steps
+ * in double. The usual layers run forward in float. */
 #ifndef OPS_RECURRENT_H
 #define OPS_RECURRENT_H
 
@@ -24,6 +23,7 @@ struct recurrent_attr {
 	bool backward;   /* the only direction is backward */
 	bool batch_first, linear_before_reset, input_forget;
 	double clip;     /* INFINITY: none */
+	bool usual;      /* all activations are those that the operator has without the attribute */
 	struct activation f[6]; /* three for each direction: of gates, of the candidate, of the LSTM's output */
 };
 
@@ -38,6 +38,25 @@ double activation_slope(const struct activation *f, double clip, double x);
 struct recurrent_sizes {
 	int64_t steps, batch, inputs, hidden, gates; /* gates: 1, 3 or 4 */
 };
+
+/* First elements of rows: of the output of time t, item b and direction d, and of a state. */
+static inline int64_t recurrent_at_y(const struct recurrent_attr *a, const struct recurrent_sizes *z, int64_t t,
+                                     int64_t b, int d)
+{
+	if (a->batch_first)
+		return ((b * z->steps + t) * a->directions + d) * z->hidden;
+	return ((t * a->directions + d) * z->batch + b) * z->hidden;
+}
+
+static inline int64_t recurrent_at_state(const struct recurrent_attr *a, const struct recurrent_sizes *z, int64_t b,
+                                         int d)
+{
+	return (a->batch_first ? b * a->directions + d : d * z->batch + b) * z->hidden;
+}
+
+/* Whether a call is of the usual kind, and its run: in float, one product for the inputs of all steps. */
+bool recurrent_fits_float(const struct op_call *c);
+enum tamis_status recurrent_run_float(const struct op_call *c, const struct recurrent_sizes *z);
 
 /* One direction in scratch, in double. Arrays by step have the state before step 0 first. */
 struct direction {

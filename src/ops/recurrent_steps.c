@@ -109,6 +109,7 @@ enum tamis_status recurrent_activations(struct op_parse *p, struct recurrent_att
 
 	if (!s)
 		s = attr_floats(p, "activation_beta", &beta, &n_beta);
+	a->usual = true;
 	if (!s && names && names->n_strings != (size_t)(each * a->directions))
 		s = tm_fail(p->err, TAMIS_E_INVALID, "there are %zu activations; %d are expected", names->n_strings,
 		            each * a->directions);
@@ -118,6 +119,7 @@ enum tamis_status recurrent_activations(struct op_parse *p, struct recurrent_att
 		f->kind = usual[a->cell][k % each];
 		if (names)
 			s = find_kind(p, &names->strings[k], &f->kind);
+		a->usual &= f->kind == usual[a->cell][k % each];
 		f->alpha = kinds[f->kind].alpha;
 		f->beta = kinds[f->kind].beta;
 		if (kinds[f->kind].parameters > 0 && alphas < n_alpha)

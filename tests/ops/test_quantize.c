@@ -158,3 +158,76 @@ Test(integer, refuses)
 		case_free(c);
 	}
 }
+
+/* Sums of many products of the largest magnitude, longer than a float holds: each as a sum of integers. */
+Test(integer, long_sums_are_exact)
+{
+	for (int k = 0; k < 4; k++) {
+		int64_t depth = (const int64_t[]){257, 258, 1000, 3}[k];
+		struct op_case *c = case_new(ops_integer, "MatMulInteger", 10);
+		const struct tensor *a = case_in_range(c, DT_UINT8, SHAPE(2, 3, depth), 200, 255);
+		const struct tensor *b = case_in_range(c, DT_INT8, SHAPE(depth, 4), -128, -90);
+
+		case_in(c, DT_UINT8, SHAPE(1), VALUES(0));
+		case_in(c, DT_INT8, SHAPE(4), VALUES(127, 126, 127, 125));
+		case_run(c);
+		a = &c->in[0];
+		b = &c->in[1];
+		for (int64_t i = 0; i < 24; i++) {
+			int64_t sum = 0;
+
+			for (int64_t l = 0; l < depth; l++)
+				sum += tensor_get_int(a, i / 4 * depth + l)
+					* (tensor_get_int(b, l * 4 + i % 4) - tensor_get_int(&c->in[3], i % 4));
+			cr_assert_eq(tensor_get_int(&c->out[0], i), sum, "depth %lld element %lld", (long long)depth, (long long)i);
+		}
+		case_free(c);
+	}
+}
+
+/* Convolutions over many channels in parts, and over few or grouped ones in one. */
+Test(integer, convolutions_are_exact)
+{
+	for (int k = 0; k < 4; k++) {
+		int64_t groups = k == 1 ? 4 : 1, channels = k == 2 ? 4 : 64, size = k == 3 ? 17 : 3, each = channels / groups;
+		struct op_case *c = case_new(ops_integer, "ConvInteger", 10);
+
+		case_int(c, "group", groups);
+		case_in_range(c, DT_UINT8, SHAPE(2, channels, 18, 18), 200, 255);
+		case_in_range(c, DT_INT8, SHAPE(4, each, size, size), -128, -90);
+		case_in(c, DT_UINT8, SHAPE(1), VALUES(3));
+		case_run(c);
+		for (int64_t i = 0; i < c->out[0].count; i++) {
+			int64_t out = 19 - size, x = i % out, y = i / out % out, o = i / out / out % 4, n = i / out / out / 4, sum = 0;
+
+			for (int64_t l = 0; l < each * size * size; l++) {
+				int64_t at = l / size / size + o / (4 / groups) * each, row = y + l / size % size, col = x + l % size;
+
+				sum += (tensor_get_int(&c->in[0], ((n * channels + at) * 18 + row) * 18 + col) - 3)
+					* tensor_get_int(&c->in[1], o * each * size * size + l);
+			}
+			cr_assert_eq(tensor_get_int(&c->out[0], i), sum, "case %d element %lld", k, (long long)i);
+		}
+		case_free(c);
+	}
+}
+
+/* Rounding is to even, sums with the zero point saturate, whatever the magnitude. */
+Test(quantize, ends_and_ties)
+{
+	static const double x[] = {0.5, 1.5, 2.5, -0.5, -1.5, 126.5, 127.5, 255.5, 300, -300, 1e30, -1e30, 511.5, 5000.5};
+
+	for (int k = 0; k < 4; k++) {
+		bool is_signed = k % 2;
+		double zero = k / 2 ? 100 : 0, low = is_signed ? -128 : 0, high = low + 255;
+		struct op_case *c = case_new(ops_quantize, "QuantizeLinear", 13);
+
+		case_in(c, DT_FLOAT, SHAPE(14), x);
+		case_in(c, DT_FLOAT, 0, NULL, VALUES(1));
+		case_in(c, is_signed ? DT_INT8 : DT_UINT8, 0, NULL, &zero);
+		case_run(c);
+		for (int i = 0; i < 14; i++)
+			cr_assert_eq(tensor_get(&c->out[0], i), fmin(fmax(rint(x[i]) + zero, low), high), "%g with %g", x[i], zero);
+		case_free(c);
+	}
+}

@@ -121,3 +121,47 @@ Test(recurrent, refuses_lengths)
 	cr_expect_eq(case_forward(c), TAMIS_E_INVALID);
 	case_free(c);
 }
+
+/* Layers of the usual kind run in float by another way than those in double; each variant of three leaves it. */
+Test(recurrent, floats_as_doubles)
+{
+	for (int k = 0; k < 3 * 3 * 2 * 2 * 2; k++) {
+		int cell = k % 3, direction = k / 3 % 3, without_bias = k / 36;
+		bool batch_first = k / 9 % 2, before = k / 18 % 2;
+		int64_t d = direction == 2 ? 2 : 1, cols = gates[cell] * 19;
+		struct op_case *c[2];
+
+		for (int i = 0; i < 2; i++) {
+			enum dtype type = i ? DT_DOUBLE : DT_FLOAT;
+
+			c[i] = case_new(ops_recurrent, names[cell], 14);
+			case_string(c[i], "direction", (const char *const[]){"forward", "reverse", "bidirectional"}[direction]);
+			case_int(c[i], "hidden_size", 19);
+			case_int(c[i], "layout", batch_first);
+			if (cell == 1)
+				case_int(c[i], "linear_before_reset", before);
+			case_in(c[i], type, 3, batch_first ? DIMS(5, 7, 11) : DIMS(7, 5, 11), NULL);
+			case_in_range(c[i], type, SHAPE(d, cols, 11), -0.3, 0.3); /* larger ones make small differences grow */
+			case_in_range(c[i], type, SHAPE(d, cols, 19), -0.3, 0.3);
+			if (without_bias)
+				case_absent(c[i]);
+			else
+				case_in(c[i], type, SHAPE(d, 2 * cols), NULL);
+			case_absent(c[i]);
+			if (before)
+				case_in(c[i], type, 3, batch_first ? DIMS(5, d, 19) : DIMS(d, 5, 19), NULL);
+			case_outputs(c[i], cell == 2 ? 3 : 2);
+		}
+		for (int n = 0; n < CASE_MAX; n++)
+			for (int64_t i = 0; c[0]->in[n].data && i < c[0]->in[n].count; i++)
+				tensor_set(&c[1]->in[n], i, tensor_get(&c[0]->in[n], i));
+		case_run(c[0]);
+		case_run(c[1]);
+		for (int n = 0; n < (cell == 2 ? 3 : 2); n++)
+			for (int64_t i = 0; i < c[1]->out[n].count; i++)
+				cr_assert_float_eq(tensor_get(&c[0]->out[n], i), tensor_get(&c[1]->out[n], i), 2e-5,
+				                   "case %d output %d element %lld", k, n, (long long)i);
+		case_free(c[0]);
+		case_free(c[1]);
+	}
+}
