@@ -169,6 +169,8 @@ struct tamis_slim_options {
 	double target_size;      /* the same as a share of the input's size; default -1: none */
 	double holdout_share;    /* share of items held out for the gate, (0, 1); default 0.2 */
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
+	int distil;              /* epochs of training what survives to the original's outputs, at each depth that may be
+	                            written; default 0: none */
 	enum tamis_granularity granularity; /* default TAMIS_BOTH */
 	enum tamis_storage storage;         /* default TAMIS_STORAGE_AUTO: the smaller by measured bytes */
 	const char *only, *skip; /* POSIX extended regular expressions on node and initializer names; default NULL */

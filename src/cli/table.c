@@ -113,6 +113,10 @@ const struct option options[] = {
 	          "looks at the graph" },
 	{ .name = "no-refit", .kind = OPTION_CLEAR, .commands = SLIM, .offset = AT(slim.refit),
 	  .help = "leave the surviving weights as they are" },
+	{ .name = "distill", .kind = OPTION_INT, .commands = SLIM, .offset = AT(slim.distil),
+	  .metavar = "EPOCHS", .low = 0, .high = 1e6,
+	  .help = "train what survives to give the original's outputs, so many times over the items at "
+	          "each depth" },
 	{ .name = "only", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.only),
 	  .metavar = "REGEX", .help = "slim only nodes or initializers whose name matches" },
 	{ .name = "skip", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.skip),

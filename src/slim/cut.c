@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "onnx/payload.h"
-
 #define BINS 65536
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -265,32 +263,4 @@ void cut_apply(struct cut *c, double keep)
 			cut_layer(c, i, &s);
 			fold_means(c, i);
 		}
-}
-
-/* ---- writing ------------------------------------------------------------------------------------------------ */
-
-static enum tamis_status write_value(const struct graph *g, struct document *doc, int id, struct tamis_error *err)
-{
-	const struct value *v = &g->values[id];
-
-	if (v->sparse_proto)
-		return sparse_write(doc, v->sparse_proto, &v->constant, err);
-	if (!v->tensor_proto)
-		return tm_fail(err, TAMIS_E_INTERNAL, "the weight '%.80s' has no place in the document", v->name);
-	return payload_write(doc, v->tensor_proto, &v->constant, err);
-}
-
-enum tamis_status cut_write(const struct graph *g, const struct layers *l, struct document *doc,
-                            struct tamis_error *err)
-{
-	enum tamis_status s = TAMIS_OK;
-
-	for (int i = 0; s == TAMIS_OK && i < l->n; i++) {
-		if (l->list[i].note)
-			continue;
-		s = write_value(g, doc, l->list[i].weight, err);
-		if (s == TAMIS_OK && l->list[i].bias != GRAPH_NONE)
-			s = write_value(g, doc, l->list[i].bias, err);
-	}
-	return s;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cutting connections in the graph's constants: ranking, threshold, zeros, and the means that go into biases. The
- * originals are kept, so any number of depths can be tried; the document is not touched until cut_write. */
+ * originals are kept, so any number of depths can be tried; the document is not touched. */
 #ifndef SLIM_CUT_H
 #define SLIM_CUT_H
 
@@ -30,10 +30,6 @@ enum tamis_status cut_create(struct graph *g, const struct layers *l, const stru
 /* Sets the graph's constants to the cut that keeps the best `keep` (0 to 1) of `total` connections: the others zero,
  * their mean signal in the bias. 1 restores the originals. Ties are broken by position. O(total). */
 void cut_apply(struct cut *c, double keep);
-
-/* Writes the weights and biases of all slimmable layers, as they are in the graph now, into the document. */
-enum tamis_status cut_write(const struct graph *g, const struct layers *l, struct document *doc,
-                            struct tamis_error *err);
 
 void cut_free(struct cut *c); /* the graph keeps what the last apply left in it */
 

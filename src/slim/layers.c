@@ -121,16 +121,22 @@ static bool named(const regex_t *re, const char *a, const char *b)
 	return !regexec(re, a, 0, NULL, 0) || !regexec(re, b, 0, NULL, 0);
 }
 
+const char *layers_why_filtered(const struct layer_filter *f, const char *node, const char *value)
+{
+	if (f->only && !named(f->only, node, value))
+		return "not named by --only";
+	return f->skip && named(f->skip, node, value) ? "named by --skip" : NULL;
+}
+
 static const char *why_left_alone(const struct graph *g, const struct plan *plan, const struct layer *l,
                                   const struct layer_filter *f)
 {
 	const struct value *w = &g->values[l->weight];
 	enum place made = plan->value[g->nodes[l->node].out[0]].place;
+	const char *filtered = layers_why_filtered(f, g->nodes[l->node].name, w->name);
 
-	if (f->only && !named(f->only, g->nodes[l->node].name, w->name))
-		return "not named by --only";
-	if (f->skip && named(f->skip, g->nodes[l->node].name, w->name))
-		return "named by --skip";
+	if (filtered)
+		return filtered;
 	if (!dtype_is_float((int)w->constant.type))
 		return "its weight is not of a float type";
 	if (w->overridable && !f->mutable_initializers)

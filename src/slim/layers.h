@@ -48,6 +48,9 @@ enum tamis_status layers_find(const struct graph *g, const struct plan *plan, co
                               struct layers *out, struct tamis_error *err);
 void layers_free(struct layers *l);
 
+/* Why the filter leaves a node and a constant of these names alone; NULL when it does not. */
+const char *layers_why_filtered(const struct layer_filter *f, const char *node, const char *value);
+
 /* Offset in the weight of output o (over all groups) and feature f (over all groups) of o's group. */
 int64_t layer_offset(const struct linear_view *v, int64_t o, int64_t d);
 

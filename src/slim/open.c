@@ -45,6 +45,8 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 		return usage(err, "the share that may disagree", "a number of at most 1", o->max_disagree);
 	if (!(o->target_size <= 1))
 		return usage(err, "the target size", "a share of at most 1", o->target_size);
+	if (o->distil < 0)
+		return usage(err, "distilling", "a number of epochs", o->distil);
 	if (o->chunk < 0)
 		return usage(err, "the chunk", "a number of items", o->chunk);
 	if (o->granularity != TAMIS_WEIGHT && o->granularity != TAMIS_BOTH)
@@ -123,6 +125,7 @@ void slim_close(struct slim *s)
 		gate_close(&s->guess_gate);
 	significance_free(&s->significance);
 	scores_free(&s->scores);
+	parameters_free(&s->parameters);
 	drop_index(s);
 	graph_free(s->original);
 	graph_free(s->reference);
@@ -212,10 +215,15 @@ static enum tamis_status make_plan(struct slim *s, struct tamis_error *err)
 	return status;
 }
 
+struct layer_filter slim_filter(const struct slim *s)
+{
+	return (struct layer_filter){ .only = s->has_only ? &s->only : NULL, .skip = s->has_skip ? &s->skip : NULL,
+		.mutable_initializers = s->in->options->mutable_initializers };
+}
+
 enum tamis_status slim_index(struct slim *s, struct tamis_error *err)
 {
-	struct layer_filter filter = { .only = s->has_only ? &s->only : NULL, .skip = s->has_skip ? &s->skip : NULL,
-		.mutable_initializers = s->in->options->mutable_initializers };
+	struct layer_filter filter = slim_filter(s);
 	enum tamis_status status;
 
 	drop_index(s);

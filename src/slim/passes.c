@@ -17,8 +17,10 @@
 #define CHUNK_BYTES ((size_t)256 << 20) /* what the values of one chunk may take in one worker */
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
 #define REFIT_COST 5                    /* a sweep: two forward runs and moments */
+#define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define EXPECTED_ROUNDS 12              /* for the estimate of the time */
 #define AGAIN_ITEMS 1500                /* that later rounds score on */
+#define CHECK_SHARE 0.25                /* of the share for guesses, where only a distilled state is to be chosen by it */
 
 /* ---- copy ---------------------------------------------------------------------------------------------------- */
 
@@ -96,8 +98,8 @@ static enum tamis_status open_source(struct slim *s, struct feed_reader *reader,
 	return status;
 }
 
-/* By the item's hash: fitting items at the bottom, then those that depths are guessed on, then the held-out ones. The
- * guessing items are taken from the fitting share only where a refit could make a guess on fitted items too rosy. */
+/* By the item's hash: fitting items at the bottom, then those that depths are guessed on and distilled states are chosen
+ * by, then the held-out ones. */
 static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
@@ -115,8 +117,8 @@ static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 		s->held.from = top;
 	}
 	s->guess.to = top;
-	s->guess.from = fmax(top - share, top / 2);
-	s->fit.to = o->keep > 0 ? top : s->guess.from;
+	s->guess.from = fmax(top - (o->keep > 0 ? share * CHECK_SHARE : share), top / 2);
+	s->fit.to = o->keep > 0 && !o->distil ? top : s->guess.from;
 	s->again.to = items > AGAIN_ITEMS ? fmin(s->fit.to, (double)AGAIN_ITEMS / (double)items) : s->fit.to;
 	return TAMIS_OK;
 }
@@ -138,6 +140,13 @@ static void estimate_work(struct slim *s)
 		+ round * (s->in->options->keep > 0 ? ROUNDS_KEEP : EXPECTED_ROUNDS);
 }
 
+static enum tamis_status find_parameters(struct slim *s, struct tamis_error *err)
+{
+	struct layer_filter filter = slim_filter(s);
+
+	return parameters_find(s->graph, &s->layers, &filter, s->in->options->distil > 0, &s->parameters, err);
+}
+
 enum tamis_status pass_layers(struct slim *s, struct tamis_error *err)
 {
 	int added = 0;
@@ -151,6 +160,8 @@ enum tamis_status pass_layers(struct slim *s, struct tamis_error *err)
 		status = slim_index(s, err);
 	if (status == TAMIS_OK)
 		status = graph_build(s->doc, &op_table, &s->reference, err);
+	if (status == TAMIS_OK)
+		status = find_parameters(s, err);
 	if (status == TAMIS_OK && !slimmable(&s->layers))
 		status = tm_fail(err, TAMIS_E_UNSUPPORTED, "no node has weights that can be slimmed");
 	if (status == TAMIS_OK)
@@ -323,6 +334,26 @@ static uint64_t target_bytes(const struct slim *s)
 	return o->target_size > 0 ? (uint64_t)(o->target_size * (double)s->figures->before.file_bytes) : 0;
 }
 
+static struct store_job store_job(struct slim *s, struct item_source *source)
+{
+	return (struct store_job){ .original = s->original, .head = &s->head, .reader = source->reader,
+		.select = item_selected, .select_ctx = source, .batching = source->batching, .chunk = source->chunk,
+		.pool = s->pool, .bytes = s->in->options->max_memory / 2 };
+}
+
+static enum tamis_status open_distil(struct slim *s, struct told *told, struct distil *out, struct tamis_error *err)
+{
+	struct distil_job job = { .graph = s->graph, .parameters = &s->parameters, .fit = store_job(s, &s->fit),
+		.check = store_job(s, &s->guess), .seed = s->in->options->seed, .progress = tell, .progress_ctx = told };
+
+	*out = (struct distil){ 0 };
+	if (s->in->labels && !s->in->holdout) {
+		job.labels = s->in->labels;
+		job.n_labels = s->in->n_labels;
+	}
+	return s->in->options->distil ? distil_open(&job, out, err) : TAMIS_OK;
+}
+
 static void note_search(struct slim *s)
 {
 	s->figures->looks = s->search.looks;
@@ -336,8 +367,12 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
 	struct told plain = { s, 0, 1 }, scoring = { s, 0, SCORE_COST }, refitting = { s, 0, REFIT_COST };
-	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .criterion = s->criterion,
-		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr, .alpha = o->alpha,
+	struct told training = { s, 0, DISTIL_COST };
+	struct distil distil;
+	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
+		.criterion = s->criterion, .distil = o->distil ? &distil : NULL, .epochs = o->distil,
+		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr,
+		.alpha = o->alpha,
 		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
 		.target = target_bytes(s), .arena = s->arena };
 	enum tamis_status status;
@@ -347,7 +382,10 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 		.chunk = s->fit.chunk, .sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
 		.progress_ctx = &refitting };
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
-	status = rounds_run(&job, &s->scores, &s->search, err);
+	status = open_distil(s, &training, &distil, err);
+	if (status == TAMIS_OK)
+		status = rounds_run(&job, &s->scores, &s->search, err);
+	distil_close(&distil);
 	s->gate.job.progress = s->guess_gate.job.progress = NULL;
 	note_search(s);
 	if (status == TAMIS_OK && !s->search.passed)
@@ -365,7 +403,7 @@ enum tamis_status pass_cut(struct slim *s, struct tamis_error *err)
 	enum tamis_status status = figures_layers(s, err);
 
 	if (status == TAMIS_OK)
-		status = cut_write(s->graph, &s->layers, s->doc, err);
+		status = parameters_write(s->graph, &s->parameters, s->doc, err);
 	if (status == TAMIS_OK)
 		status = biases_drop(s->doc, err);
 	return status == TAMIS_OK ? slim_index(s, err) : status;

@@ -4,9 +4,11 @@
 #define SLIM_ROUNDS_H
 
 #include "slim/cut.h"
+#include "slim/distil.h"
 #include "slim/figures.h"
 #include "slim/gate.h"
 #include "slim/refit.h"
+#include "slim/snapshot.h"
 
 #define ROUNDS_STEP 0.8      /* keep-fraction from one round to the next */
 #define ROUNDS_FINE 0.93     /* the same on the second approach, from the last depth that looked good */
@@ -14,21 +16,18 @@
 #define ROUNDS_MAX 60
 #define ROUNDS_KEEP 8        /* rounds to a keep-fraction that the caller gave */
 #define ROUNDS_SWEEPS 2      /* of the refit */
-
-/* Weights and biases of all layers at one depth. */
-struct snapshot {
-	double keep;
-	int64_t kept;      /* non-zero connections */
-	bool good;         /* looked good on the guessing items */
-	void **weight, **bias; /* copies of the payloads, by layer */
-};
+#define ROUNDS_PATH 10       /* states that are kept to be judged */
+#define ROUNDS_CUTTING 0.6   /* share of the epochs during which the cut deepens, on the way to a given share */
 
 struct rounds_job {
 	struct graph *graph;        /* constants change from round to round */
 	const struct layers *layers;
+	const struct parameters *parameters; /* what rounds change */
 	const struct criterion *criterion;
 	struct score_job score;     /* how to score `graph` again */
-	struct refit_job refit;     /* how to refit it; sweeps 0 = only fold means */
+	struct refit_job refit;     /* how to refit it; sweeps 0 = only fold means. Its reference is the original */
+	struct distil *distil;      /* how to distil it afterwards; NULL = not at all */
+	int epochs;                 /* of distilling, at each depth that may be judged */
 	struct gate *guess;         /* on items neither scored nor refitted on, nor judged on: looks are free */
 	struct gate *gate;          /* on held-out items */
 	enum fdr_rule fdr;

@@ -37,6 +37,7 @@ struct slim {
 	struct plan *plan;         /* of graph, one item: shapes */
 	struct program *program;   /* behind plan */
 	struct layers layers;
+	struct parameters parameters; /* of reference and of graph until pass_cut */
 
 	struct item_source fit, again, guess, held; /* again: the share of fit that later rounds score on */
 	int64_t n_fit;
@@ -61,6 +62,7 @@ bool slim_has_pass(const char *name);
 bool item_selected(void *source, int64_t item);                        /* ctx: struct item_source */
 /* Builds graph, plan and layers of s->doc anew. */
 enum tamis_status slim_index(struct slim *s, struct tamis_error *err);
+struct layer_filter slim_filter(const struct slim *s); /* of --only, --skip and --mutable-initializers */
 /* Tells the observer that `items` further item runs are done; may cancel. */
 enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err);
 

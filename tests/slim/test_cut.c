@@ -10,6 +10,7 @@
 #include "onnx/payload.h"
 #include "ops/table.h"
 #include "slim/cut.h"
+#include "slim/parameters.h"
 #include "stat/dependence.h"
 
 static bool all_items(void *ctx, int64_t item)
@@ -615,19 +616,22 @@ Test(cut, the_document_gets_what_the_graph_holds)
 	struct lab l;
 	struct scores s;
 	struct cut c;
+	struct parameters p;
 	struct graph *again = NULL;
 
 	lab_open(&l, net_probabilities(7), 60, 1);
 	score(&l, &s);
 	open_cut(&l, &s, "pii", NULL, &c);
 	cut_apply(&c, 0.3);
-	cr_assert_eq(cut_write(l.graph, &l.layers, l.doc, NULL), TAMIS_OK);
+	cr_assert_eq(parameters_find(l.graph, &l.layers, &(struct layer_filter){ 0 }, false, &p, NULL), TAMIS_OK);
+	cr_assert_eq(parameters_write(l.graph, &p, l.doc, NULL), TAMIS_OK);
 	cr_assert_eq(graph_build(l.doc, &op_table, &again, NULL), TAMIS_OK);
 	for (int i = 0; i < again->n_values; i++)
 		if (again->values[i].kind == VALUE_CONSTANT)
 			cr_assert(!memcmp(again->values[i].constant.data, l.graph->values[i].constant.data,
 			                  tensor_bytes(&again->values[i].constant)));
 	graph_free(again);
+	parameters_free(&p);
 	cut_free(&c);
 	scores_free(&s);
 	lab_close(&l);

@@ -35,6 +35,7 @@ struct search {
 	struct scores first;
 	struct gate gate, guess;
 	struct arena arena;
+	struct parameters parameters;
 	struct rounds_job job;
 	struct rounds_result result;
 };
@@ -64,7 +65,9 @@ static void search_open(struct search *s, double tolerance, double guess_toleran
 	s->head.graph = s->lab.original;
 	open_gate(s, &s->gate, held_out, tolerance);
 	open_gate(s, &s->guess, guessed, guess_tolerance);
-	s->job = (struct rounds_job){ .graph = s->lab.graph, .layers = &s->lab.layers,
+	must(parameters_find(s->lab.graph, &s->lab.layers, &(struct layer_filter){ 0 }, true, &s->parameters, &err), &err,
+	     "parameters");
+	s->job = (struct rounds_job){ .graph = s->lab.graph, .layers = &s->lab.layers, .parameters = &s->parameters,
 		.criterion = criterion_find("pii"), .score = score, .refit = refit, .guess = &s->guess, .gate = &s->gate,
 		.alpha = 0.05, .confidence = 0.95, .seed = 1, .keep = -1, .arena = &s->arena };
 }
@@ -82,6 +85,7 @@ static void search_close(struct search *s)
 	gate_close(&s->guess);
 	scores_free(&s->first);
 	arena_free(&s->arena);
+	parameters_free(&s->parameters);
 	lab_close(&s->lab);
 }
 
