@@ -493,9 +493,11 @@ static const char *describe_options(struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
 
-	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g seed=%llu "
-	                    "refit=%d granularity=%s", s->criterion->name, s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep,
-	                    o->holdout_share, (unsigned long long)o->seed, o->refit, o->granularity == TAMIS_WEIGHT ? "weight" : "both");
+	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
+	                    "seed=%llu refit=%d distill=%d granularity=%s", s->criterion->name, s->figures->features,
+	                    s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
+	                    (unsigned long long)o->seed, o->refit, o->distil,
+	                    o->granularity == TAMIS_WEIGHT ? "weight" : "both");
 }
 
 enum tamis_status pass_provenance(struct slim *s, struct tamis_error *err)

@@ -524,7 +524,7 @@ Test(document, options_out_of_range)
 	o = s.o;
 	s.o.criterion = "no such";
 	expect(&s, TAMIS_E_USAGE);
-	for (int i = 0; i < 18; i++) {
+	for (int i = 0; i < 19; i++) {
 		s.o = o;
 		switch (i) {
 		case 0: s.o.alpha = -0.1; break;
@@ -544,6 +544,7 @@ Test(document, options_out_of_range)
 		case 14: s.o.storage = (enum tamis_storage)7; break;
 		case 15: s.o.target_size = 1.5; break;
 		case 16: s.o.max_disagree = 2; break;
+		case 17: s.o.distil = -1; break;
 		default: s.o.chunk = -3; break;
 		}
 		cr_assert_eq(slimming_run(&s), TAMIS_E_USAGE, "case %d", i);

@@ -140,14 +140,16 @@ static void expect_nothing_left(struct slimming *s, const char *how, long at)
 	cr_assert_eq(live, 0, "%s %ld: %ld blocks are left", how, at, live);
 }
 
-struct variant { const char *name; struct document *(*make)(uint64_t seed); enum dtype type; double keep; };
+struct variant { const char *name; struct document *(*make)(uint64_t seed); enum dtype type; double keep; int epochs; };
 
 static const struct variant variants[] = {
-	{ "deep", net_deep, DT_FLOAT, -1 },
-	{ "logits", net_logits, DT_FLOAT, 0.3 },
-	{ "probabilities", net_probabilities, DT_FLOAT16, 0.5 },
-	{ "general", net_general, DT_DOUBLE, -1 },
-	{ "block", net_block, DT_FLOAT, 0.5 },
+	{ "deep", net_deep, DT_FLOAT, -1, 0 },
+	{ "logits", net_logits, DT_FLOAT, 0.3, 0 },
+	{ "probabilities", net_probabilities, DT_FLOAT16, 0.5, 0 },
+	{ "general", net_general, DT_DOUBLE, -1, 0 },
+	{ "block", net_block, DT_FLOAT, 0.5, 0 },
+	{ "distilled", net_probabilities, DT_FLOAT16, 0.3, 4 },
+	{ "distilled block", net_block, DT_FLOAT, -1, 1 },
 };
 
 static void open_variant(struct slimming *s, const struct variant *v)
@@ -158,6 +160,7 @@ static void open_variant(struct slimming *s, const struct variant *v)
 		nets_retype(d, v->type);
 	slimming_open(s, d, 60, 2);
 	s->o.keep = v->keep;
+	s->o.distil = v->epochs;
 	s->o.tolerance = 1;
 	s->o.chunk = 16;
 }

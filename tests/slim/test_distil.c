@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Distilling against Adam written out in double on numerical gradients of the loss written out here; what it must hold
+ * fixed; and that neither workers nor blocks of memory change what comes out. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nets.h"
+#include "slim/distil.h"
+#include "slimming.h"
+
+#define CLASSES 3
+
+struct bench {
+	struct lab lab;
+	struct head head;
+	struct parameters parameters;
+	struct distil_job job;
+	struct pool *pool;
+};
+
+static bool trained_on(void *ctx, int64_t item)
+{
+	return item % 4 != 3 || *(int *)ctx;
+}
+
+static bool checked_on(void *ctx, int64_t item)
+{
+	return item % 4 == 3 || *(int *)ctx;
+}
+
+static int everything = 1, split = 0;
+
+/* Zeroes a share of the weights and moves the others. */
+static void disturb(struct lab *l, double zeros, double noise)
+{
+	struct rng r = rng_make(5, 9);
+
+	for (int i = 0; i < l->layers.n; i++) {
+		struct tensor *w = &l->graph->values[l->layers.list[i].weight].constant;
+
+		for (int64_t k = 0; k < w->count; k++)
+			tensor_set(w, k, rng_uniform(&r) < zeros ? 0 : tensor_get(w, k) + noise * rng_normal(&r));
+	}
+}
+
+static void find_head(struct bench *b)
+{
+	struct program_options options = { .training = true };
+	struct program *p = NULL;
+	struct runner *r = NULL;
+	struct tamis_error err = { 0 };
+
+	must(program_create(b->lab.original, &options, &p, &err), &err, "program");
+	must(runner_create(p, &r, &err), &err, "runner");
+	must(runner_run(r, b->lab.shelf.in, NULL, &err), &err, "run");
+	must(head_detect(b->lab.original, r, b->lab.shelf.items, "auto", &b->head, &err), &err, "head");
+	runner_free(r);
+	program_free(p);
+}
+
+static void bench_open(struct bench *b, struct document *d, int64_t items, int *which, int workers, size_t bytes)
+{
+	struct tamis_error err = { 0 };
+
+	*b = (struct bench){ .pool = NULL };
+	lab_open(&b->lab, d, items, 11);
+	find_head(b);
+	must(pool_create(workers, &b->pool, &err), &err, "pool");
+	must(parameters_find(b->lab.graph, &b->lab.layers, &(struct layer_filter){ 0 }, true, &b->parameters, &err), &err,
+	     "parameters");
+	b->job = (struct distil_job){ .graph = b->lab.graph, .parameters = &b->parameters, .seed = 3 };
+	b->job.fit = (struct store_job){ .original = b->lab.original, .head = &b->head, .reader = &b->lab.reader,
+		.select = trained_on, .select_ctx = which, .batching = BATCH_STACKED, .chunk = 32, .pool = b->pool,
+		.bytes = bytes };
+	b->job.check = b->job.fit;
+	b->job.check.select = checked_on;
+}
+
+static void bench_close(struct bench *b)
+{
+	parameters_free(&b->parameters);
+	pool_destroy(b->pool);
+	lab_close(&b->lab);
+}
+
+static struct distil_result train(struct bench *b, const struct distil_leg *leg)
+{
+	struct tamis_error err = { 0 };
+	struct distil d;
+	struct distil_result r;
+
+	must(distil_open(&b->job, &d, &err), &err, "open");
+	must(distil_run(&d, leg, &r, &err), &err, "run");
+	distil_close(&d);
+	return r;
+}
+
+/* ---- Adam, written out ------------------------------------------------------------------------------------------ */
+
+static void softmax(const double *z, double temperature, double *p)
+{
+	double sum = 0;
+
+	for (int c = 0; c < CLASSES; c++)
+		sum += p[c] = exp(z[c] / temperature);
+	for (int c = 0; c < CLASSES; c++)
+		p[c] /= sum;
+}
+
+static double class_loss(const struct bench *b, const double *y, const double *target, int64_t label)
+{
+	double z[CLASSES], zt[CLASSES], p[CLASSES], q[CLASSES], t[CLASSES], kl = 0;
+	bool logits = b->head.kind == HEAD_LOGITS;
+
+	for (int c = 0; c < CLASSES; c++) {
+		z[c] = logits ? y[c] : log(y[c]);
+		zt[c] = logits ? target[c] : log(target[c]);
+	}
+	softmax(z, 1, p);
+	softmax(z, 2, q);
+	softmax(zt, 2, t);
+	for (int c = 0; c < CLASSES; c++)
+		kl += 4 * t[c] * log(t[c] / q[c]);
+	return label < 0 ? kl : 0.5 * kl - 0.5 * log(p[label]);
+}
+
+/* Mean over the items; for outputs that are no classes, squared errors over the energy about the mean. */
+static double loss_now(const struct bench *b, double *const *target)
+{
+	double loss = 0, error = 0, energy = 0;
+
+	for (int o = 0; o < b->lab.original->n_outputs; o++) {
+		int64_t count, n = b->lab.shelf.items;
+		double *y = lab_outputs(&b->lab, b->lab.graph, o, &count);
+
+		for (int64_t i = 0; b->head.kind != HEAD_GENERAL && i < n; i++)
+			loss += class_loss(b, y + i * CLASSES, target[o] + i * CLASSES, b->job.labels ? b->job.labels[i] : -1)
+				/ (double)n;
+		for (int64_t k = 0; b->head.kind == HEAD_GENERAL && k < count / n; k++) {
+			double mean = 0;
+
+			for (int64_t i = 0; i < n; i++)
+				mean += target[o][i * (count / n) + k] / (double)n;
+			for (int64_t i = k; i < count; i += count / n) {
+				error += (y[i] - target[o][i]) * (y[i] - target[o][i]);
+				energy += (target[o][i] - mean) * (target[o][i] - mean);
+			}
+		}
+		free(y);
+	}
+	return b->head.kind == HEAD_GENERAL ? error / energy : loss;
+}
+
+struct entry { struct tensor *t; int64_t at; double m, v, g; };
+
+static int64_t list_entries(struct bench *b, struct entry *e)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < b->parameters.n; i++) {
+		const struct parameter *p = &b->parameters.list[i];
+		struct tensor *t = &b->lab.graph->values[p->value].constant;
+
+		for (int64_t k = 0; p->trained && k < t->count; k++)
+			if (p->layer < 0 || tensor_get(t, k) != 0)
+				e[n++] = (struct entry){ .t = t, .at = k };
+	}
+	return n;
+}
+
+static void naive_steps(struct bench *b, double *const *target, struct entry *e, int64_t n, int steps, double rate)
+{
+	const double h = 1e-5;
+
+	for (int step = 1; step <= steps; step++) {
+		for (int64_t i = 0; i < n; i++) {
+			double w = tensor_get(e[i].t, e[i].at), up;
+
+			tensor_set(e[i].t, e[i].at, w + h);
+			up = loss_now(b, target);
+			tensor_set(e[i].t, e[i].at, w - h);
+			e[i].g = (up - loss_now(b, target)) / (2 * h);
+			tensor_set(e[i].t, e[i].at, w);
+		}
+		for (int64_t i = 0; i < n; i++) {
+			e[i].m = 0.9 * e[i].m + 0.1 * e[i].g;
+			e[i].v = 0.999 * e[i].v + 0.001 * e[i].g * e[i].g;
+			tensor_set(e[i].t, e[i].at, tensor_get(e[i].t, e[i].at)
+			           - rate * e[i].m / (1 - pow(0.9, step)) / (sqrt(e[i].v / (1 - pow(0.999, step))) + 1e-8));
+		}
+	}
+}
+
+static void compare_with_naive(struct document *d, bool labelled)
+{
+	struct bench a, b;
+	struct distil_leg leg = { .epochs = 3, .rate_from = 0.01, .rate_to = 0.01 };
+	static struct entry ea[2000], eb[2000];
+	int64_t n, label[90], count;
+	double *target[2] = { NULL, NULL }, worst = 0;
+	struct document *twin;
+	uint8_t *bytes;
+	size_t size;
+
+	nets_retype(d, DT_DOUBLE);
+	bytes = slimming_bytes(d, &size);
+	cr_assert_eq(doc_load_memory(bytes, size, NULL, &(struct doc_limits){ 0 }, &twin, NULL), TAMIS_OK);
+	free(bytes);
+	bench_open(&a, d, 90, &everything, 1, 0);
+	bench_open(&b, twin, 90, &everything, 2, 0);
+	for (int i = 0; i < 90; i++)
+		label[i] = i % 5 == 4 ? -1 : i % CLASSES;
+	a.job.labels = b.job.labels = labelled ? label : NULL;
+	a.job.n_labels = b.job.n_labels = 90;
+	for (int o = 0; o < a.lab.original->n_outputs; o++)
+		target[o] = lab_outputs(&a.lab, a.lab.original, o, &count);
+	disturb(&a.lab, 0.4, 0.1);
+	disturb(&b.lab, 0.4, 0.1);
+	n = list_entries(&a, ea);
+	cr_assert_eq(list_entries(&b, eb), n);
+	naive_steps(&a, target, ea, n, leg.epochs, leg.rate_from);
+	train(&b, &leg);
+	for (int64_t i = 0; i < n; i++)
+		worst = fmax(worst, fabs(tensor_get(ea[i].t, ea[i].at) - tensor_get(eb[i].t, eb[i].at)));
+	cr_assert_lt(worst, 2e-5, "a weight that moved by up to 0.03 is off by %g", worst);
+	free(target[0]);
+	free(target[1]);
+	bench_close(&a);
+	bench_close(&b);
+}
+
+Test(distil, steps_are_those_of_adam)
+{
+	compare_with_naive(net_logits(1), false);
+	compare_with_naive(net_logits(2), true);
+	compare_with_naive(net_probabilities(3), false);
+	compare_with_naive(net_probabilities(4), true);
+	compare_with_naive(net_general(5), false);
+}
+
+/* ---- what is held ------------------------------------------------------------------------------------------------ */
+
+static struct document *(*const nets[])(uint64_t seed) = { net_deep, net_logits, net_probabilities, net_general, net_block };
+static const enum dtype types[] = { DT_FLOAT, DT_FLOAT16, DT_DOUBLE };
+
+static uint8_t *all_bytes(const struct bench *b, size_t *size)
+{
+	uint8_t *out = NULL;
+	size_t at = 0;
+
+	*size = 0;
+	for (int i = 0; i < b->parameters.n; i++)
+		*size += tensor_bytes(&b->lab.graph->values[b->parameters.list[i].value].constant);
+	out = malloc(*size);
+	for (int i = 0; i < b->parameters.n; i++) {
+		const struct tensor *t = &b->lab.graph->values[b->parameters.list[i].value].constant;
+
+		memcpy(out + at, t->data, tensor_bytes(t));
+		at += tensor_bytes(t);
+	}
+	return out;
+}
+
+static void retype(struct document *d, enum dtype type)
+{
+	if (type != DT_FLOAT)
+		nets_retype(d, type);
+}
+
+Test(distil, cut_weights_stay_cut_and_the_others_do_not_vanish)
+{
+	struct distil_leg leg = { .epochs = 2, .rate_from = 0.02 };
+
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+		for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+			struct document *d = nets[i](7);
+			struct bench b;
+			uint8_t *cut, *at;
+
+			retype(d, types[t]);
+			bench_open(&b, d, 200, &split, 1, 0);
+			disturb(&b.lab, 0.5, 0);
+			at = cut = malloc(20000);
+			for (int k = 0; k < b.lab.layers.n; k++)
+				for (int64_t e = 0; e < b.lab.layers.list[k].entries; e++)
+					*at++ = tensor_get(&b.lab.graph->values[b.lab.layers.list[k].weight].constant, e) == 0;
+			train(&b, &leg);
+			at = cut;
+			for (int k = 0; k < b.lab.layers.n; k++)
+				for (int64_t e = 0; e < b.lab.layers.list[k].entries; e++)
+					cr_assert_eq(*at++, tensor_get(&b.lab.graph->values[b.lab.layers.list[k].weight].constant, e) == 0,
+					             "net %zu: entry %lld of layer %d", i, (long long)e, k);
+			free(cut);
+			bench_close(&b);
+		}
+}
+
+Test(distil, the_same_bytes_for_any_number_of_workers)
+{
+	struct distil_leg leg = { .epochs = 2, .rate_from = 0.01, .settle = true };
+
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+		uint8_t *want = NULL, *got;
+		size_t n = 0, m;
+
+		for (int workers = 1; workers <= 3; workers++) {
+			struct bench b;
+
+			bench_open(&b, nets[i](8), 300, &split, workers, 0);
+			disturb(&b.lab, 0.5, 0.05);
+			train(&b, &leg);
+			got = all_bytes(&b, &m);
+			cr_assert(!want || (n == m && !memcmp(want, got, n)), "net %zu with %d workers", i, workers);
+			if (want)
+				free(got);
+			else
+				want = got;
+			n = m;
+			bench_close(&b);
+		}
+		free(want);
+	}
+}
+
+/* ---- the state that is kept ---------------------------------------------------------------------------------------- */
+
+Test(distil, never_worse_than_at_the_start)
+{
+	static const double rates[] = { 1e-3, 3, 1e30 };
+
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+		for (size_t k = 0; k < sizeof rates / sizeof *rates; k++) {
+			struct distil_leg leg = { .epochs = 3, .rate_from = rates[k], .settle = true };
+			struct bench b;
+			struct distil_result r;
+			uint8_t *before, *after;
+			size_t n;
+
+			bench_open(&b, nets[i](9), 400, &split, 2, 0);
+			disturb(&b.lab, 0.3, 0.05);
+			before = all_bytes(&b, &n);
+			r = train(&b, &leg);
+			after = all_bytes(&b, &n);
+			cr_assert_leq(r.after, r.before, "net %zu, rate %g: %g after %g", i, rates[k], r.after, r.before);
+			cr_assert(k > 0 || r.after < r.before, "net %zu: nothing was learnt", i);
+			cr_assert_eq(r.after == r.before, !memcmp(before, after, n), "net %zu, rate %g", i, rates[k]);
+			free(before);
+			free(after);
+			bench_close(&b);
+		}
+}
+
+/* Every block is read again in each epoch. */
+Test(distil, items_that_do_not_fit_come_in_blocks)
+{
+	static const size_t limits[] = { 0, 20000, 1 };
+	double first = 0;
+
+	for (size_t k = 0; k < 3; k++) {
+		struct distil_leg leg = { .epochs = 4, .rate_from = 3e-3, .settle = true };
+		struct bench b;
+		struct distil_result r;
+
+		bench_open(&b, net_deep(10), 400, &split, 1, limits[k]);
+		disturb(&b.lab, 0.4, 0);
+		r = train(&b, &leg);
+		first = k ? first : r.before;
+		cr_assert_float_eq(r.before, first, 1e-9 * first, "the check items are the same however they are kept");
+		cr_assert_lt(r.after, 0.8 * r.before, "limit %zu: %g after %g", limits[k], r.after, r.before);
+		bench_close(&b);
+	}
+}
+
+Test(distil, items_one_by_one)
+{
+	struct distil_leg leg = { .epochs = 2, .rate_from = 3e-3, .settle = true };
+	struct distil_result r[2];
+
+	for (int k = 0; k < 2; k++) {
+		struct bench b;
+
+		bench_open(&b, net_logits(12), 150, &split, 2, 0);
+		b.job.fit.batching = b.job.check.batching = k ? BATCH_ONE : BATCH_STACKED;
+		disturb(&b.lab, 0.4, 0);
+		r[k] = train(&b, &leg);
+		bench_close(&b);
+	}
+	cr_assert_lt(r[0].after, r[0].before);
+	cr_assert_float_eq(r[0].after, r[1].after, 1e-4 * r[0].after);
+}
+
+/* ---- the whole document -------------------------------------------------------------------------------------------- */
+
+static double loss_of(struct document *(*net)(uint64_t), double keep, int epochs, int threads, uint8_t **bytes, size_t *n)
+{
+	struct slimming s;
+	double value;
+
+	slimming_open(&s, net(1), 1200, 4);
+	s.o.keep = keep;
+	s.o.tolerance = 1;
+	s.o.distil = epochs;
+	s.o.threads = threads;
+	s.o.refit = false;
+	cr_assert_eq(slimming_run(&s), TAMIS_OK, "%s", s.err.message);
+	value = s.figures.gate.value;
+	if (bytes)
+		*bytes = slimming_bytes(s.out, n);
+	slimming_close(&s);
+	return value;
+}
+
+Test(distil, repairs_what_a_cut_costs)
+{
+	cr_assert_lt(loss_of(net_deep, 0.4, 5, 1, NULL, NULL), loss_of(net_deep, 0.4, 0, 1, NULL, NULL));
+	cr_assert_lt(loss_of(net_block, 0.4, 60, 1, NULL, NULL), 0.4 * loss_of(net_block, 0.4, 0, 1, NULL, NULL));
+}
+
+Test(distil, documents_do_not_depend_on_the_workers)
+{
+	uint8_t *a, *b;
+	size_t n, m;
+
+	loss_of(net_block, 0.4, 3, 1, &a, &n);
+	loss_of(net_block, 0.4, 3, 3, &b, &m);
+	cr_assert(n == m && !memcmp(a, b, n));
+	free(a);
+	free(b);
+}
+
+Test(distil, the_search_goes_deeper)
+{
+	double keep[2];
+
+	for (int k = 0; k < 2; k++) {
+		struct slimming s;
+
+		slimming_open(&s, net_deep(1), 1200, 4);
+		s.o.distil = 15 * k;
+		s.o.tolerance = 0.2;
+		s.o.refit = false;
+		cr_assert_eq(slimming_run(&s), TAMIS_OK, "%s", s.err.message);
+		keep[k] = s.figures.keep;
+		cr_assert(s.figures.gate.passed);
+		slimming_close(&s);
+	}
+	cr_assert_lt(keep[1], keep[0]);
+}
