@@ -149,7 +149,7 @@ static const struct variant variants[] = {
 	{ "general", net_general, DT_DOUBLE, -1, 0 },
 	{ "block", net_block, DT_FLOAT, 0.5, 0 },
 	{ "distilled", net_probabilities, DT_FLOAT16, 0.3, 4 },
-	{ "distilled block", net_block, DT_FLOAT, -1, 1 },
+	{ "distilled block", net_block, DT_FLOAT, 0.5, 1 },
 };
 
 static void open_variant(struct slimming *s, const struct variant *v)
