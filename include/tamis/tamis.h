@@ -171,6 +171,9 @@ struct tamis_slim_options {
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
 	int distil;              /* epochs of training what survives to the original's outputs, at each depth that may be
 	                            written; default 0: none */
+	/* A file that each round of the search is put away in, so that the same call goes on from there after it was stopped,
+	 * to the same result; removed once that is reached. TAMIS_E_INVALID when it is of another call. Default NULL. */
+	const char *checkpoint;
 	enum tamis_granularity granularity; /* default TAMIS_BOTH */
 	enum tamis_storage storage;         /* default TAMIS_STORAGE_AUTO: the smaller by measured bytes */
 	const char *only, *skip; /* POSIX extended regular expressions on node and initializer names; default NULL */

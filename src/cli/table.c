@@ -117,6 +117,10 @@ const struct option options[] = {
 	  .metavar = "EPOCHS", .low = 0, .high = 1e6,
 	  .help = "train what survives to give the original's outputs, so many times over the items at "
 	          "each depth" },
+	{ .name = "checkpoint", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.checkpoint),
+	  .metavar = "FILE",
+	  .help = "keep the rounds of the search there; the same command goes on from them after it was "
+	          "stopped" },
 	{ .name = "only", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.only),
 	  .metavar = "REGEX", .help = "slim only nodes or initializers whose name matches" },
 	{ .name = "skip", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.skip),

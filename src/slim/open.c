@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options, workers, progress: what the passes stand on. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -161,19 +162,21 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* What is left is told from the work that is left, at the speed so far; how much work that is, the search finds out. */
 enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err)
 {
 	const struct tamis_observer *o = &s->in->options->observer;
 	struct tamis_progress p = { .phase = s->pass, .remaining = -1 };
-	double t = now();
+	double t = now(), share;
 
 	s->work_done += items;
 	if (!o->progress || t - s->told < TELL_EVERY)
 		return TAMIS_OK;
 	s->told = t;
-	p.fraction = s->work_done < s->work_total ? s->work_done / s->work_total : 1;
-	if (p.fraction > 0.02)
-		p.remaining = (t - s->started) * (1 - p.fraction) / p.fraction;
+	share = s->work_total > 0 ? fmin(1, s->work_done / s->work_total) : 0;
+	if (share > 0.02)
+		p.remaining = (t - s->started) * (1 - share) / share;
+	p.fraction = s->fraction = fmax(s->fraction, share);
 	if (o->progress(o->ctx, &p))
 		return tm_fail(err, TAMIS_E_CANCELLED, "stopped by the caller during '%s'", s->pass);
 	return TAMIS_OK;

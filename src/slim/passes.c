@@ -18,7 +18,7 @@
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
 #define REFIT_COST 5                    /* a sweep: two forward runs and moments */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
-#define EXPECTED_ROUNDS 12              /* for the estimate of the time */
+#define LOOKS 9                         /* of a search at the held-out items */
 #define AGAIN_ITEMS 1500                /* that later rounds score on */
 #define CHECK_SHARE 0.25                /* of the share for guesses, where only a distilled state is to be chosen by it */
 
@@ -130,14 +130,36 @@ static double items_in(const struct item_source *s)
 	return (n < 0 ? 1000 : (double)n) * (s->to - s->from);
 }
 
+/* In forward runs of one item: what a round of the search takes. */
+static double round_work(const struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	double work = o->keep > 0 ? 0 : items_in(&s->guess), epochs = o->distil;
+
+	if (o->refit || o->distil)
+		work += items_in(&s->again) * SCORE_COST;
+	if (o->refit)
+		work += items_in(&s->fit) * REFIT_COST * ROUNDS_SWEEPS;
+	if (o->keep > 0)
+		epochs /= rounds_to_share(o->refit, o->distil);
+	return work + epochs * (items_in(&s->fit) * DISTIL_COST + items_in(&s->guess));
+}
+
+/* The search says after each round how many it expects; nine looks and the verification follow it. */
+static void expect_rounds(void *ctx, int rounds)
+{
+	struct slim *s = ctx;
+
+	s->work_total = s->work_done + rounds * round_work(s) + items_in(&s->held) * (LOOKS + 1);
+}
+
 static void estimate_work(struct slim *s)
 {
-	double round = items_in(&s->guess);
+	const struct tamis_slim_options *o = s->in->options;
+	int rounds = o->keep > 0 ? rounds_to_share(o->refit, o->distil) : ROUNDS_USUAL;
 
-	if (s->in->options->refit)
-		round += items_in(&s->again) * SCORE_COST + items_in(&s->fit) * REFIT_COST * ROUNDS_SWEEPS;
-	s->work_total = items_in(&s->fit) * SCORE_COST + items_in(&s->guess) + items_in(&s->held) * 8
-		+ round * (s->in->options->keep > 0 ? ROUNDS_KEEP : EXPECTED_ROUNDS);
+	expect_rounds(s, rounds);
+	s->work_total += items_in(&s->fit) * SCORE_COST + items_in(&s->guess) + items_in(&s->held);
 }
 
 static enum tamis_status find_parameters(struct slim *s, struct tamis_error *err)
@@ -258,6 +280,17 @@ enum tamis_status pass_significance(struct slim *s, struct tamis_error *err)
 	return status;
 }
 
+const char *slim_describe_options(struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
+	                    "seed=%llu refit=%d distill=%d granularity=%s", s->criterion->name, s->figures->features,
+	                    s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
+	                    (unsigned long long)o->seed, o->refit, o->distil,
+	                    o->granularity == TAMIS_WEIGHT ? "weight" : "both");
+}
+
 /* ---- gate, search --------------------------------------------------------------------------------------------- */
 
 static enum tamis_status open_gate(struct slim *s, struct item_source *source, bool labelled, struct gate *gate,
@@ -346,12 +379,28 @@ static enum tamis_status open_distil(struct slim *s, struct told *told, struct d
 	struct distil_job job = { .graph = s->graph, .parameters = &s->parameters, .fit = store_job(s, &s->fit),
 		.check = store_job(s, &s->guess), .seed = s->in->options->seed, .progress = tell, .progress_ctx = told };
 
-	*out = (struct distil){ 0 };
 	if (s->in->labels && !s->in->holdout) {
 		job.labels = s->in->labels;
 		job.n_labels = s->in->n_labels;
 	}
 	return s->in->options->distil ? distil_open(&job, out, err) : TAMIS_OK;
+}
+
+/* The same for runs that may go on from each other's rounds. Items of a callback are known by their number alone. */
+static const char *describe_run(struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	const char *items = s->in->calibration_sha256, *options = slim_describe_options(s);
+	uint64_t labels = 0;
+
+	for (int64_t i = 0; s->in->labels && i < s->in->n_labels; i++)
+		labels = rng_hash(labels, (uint64_t)s->in->labels[i]);
+	return options ? arena_printf(s->arena, "%s %s %s %lld %d %llu %s only=%s skip=%s head=%s chunk=%lld disagree=%g "
+	                              "target=%llu mutable=%d", TAMIS_VERSION, s->in->doc->sha256_hex, items ? items : "",
+	                              (long long)s->n_fit, s->in->holdout != NULL, (unsigned long long)labels, options,
+	                              o->only ? o->only : "", o->skip ? o->skip : "", o->head ? o->head : "",
+	                              (long long)s->fit.chunk, o->max_disagree, (unsigned long long)target_bytes(s),
+	                              o->mutable_initializers) : NULL;
 }
 
 static void note_search(struct slim *s)
@@ -368,21 +417,29 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	const struct tamis_slim_options *o = s->in->options;
 	struct told plain = { s, 0, 1 }, scoring = { s, 0, SCORE_COST }, refitting = { s, 0, REFIT_COST };
 	struct told training = { s, 0, DISTIL_COST };
-	struct distil distil;
+	struct distil distil = { 0 };
 	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
 		.criterion = s->criterion, .distil = o->distil ? &distil : NULL, .epochs = o->distil,
 		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr,
 		.alpha = o->alpha,
 		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
-		.target = target_bytes(s), .arena = s->arena };
-	enum tamis_status status;
+		.target = target_bytes(s), .expect = expect_rounds, .expect_ctx = s, .arena = s->arena };
+	struct checkpoint checkpoint = { .path = o->checkpoint };
+	enum tamis_status status = TAMIS_OK;
+
+	if (checkpoint.path) {
+		checkpoint.identity = describe_run(s);
+		job.checkpoint = &checkpoint;
+		status = checkpoint.identity ? TAMIS_OK : tm_no_memory(err, "searching the depth");
+	}
 
 	job.refit = (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
 		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->fit, .batching = s->fit.batching,
 		.chunk = s->fit.chunk, .sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
 		.progress_ctx = &refitting };
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
-	status = open_distil(s, &training, &distil, err);
+	if (status == TAMIS_OK)
+		status = open_distil(s, &training, &distil, err);
 	if (status == TAMIS_OK)
 		status = rounds_run(&job, &s->scores, &s->search, err);
 	distil_close(&distil);
@@ -489,17 +546,6 @@ static const char *describe_gate(struct slim *s)
 	                    f->value, f->bound, f->confidence, (long long)f->held_out_items, f->tolerance);
 }
 
-static const char *describe_options(struct slim *s)
-{
-	const struct tamis_slim_options *o = s->in->options;
-
-	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
-	                    "seed=%llu refit=%d distill=%d granularity=%s", s->criterion->name, s->figures->features,
-	                    s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
-	                    (unsigned long long)o->seed, o->refit, o->distil,
-	                    o->granularity == TAMIS_WEIGHT ? "weight" : "both");
-}
-
 enum tamis_status pass_provenance(struct slim *s, struct tamis_error *err)
 {
 	struct provenance p = { .version = TAMIS_VERSION, .source_sha256 = s->in->doc->sha256_hex,
@@ -508,7 +554,7 @@ enum tamis_status pass_provenance(struct slim *s, struct tamis_error *err)
 	if (!s->in->options->provenance)
 		return TAMIS_OK;
 	p.gate = describe_gate(s);
-	p.options = describe_options(s);
+	p.options = slim_describe_options(s);
 	if (!p.gate || !p.options)
 		return tm_no_memory(err, "recording the provenance");
 	return provenance_write(s->doc, &p, err);

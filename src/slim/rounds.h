@@ -8,7 +8,7 @@
 #include "slim/figures.h"
 #include "slim/gate.h"
 #include "slim/refit.h"
-#include "slim/snapshot.h"
+#include "slim/walk.h"
 
 #define ROUNDS_STEP 0.8      /* keep-fraction from one round to the next */
 #define ROUNDS_FINE 0.93     /* the same on the second approach, from the last depth that looked good */
@@ -16,7 +16,7 @@
 #define ROUNDS_MAX 60
 #define ROUNDS_KEEP 8        /* rounds to a keep-fraction that the caller gave */
 #define ROUNDS_SWEEPS 2      /* of the refit */
-#define ROUNDS_PATH 10       /* states that are kept to be judged */
+#define ROUNDS_USUAL 12      /* that a search takes, for estimates of the time */
 #define ROUNDS_CUTTING 0.6   /* share of the epochs during which the cut deepens, on the way to a given share */
 
 struct rounds_job {
@@ -38,6 +38,10 @@ struct rounds_job {
 	uint64_t (*bytes)(void *ctx);
 	void *bytes_ctx;
 	uint64_t target;
+	const struct checkpoint *checkpoint; /* written after each round, and gone on from where there is one; NULL = none */
+	/* Told after each round how many may follow; may be NULL. */
+	void (*expect)(void *ctx, int rounds);
+	void *expect_ctx;
 	struct arena *arena;        /* of the looks */
 };
 
@@ -49,6 +53,9 @@ struct rounds_result {
 	size_t n_looks;
 	int n_rounds;
 };
+
+/* Rounds on the way to a given share: with distilling one for each epoch during which the cut deepens. */
+int rounds_to_share(bool refit, int epochs);
 
 /* `first` holds the scores of the untouched graph. Leaves the chosen depth in the graph's constants, the originals when
  * nothing passed.

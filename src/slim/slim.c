@@ -77,6 +77,8 @@ enum tamis_status slim_document(const struct slim_inputs *in, struct document **
 	if (status == TAMIS_OK)
 		status = run_passes(&s, err);
 	figures->seconds_total = now() - start;
+	if (status == TAMIS_OK && in->options->checkpoint)
+		checkpoint_remove(&(struct checkpoint){ .path = in->options->checkpoint });
 	if (status == TAMIS_OK && !in->options->dry_run) {
 		*out = s.doc;
 		s.doc = NULL;

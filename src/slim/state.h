@@ -51,6 +51,7 @@ struct slim {
 
 	double started;            /* clock at the start, seconds */
 	double work_done, work_total; /* units: forward runs of one item */
+	double fraction;           /* told last, never to fall */
 	double told;               /* clock at the last call of the observer */
 };
 
@@ -65,6 +66,9 @@ enum tamis_status slim_index(struct slim *s, struct tamis_error *err);
 struct layer_filter slim_filter(const struct slim *s); /* of --only, --skip and --mutable-initializers */
 /* Tells the observer that `items` further item runs are done; may cancel. */
 enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err);
+
+/* What was asked for, as text; NULL when out of memory. */
+const char *slim_describe_options(struct slim *s);
 
 /* Figures of the model as it is now, of each layer before the cut, and of what is left of them. */
 enum tamis_status figures_before(struct slim *s, struct tamis_error *err);
