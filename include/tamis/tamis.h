@@ -54,7 +54,9 @@ struct tamis_observer {
 /* ---- Models ---------------------------------------------------------------------------------------------------- */
 
 struct tamis_load_options {
-	uint64_t max_bytes; /* largest file read; default 2^31 - 1 (the limit of protobuf) */
+	uint64_t max_bytes;  /* largest file read; default 2^31 - 1 (the limit of protobuf) */
+	uint64_t max_memory; /* bytes that the model's tree, one decoded tensor and the values of one run may take, each;
+	                      * default 0 = 16 GiB */
 };
 TAMIS_API void tamis_load_options_default(struct tamis_load_options *o);
 
@@ -80,9 +82,9 @@ TAMIS_API enum tamis_status tamis_model_save(struct tamis_model *model, const ch
                                              const struct tamis_save_options *options, struct tamis_error *err);
 
 /* Every finding of the ONNX checker into a report; *errors (may be NULL) counts those of severity error. Unlike
- * tamis_model_open this takes any file, so that all findings are listed. */
-TAMIS_API enum tamis_status tamis_check(const char *path, struct tamis_report **out, int64_t *errors,
-                                        struct tamis_error *err);
+ * tamis_model_open this takes any file, so that all findings are listed. options NULL = defaults. */
+TAMIS_API enum tamis_status tamis_check(const char *path, const struct tamis_load_options *options,
+                                        struct tamis_report **out, int64_t *errors, struct tamis_error *err);
 
 /* Verifies tamis' own entries of metadata_props (written by tamis_slim) against a source model file; NULL = only that
  * they are there and well-formed. TAMIS_E_INVALID names what does not match. */
@@ -117,6 +119,7 @@ struct tamis_calibration_options {
 	/* A further source that is only held out; then every item of the main source is fitted on. Default none. */
 	const char *const *holdout;
 	size_t n_holdout;
+	uint64_t max_memory; /* bytes that one batch, or one item beyond it, may take; default 0 = 8 GiB */
 	struct tamis_observer observer; /* warnings while opening; default none */
 };
 TAMIS_API void tamis_calibration_options_default(struct tamis_calibration_options *o);

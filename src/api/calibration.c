@@ -47,8 +47,8 @@ static enum tamis_status open_labels(struct tamis_calibration *c, const char *pa
 static enum tamis_status open_sources(struct tamis_calibration *c, const char *const *specs, size_t n_specs,
                                       const struct tamis_calibration_options *o, struct tamis_error *err)
 {
-	struct data_options d = { .random = o->random, .seed = o->seed, .warn = o->observer.warn,
-		.warn_ctx = o->observer.ctx };
+	struct data_options d = { .random = o->random, .seed = o->seed, .max_memory = o->max_memory,
+		.warn = o->observer.warn, .warn_ctx = o->observer.ctx };
 	enum tamis_status s = data_open(specs, n_specs, c->inputs, c->n_inputs, &d, &c->source, err);
 
 	if (s != TAMIS_OK)

@@ -28,7 +28,9 @@ void tamis_save_options_default(struct tamis_save_options *o)
 
 static struct doc_limits limits_of(const struct tamis_load_options *o)
 {
-	return (struct doc_limits){ .max_bytes = o ? o->max_bytes : 0 };
+	struct doc_limits none = { 0 };
+
+	return o ? (struct doc_limits){ .max_bytes = o->max_bytes, .max_memory = o->max_memory } : none;
 }
 
 /* Takes the document over, whatever comes of it. */
@@ -163,9 +165,10 @@ static enum tamis_status report_findings(const char *path, const struct check_re
 	return TAMIS_OK;
 }
 
-enum tamis_status tamis_check(const char *path, struct tamis_report **out, int64_t *errors,
-                              struct tamis_error *err)
+enum tamis_status tamis_check(const char *path, const struct tamis_load_options *load,
+                              struct tamis_report **out, int64_t *errors, struct tamis_error *err)
 {
+	struct doc_limits limits = limits_of(load);
 	struct check_options options = { .max_findings = MAX_FINDINGS };
 	struct check_report c = { 0 };
 	struct document *doc;
@@ -174,7 +177,7 @@ enum tamis_status tamis_check(const char *path, struct tamis_report **out, int64
 	if (!path || !*path || !out)
 		return tm_fail(err, TAMIS_E_USAGE, "a path and a place for the report were expected, and NULL came");
 	*out = NULL;
-	s = doc_load(path, NULL, &doc, err);
+	s = doc_load(path, &limits, &doc, err);
 	if (s != TAMIS_OK)
 		return s;
 	s = check_document(doc, &options, &c, err);

@@ -6,7 +6,8 @@ static enum tamis_status check_provenance(const struct arguments *a)
 {
 	struct tamis_error err = {0};
 	struct tamis_model *model = NULL;
-	enum tamis_status status = tamis_model_open(a->operands.at[0], NULL, &model, &err);
+	struct tamis_load_options load = session_limits(a);
+	enum tamis_status status = tamis_model_open(a->operands.at[0], &load, &model, &err);
 
 	if (status == TAMIS_OK)
 		status = tamis_check_provenance(model, a->source, &err);
@@ -18,6 +19,7 @@ enum tamis_status command_check(struct arguments *a)
 {
 	struct tamis_error err = {0};
 	struct tamis_report *report = NULL;
+	struct tamis_load_options load = session_limits(a);
 	int64_t errors = 0;
 	enum tamis_status status;
 
@@ -26,7 +28,7 @@ enum tamis_status command_check(struct arguments *a)
 	status = session_check_outputs(a);
 	if (status != TAMIS_OK)
 		return status;
-	status = tamis_check(a->operands.at[0], &report, &errors, &err);
+	status = tamis_check(a->operands.at[0], &load, &report, &errors, &err);
 	status = status == TAMIS_OK ? say_report(a, report) : say_error(&err);
 	tamis_report_free(report);
 	if (status == TAMIS_OK && errors > 0)

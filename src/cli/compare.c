@@ -24,13 +24,14 @@ enum tamis_status command_compare(struct arguments *a)
 {
 	struct tamis_error err = {0};
 	struct tamis_model *other = NULL;
+	struct tamis_load_options load = session_limits(a);
 	struct session s;
 	enum tamis_status status = session_check_outputs(a);
 
 	if (status != TAMIS_OK)
 		return status;
 	status = session_open(&s, a);
-	if (status == TAMIS_OK && tamis_model_open(a->operands.at[1], NULL, &other, &err) != TAMIS_OK)
+	if (status == TAMIS_OK && tamis_model_open(a->operands.at[1], &load, &other, &err) != TAMIS_OK)
 		status = say_error(&err);
 	if (status == TAMIS_OK)
 		status = compare(&s, other, a);

@@ -6,6 +6,7 @@ static enum tamis_status describe(const struct arguments *a, struct tamis_report
                                   struct tamis_error *err)
 {
 	struct tamis_info_options o;
+	struct tamis_load_options load = session_limits(a);
 	struct tamis_model *model = NULL;
 	enum tamis_status status;
 
@@ -15,7 +16,7 @@ static enum tamis_status describe(const struct arguments *a, struct tamis_report
 	o.shapes = a->shapes.at;
 	o.n_shapes = a->shapes.n;
 	o.cpu = a->cpu;
-	status = tamis_model_open(a->operands.at[0], NULL, &model, err);
+	status = tamis_model_open(a->operands.at[0], &load, &model, err);
 	if (status == TAMIS_OK)
 		status = tamis_info(model, &o, report, err);
 	tamis_model_close(model);

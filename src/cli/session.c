@@ -119,6 +119,15 @@ enum tamis_status session_check_outputs(const struct arguments *a)
 
 /* ---- model and items ---- */
 
+struct tamis_load_options session_limits(const struct arguments *a)
+{
+	struct tamis_load_options o;
+
+	tamis_load_options_default(&o);
+	o.max_memory = a->slim.max_memory;
+	return o;
+}
+
 static enum tamis_status open_items(struct session *s, const struct arguments *a, struct tamis_error *err)
 {
 	struct tamis_calibration_options o;
@@ -126,6 +135,7 @@ static enum tamis_status open_items(struct session *s, const struct arguments *a
 	tamis_calibration_options_default(&o);
 	o.random = a->random;
 	o.seed = a->slim.seed;
+	o.max_memory = a->slim.max_memory;
 	o.labels = a->labels;
 	o.holdout = a->holdout.at;
 	o.n_holdout = a->holdout.n;
@@ -136,6 +146,7 @@ static enum tamis_status open_items(struct session *s, const struct arguments *a
 enum tamis_status session_open(struct session *s, const struct arguments *a)
 {
 	struct tamis_error err = {0};
+	struct tamis_load_options load = session_limits(a);
 	enum tamis_status status;
 
 	*s = (struct session){0};
@@ -144,7 +155,7 @@ enum tamis_status session_open(struct session *s, const struct arguments *a)
 	if (a->data.n > 0 && a->random > 0)
 		return usage_error("%s wants either -c or --random, not both", a->command->name);
 	s->observer = progress_start(&s->progress, a);
-	status = tamis_model_open(a->operands.at[0], NULL, &s->model, &err);
+	status = tamis_model_open(a->operands.at[0], &load, &s->model, &err);
 	if (status == TAMIS_OK)
 		status = open_items(s, a, &err);
 	if (status != TAMIS_OK) {

@@ -9,6 +9,9 @@
  * written, before hours of work go into them. Has said so on failure. */
 enum tamis_status session_check_outputs(const struct arguments *a);
 
+/* Limits for opening any model of a command, from --max-memory. */
+struct tamis_load_options session_limits(const struct arguments *a);
+
 struct session {
 	struct tamis_model *model;
 	struct tamis_calibration *data;

@@ -132,8 +132,10 @@ static enum tamis_status load_bytes(const uint8_t *data, size_t size, const char
 
 static size_t limits_bytes(const struct doc_limits *limits)
 {
-	return limits && limits->max_bytes && limits->max_bytes < DOC_MAX_PACKED ? (size_t)limits->max_bytes
-	                                                                         : DOC_MAX_PACKED;
+	uint64_t most = DOC_MAX_PACKED;
+	if (limits && limits->max_bytes && limits->max_bytes < most)
+		most = limits->max_bytes;
+	return (size_t)(limits_memory(limits) < most ? limits_memory(limits) : most);
 }
 
 enum tamis_status doc_load(const char *path, const struct doc_limits *limits, struct document **out,

@@ -21,8 +21,8 @@
 /* What a file may cost. Zero-initialise for the defaults. */
 struct doc_limits {
 	uint64_t max_bytes;    /* size of the file; 0 = DOC_MAX_PACKED */
-	uint64_t max_memory;   /* bytes of the tree, and of one decoded tensor; 0 = 16 GiB, and to unpack a file
-	                          at most 64 MiB and 64 bytes for each of its bytes */
+	uint64_t max_memory;   /* bytes of the file, of the tree, and of one decoded tensor, each; 0 = 16 GiB, and to
+	                          unpack a file at most 64 MiB and 64 bytes for each of its bytes */
 	uint64_t max_messages; /* messages in the file; 0 = 4,000,000 and one for each 64 bytes; at most 2^30 */
 	uint64_t fail_after;   /* tests: allocations of the tree that succeed before one fails; 0 = all succeed */
 };

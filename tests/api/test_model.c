@@ -53,7 +53,7 @@ Test(model, null_is_usage_and_close_takes_it)
 	cr_assert_eq(tamis_model_open("x", NULL, NULL, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(tamis_model_open_memory(NULL, 5, NULL, NULL, &m, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(tamis_model_save(NULL, "x", NULL, NULL), TAMIS_E_USAGE);
-	cr_assert_eq(tamis_check(NULL, &r, NULL, NULL), TAMIS_E_USAGE);
+	cr_assert_eq(tamis_check(NULL, NULL, &r, NULL, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(tamis_check_provenance(NULL, NULL, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(tamis_info(NULL, NULL, &r, NULL), TAMIS_E_USAGE);
 	cr_assert_eq(tamis_calibration_open(NULL, NULL, 0, NULL, &c, NULL), TAMIS_E_USAGE);
@@ -136,7 +136,7 @@ Test(model, every_finding_is_listed)
 	struct world w;
 
 	world_open(&w, 2, 5);
-	cr_assert_eq(tamis_check(world_path(&w, "m.onnx"), &r, &errors, NULL), TAMIS_OK);
+	cr_assert_eq(tamis_check(world_path(&w, "m.onnx"), NULL, &r, &errors, NULL), TAMIS_OK);
 	cr_assert_eq(errors, 0);
 	tamis_report_free(r);
 	build_input(d, "x", 2, (const int64_t[]){ -1, 3 });
@@ -144,7 +144,7 @@ Test(model, every_finding_is_listed)
 	build_output(d, "z", 2, (const int64_t[]){ -1, 3 });
 	build_node(d, "Relu", "q", "y");
 	world_write_model(d, world_path(&w, "bad.onnx"));
-	cr_assert_eq(tamis_check(world_path(&w, "bad.onnx"), &r, &errors, NULL), TAMIS_OK);
+	cr_assert_eq(tamis_check(world_path(&w, "bad.onnx"), NULL, &r, &errors, NULL), TAMIS_OK);
 	cr_assert_geq(errors, 2);
 	cr_assert_eq((int64_t)r->check.errors, errors);
 	cr_assert_geq((int64_t)r->check.n_lines, errors);
