@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The executor alone, for tools/bench: no file is read and nothing is written while the clock runs.
  *
- *     bench_exec MODEL ITEMS THREADS COUNT
+ *     bench_exec MODEL ITEMS THREADS COUNT [CHUNK]
  *
  * reads the first COUNT items into memory, says `ready CHUNK BATCHING`, and then takes one word a line:
  *     forward   every item forward; answers `SECONDS CPU-SECONDS`
@@ -233,7 +233,7 @@ static enum tamis_status answer(struct bench *b, const char *line)
 	return s;
 }
 
-static enum tamis_status prepare(struct bench *b, char **argv)
+static enum tamis_status prepare(struct bench *b, int argc, char **argv)
 {
 	const char *spec = argv[2];
 	enum tamis_status s = tamis_model_open(argv[1], NULL, &b->model, &b->err);
@@ -249,6 +249,8 @@ static enum tamis_status prepare(struct bench *b, char **argv)
 		s = api_chunk(b->forward, &b->reader, &b->chunk, &whole, &b->err);
 	if (s == TAMIS_OK)
 		s = items_batching(b->forward, &b->reader, &b->batching, &b->err);
+	if (argc > 5)
+		b->chunk = atoll(argv[5]);
 	return s == TAMIS_OK ? pool_create(atoi(argv[3]), &b->pool, &b->err) : s;
 }
 
@@ -274,11 +276,11 @@ int main(int argc, char **argv)
 	char line[4096];
 	enum tamis_status s;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: bench_exec MODEL ITEMS THREADS COUNT\n");
+	if (argc < 5 || argc > 6) {
+		fprintf(stderr, "usage: bench_exec MODEL ITEMS THREADS COUNT [CHUNK]\n");
 		return 2;
 	}
-	s = prepare(&b, argv);
+	s = prepare(&b, argc, argv);
 	if (s == TAMIS_OK) {
 		printf("ready %lld %s\n", (long long)b.chunk, b.batching == BATCH_STACKED ? "stacked" : "one");
 		fflush(stdout);

@@ -56,8 +56,8 @@ struct api_limited {
 };
 struct feed_reader api_limit(struct api_limited *state, struct feed_reader *inner, int64_t limit);
 
-/* Items a chunk for a program, from the memory that one item of this reader takes in it: a power of two, 1 to
- * 64. *whole: the first feed is one of the ONNX layout, fed as it is. Rewinds the reader. */
+/* Items a chunk (items_chunk) for a program and items like the first one of this reader. *whole: the first feed is
+ * one of the ONNX layout, fed as it is. Rewinds the reader. */
 enum tamis_status api_chunk(const struct program *p, struct feed_reader *reader, int64_t *chunk, bool *whole,
                             struct tamis_error *err);
 

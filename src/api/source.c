@@ -6,11 +6,6 @@
 #include "graph/names.h"
 #include "ops/table.h"
 
-/* what the values of a chunk may take in one worker, when a chunk has several items */
-#define CHUNK_BYTES (32 << 20)
-#define CHUNK_MOST 64          /* items */
-#define CHUNKS_LEAST 4         /* of few items, so that several workers have something to do */
-
 /* ---- graph inputs -------------------------------------------------------------------------------------- */
 
 static enum tamis_status read_input(const Onnx__ValueInfoProto *info, int position, struct arena *a,
@@ -156,16 +151,6 @@ struct feed_reader api_limit(struct api_limited *state, struct feed_reader *inne
 
 /* ---- chunks -------------------------------------------------------------------------------------------- */
 
-/* The items alone decide, never the number of workers. */
-static int64_t items_for(size_t bytes, int64_t items)
-{
-	int64_t n = 1, most = items > 0 && items / CHUNKS_LEAST < CHUNK_MOST ? items / CHUNKS_LEAST : CHUNK_MOST;
-
-	while (2 * n <= most && 2 * (size_t)n * (bytes + 1) <= CHUNK_BYTES)
-		n *= 2;
-	return n;
-}
-
 enum tamis_status api_chunk(const struct program *p, struct feed_reader *reader, int64_t *chunk, bool *whole,
                             struct tamis_error *err)
 {
@@ -180,7 +165,7 @@ enum tamis_status api_chunk(const struct program *p, struct feed_reader *reader,
 	if (s == TAMIS_OK)
 		s = plan_create(p, b.in, &plan, err);
 	if (s == TAMIS_OK) {
-		*chunk = items_for(plan->block_bytes, reader->count(reader->self));
+		*chunk = items_chunk(plan, 0);
 		*whole = b.whole;
 		s = reader->rewind(reader->self, err);
 	}

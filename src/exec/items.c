@@ -6,6 +6,9 @@
 
 #include "base/checked.h"
 
+/* The most of a chunk: items, and bytes of values. */
+enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 32 << 20, TRAINING_ITEMS = 64, TRAINING_BYTES = 256 << 20 };
+
 /* A chunk with memory of its own, so that the reader can go on while it is worked on. */
 struct slot {
 	struct chunk chunk;
@@ -255,6 +258,18 @@ static void free_slots(struct pump *p)
 		runner_free(s->runner);
 	}
 	free(p->slots);
+}
+
+int64_t items_chunk(const struct plan *one, uint64_t limit)
+{
+	bool training = one->program->options.training;
+	uint64_t each = one->block_bytes + 1, most = training ? TRAINING_BYTES : FORWARD_BYTES;
+	int64_t n = training ? TRAINING_ITEMS : FORWARD_ITEMS;
+
+	most = limit && limit < most ? limit : most;
+	while (n > 1 && (uint64_t)n * each > most)
+		n /= 2;
+	return n;
 }
 
 enum tamis_status items_run(const struct program *program, struct feed_reader *reader, enum batching batching,

@@ -39,6 +39,12 @@ enum batching {
 enum tamis_status items_batching(const struct program *p, struct feed_reader *reader, enum batching *out,
                                  struct tamis_error *err);
 
+/* Items a chunk, from the plan of one item and a limit in bytes (0 = none) on the values of one worker: a power of two
+ * that the model alone decides, so that neither the reader nor the machine shows in the results. Enough items that
+ * their products are efficient, few enough that two workers share a small set, and training programs, which sum
+ * moments a chunk, take more. O(1). */
+int64_t items_chunk(const struct plan *one, uint64_t limit);
+
 /* Rewinds the reader and runs the job over all selected items, `chunk` (>= 1) at a time (1 for BATCH_ONE and whole
  * feeds). pool NULL = this thread. Memory: workers * (plan + chunk). */
 enum tamis_status items_run(const struct program *p, struct feed_reader *reader, enum batching batching,

@@ -13,8 +13,6 @@
 #include "slim/state.h"
 #include "slim/storage.h"
 
-#define CHUNK_MAX 64
-#define CHUNK_BYTES ((size_t)256 << 20) /* what the values of one chunk may take in one worker */
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
 #define REFIT_COST 5                    /* a sweep: two forward runs and moments */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
@@ -65,17 +63,12 @@ static int slimmable(const struct layers *l)
 	return n;
 }
 
-/* A power of two from the model alone (and the caller's limit), so that results do not depend on the machine. */
 static enum tamis_status choose_chunk(const struct slim *s, int64_t *chunk, struct tamis_error *err)
 {
 	uint64_t limit = s->in->options->max_memory / (uint64_t)pool_size(s->pool);
 	size_t each = s->plan->block_bytes + 1;
 
-	*chunk = CHUNK_MAX;
-	while (*chunk > 1 && ((size_t)*chunk * each > CHUNK_BYTES || (limit && (uint64_t)*chunk * each > limit)))
-		*chunk /= 2;
-	if (s->in->options->chunk > 0)
-		*chunk = s->in->options->chunk;
+	*chunk = s->in->options->chunk > 0 ? s->in->options->chunk : items_chunk(s->plan, limit);
 	if (limit && (uint64_t)*chunk * each > limit)
 		return tm_fail(err, TAMIS_E_MEMORY, "one item needs %zu bytes in each of %d workers; the limit is %llu in all",
 		               each, pool_size(s->pool), (unsigned long long)s->in->options->max_memory);

@@ -34,6 +34,7 @@ def configure(parser):
     parser.add_argument('models', nargs='*', metavar='MODEL')
     parser.add_argument('--items', type=int, default=64)
     parser.add_argument('--threads', '-j', type=int, default=2)
+    parser.add_argument('--chunk', type=int, help='items a chunk, instead of what tamis chooses')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--full', action='store_true', help='bert with all its 12 layers')
     parser.add_argument('--score', action='store_true', help='time the scoring pass as well')
@@ -102,10 +103,10 @@ def median(samples, which):
 
 
 def measure(name, path, options, folder):
-    arguments = [path, items_of(name, path, options, folder), options.threads, options.items]
+    arguments = [path, items_of(name, path, options, folder), options.threads, options.items, *[options.chunk] * bool(options.chunk)]
     tamis = common.Worker([options.build / 'tools' / 'bench-exec', *arguments])
     worker = common.ROOT / 'tools' / 'benches' / 'ort_worker.py'
-    ort = common.Worker([sys.executable, worker, *arguments, tamis.greeting[1]])
+    ort = common.Worker([sys.executable, worker, *arguments[:4], tamis.greeting[1]])
     times = {'tamis': [], 'chunks': [], 'single': [], 'score': []}
     for i in range(options.rounds + 1): # the first warms up
         for who, word, into in ((tamis, 'forward', 'tamis'), (ort, 'forward', 'chunks'), (ort, 'single', 'single')):
