@@ -6,8 +6,10 @@
 
 #include "base/checked.h"
 
-/* The most of a chunk: items, and bytes of values. */
-enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 32 << 20, TRAINING_ITEMS = 64, TRAINING_BYTES = 256 << 20 };
+/* The most of a chunk: items, and bytes of values. In forward programs values should stay in the caches, which 2 MiB
+ * do, but weights are read once a chunk: so much more that reading an eighth of them hides behind it. */
+enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 2 << 20, WEIGHT_SHARE = 8 };
+enum { TRAINING_ITEMS = 64, MOST_BYTES = 256 << 20 };
 
 /* A chunk with memory of its own, so that the reader can go on while it is worked on. */
 struct slot {
@@ -260,11 +262,32 @@ static void free_slots(struct pump *p)
 	free(p->slots);
 }
 
+static uint64_t weight_bytes(const struct program *p)
+{
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < p->n_steps; i++)
+		for (int k = 0; k < p->steps[i].n_in; k++) {
+			int v = p->steps[i].in[k];
+
+			bytes += v != GRAPH_NONE && p->constant[v].data ? tensor_bytes(&p->constant[v]) : 0;
+		}
+	return bytes;
+}
+
+static uint64_t most_bytes(const struct program *p)
+{
+	uint64_t share = weight_bytes(p) / WEIGHT_SHARE;
+
+	if (p->options.training || share > MOST_BYTES)
+		return MOST_BYTES;
+	return share > FORWARD_BYTES ? share : FORWARD_BYTES;
+}
+
 int64_t items_chunk(const struct plan *one, uint64_t limit)
 {
-	bool training = one->program->options.training;
-	uint64_t each = one->block_bytes + 1, most = training ? TRAINING_BYTES : FORWARD_BYTES;
-	int64_t n = training ? TRAINING_ITEMS : FORWARD_ITEMS;
+	uint64_t each = one->block_bytes + 1, most = most_bytes(one->program);
+	int64_t n = one->program->options.training ? TRAINING_ITEMS : FORWARD_ITEMS;
 
 	most = limit && limit < most ? limit : most;
 	while (n > 1 && (uint64_t)n * each > most)

@@ -40,9 +40,9 @@ enum tamis_status items_batching(const struct program *p, struct feed_reader *re
                                  struct tamis_error *err);
 
 /* Items a chunk, from the plan of one item and a limit in bytes (0 = none) on the values of one worker: a power of two
- * that the model alone decides, so that neither the reader nor the machine shows in the results. Enough items that
- * their products are efficient, few enough that two workers share a small set, and training programs, which sum
- * moments a chunk, take more. O(1). */
+ * that the model alone decides, so that neither the reader nor the machine shows in the results. Enough items to pay
+ * for reading the weights, few enough to stay in the caches and to let two workers share a small set; training
+ * programs, which sum moments a chunk, take more. O(steps). */
 int64_t items_chunk(const struct plan *one, uint64_t limit);
 
 /* Rewinds the reader and runs the job over all selected items, `chunk` (>= 1) at a time (1 for BATCH_ONE and whole
