@@ -403,7 +403,7 @@ static void release(struct file_writer *w)
 {
 	free(w->path);
 	free(w->temp);
-	*w = (struct file_writer){.fd = -1};
+	*w = (struct file_writer){.fd = -1, .replaced = w->replaced};
 }
 
 /* A device or FIFO is written straight through: it cannot be replaced by renaming. */
@@ -515,6 +515,7 @@ enum tamis_status file_writer_commit(struct file_writer *w, struct tamis_error *
 		status = output_failed(w->path, "renaming the output into place", err);
 	if (status == TAMIS_OK && w->temp) {
 		forget_temporary(w->temp);
+		w->replaced = true;
 		status = sync_directory(w->path, err);
 		free(w->temp);
 		w->temp = NULL;

@@ -31,6 +31,7 @@ enum tamis_status file_pread_exact(int fd, void *buf, size_t size, uint64_t offs
 struct file_writer {
 	int fd;
 	char *path, *temp; /* temp NULL for standard output */
+	bool replaced;     /* after commit: the output is the new file, even where syncing its directory failed */
 };
 enum tamis_status file_writer_open(struct file_writer *w, const char *path, struct tamis_error *err);
 enum tamis_status file_writer_write(struct file_writer *w, const void *data, size_t size, struct tamis_error *err);

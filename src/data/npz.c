@@ -4,6 +4,7 @@
  * once to write it. */
 #include "data/npz.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,18 +197,23 @@ static int open_spool(const char *path)
 		if (fd >= 0)
 			unlink(name);
 	}
+	if (!dir || (fd < 0 && !name))
+		errno = ENOMEM;
 	arena_free(&a);
 	return fd;
 }
 
 static enum tamis_status need_spool(struct npz_writer *w, int *fd, struct tamis_error *err)
 {
+	enum tamis_status status;
+
 	*fd = open_spool(w->out.path);
 	if (*fd >= 0)
 		return TAMIS_OK;
-	tm_fail(err, TAMIS_E_OUTPUT, "a temporary file for the output cannot be made: %m");
+	status = errno == ENOMEM ? TAMIS_E_MEMORY : TAMIS_E_OUTPUT;
+	tm_fail(err, status, "a temporary file for the output cannot be made: %m");
 	tm_in_file(err, w->out.path);
-	return TAMIS_E_OUTPUT;
+	return status;
 }
 
 static enum tamis_status spool_write(struct npz_writer *w, int fd, const void *data, size_t size,

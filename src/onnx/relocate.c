@@ -79,7 +79,7 @@ static enum tamis_status find_large(void *ctx, ProtobufCMessage *message, struct
 	return TAMIS_OK;
 }
 
-static char *directory_part(const char *path, size_t *n)
+char *directory_part(const char *path, size_t *n)
 {
 	const char *slash = strrchr(path, '/');
 	*n = slash ? (size_t)(slash - path) + 1 : 0;
@@ -208,7 +208,8 @@ static char *join(const char *dir, const char *name)
 	return path;
 }
 
-static enum tamis_status write_data(struct relocation *r, const char *path, struct tamis_error *err)
+/* *made: the file is there now, which it may be even after a failure. */
+static enum tamis_status write_data(struct relocation *r, const char *path, bool *made, struct tamis_error *err)
 {
 	struct file_writer writer;
 	struct sink s = { .writer = &writer };
@@ -220,6 +221,7 @@ static enum tamis_status write_data(struct relocation *r, const char *path, stru
 		st = file_writer_commit(&writer, err);
 	if (st != TAMIS_OK)
 		file_writer_abort(&writer);
+	*made = writer.replaced;
 	return st;
 }
 
@@ -231,6 +233,7 @@ static enum tamis_status place_data(struct relocation *r, const char *path, cons
 	size_t n;
 	struct stat info;
 	char *dir = directory_part(path, &n), *target = NULL;
+	bool made = false;
 	enum tamis_status st = TAMIS_E_OUTPUT;
 	for (int attempt = 0; attempt < NAME_TRIES; attempt++) {
 		free(r->name);
@@ -244,8 +247,8 @@ static enum tamis_status place_data(struct relocation *r, const char *path, cons
 		bool taken = lstat(target, &info) == 0;
 		if (taken && !same_content(dir, r->name, digest, size))
 			continue;
-		st = taken ? TAMIS_OK : write_data(r, target, err);
-		if (!taken && st == TAMIS_OK) {
+		st = taken ? TAMIS_OK : write_data(r, target, &made, err);
+		if (made) {
 			r->created = target;
 			target = NULL;
 		}

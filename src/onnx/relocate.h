@@ -23,6 +23,9 @@ enum tamis_status relocation_plan(struct relocation *r, struct document *doc, co
 /* Writes and syncs the data file (outward) or reads the elements in, and points the tree there. */
 enum tamis_status relocation_apply(struct relocation *r, const char *path, struct tamis_error *err);
 
+/* The directory of a path with its slash, malloc'ed; "./" with *n = 0 where the path names none. NULL: out of memory. */
+char *directory_part(const char *path, size_t *n);
+
 /* Puts the tree back as it was; with `keep` false the data file that this made is removed. Idempotent. */
 void relocation_finish(struct relocation *r, bool keep);
 

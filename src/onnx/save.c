@@ -2,7 +2,6 @@
 /* Writing a model, all or nothing. The rename of the .onnx is the one moment at which the output changes. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "onnx/check.h"
@@ -14,41 +13,56 @@ static struct doc_limits generous(const struct document *doc)
 	return (struct doc_limits){ .max_memory = doc->max_memory, .max_messages = 1ull << 30 };
 }
 
-static enum tamis_status not_valid(struct tamis_error *err, const struct tamis_error *why)
+/* The file holds the very bytes that were written. */
+static enum tamis_status read_back(const char *path, const uint8_t *data, size_t size, struct tamis_error *err)
 {
-	return tm_fail(err, why->status == TAMIS_E_MEMORY ? TAMIS_E_MEMORY : TAMIS_E_INTERNAL,
-	               "the model as written does not pass as a model, so nothing was put in place: %s",
-	               why->message);
+	struct tamis_error why = { 0 };
+	uint8_t *again = NULL;
+	size_t n = 0;
+	enum tamis_status st = file_read(path, size, &again, &n, &why);
+	if (st == TAMIS_E_INVALID)
+		st = tm_fail(err, TAMIS_E_OUTPUT, "what was written cannot be read back, so nothing was put in place: %s",
+		             why.message);
+	else if (st != TAMIS_OK)
+		st = tm_no_memory(err, "reading the output back");
+	else if (n != size || memcmp(again, data, size) != 0)
+		st = tm_fail(err, TAMIS_E_OUTPUT, "what is read back is not what was written, so nothing was put in place");
+	free(again);
+	return st;
 }
 
-/* Reads a written file back: the same bytes, and a valid model. `path` NULL: the bytes themselves. */
-static enum tamis_status verify(const struct document *doc, const char *path, const uint8_t *data,
-                                size_t size, struct tamis_error *err)
+/* The bytes are a valid model, whose external data lie below `dir`. */
+static enum tamis_status verify(const struct document *doc, const char *dir, const uint8_t *data, size_t size,
+                                struct tamis_error *err)
 {
 	struct tamis_error why = { 0 };
 	struct doc_limits limits = generous(doc);
 	struct document *again;
-	enum tamis_status st = path ? doc_load(path, &limits, &again, &why)
-	                            : doc_load_memory(data, size, doc->dir, &limits, &again, &why);
-	if (st == TAMIS_OK && again->bytes != size)
-		st = tm_fail(&why, TAMIS_E_INVALID, "%zu bytes were written, and %llu were read back", size,
-		             (unsigned long long)again->bytes);
+	enum tamis_status st = doc_load_memory(data, size, dir, &limits, &again, &why);
 	if (st == TAMIS_OK)
 		st = check_or_fail(again, &why);
 	doc_free(again);
-	return st == TAMIS_OK ? st : not_valid(err, &why);
+	if (st != TAMIS_OK)
+		return tm_fail(err, st == TAMIS_E_MEMORY ? st : TAMIS_E_INTERNAL,
+		               "the model as written does not pass as a model, so nothing was put in place: %s", why.message);
+	return st;
 }
 
-/* Renames into place. *replaced tells whether the output is the new file, which it may be even after a
- * failure (when the directory cannot be synced): its data file must then stay. */
-static enum tamis_status commit(struct file_writer *w, const char *path, bool *replaced,
-                                struct tamis_error *err)
+/* Of an output that is written straight through, nothing can be read back: it is checked beforehand. */
+static enum tamis_status check_written(const struct document *doc, const struct file_writer *w, const uint8_t *data,
+                                       size_t size, struct tamis_error *err)
 {
-	struct stat ours, now;
-	bool known = w->temp && lstat(w->temp, &ours) == 0;
-	enum tamis_status st = file_writer_commit(w, err);
-	*replaced = st == TAMIS_OK
-	            || (known && lstat(path, &now) == 0 && now.st_dev == ours.st_dev && now.st_ino == ours.st_ino);
+	size_t n;
+	char *dir;
+	enum tamis_status st;
+	if (!w->temp)
+		return verify(doc, doc->dir, data, size, err);
+	st = read_back(w->temp, data, size, err);
+	if (st != TAMIS_OK)
+		return st;
+	dir = directory_part(w->path, &n);
+	st = dir ? verify(doc, dir, data, size, err) : tm_no_memory(err, "reading the output back");
+	free(dir);
 	return st;
 }
 
@@ -59,18 +73,19 @@ static enum tamis_status write_model(const struct document *doc, const char *pat
 	enum tamis_status st = file_writer_open(&w, path, err);
 	if (st != TAMIS_OK)
 		return st;
-	if (check && !w.temp) /* written straight through: it cannot be read back */
-		st = verify(doc, NULL, data, size, err);
+	if (check && !w.temp)
+		st = check_written(doc, &w, data, size, err);
 	if (st == TAMIS_OK)
 		st = file_writer_write(&w, data, size, err);
 	if (st == TAMIS_OK)
 		st = file_writer_finish(&w, err);
 	if (st == TAMIS_OK && check && w.temp)
-		st = verify(doc, w.temp, data, size, err);
+		st = check_written(doc, &w, data, size, err);
 	if (st == TAMIS_OK)
-		st = commit(&w, path, replaced, err);
+		st = file_writer_commit(&w, err);
 	if (st != TAMIS_OK)
 		file_writer_abort(&w);
+	*replaced = w.replaced;
 	return st;
 }
 

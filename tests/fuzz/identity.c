@@ -12,8 +12,8 @@
 static uint8_t *canonical(const uint8_t *data, size_t size, size_t *packed_size)
 {
 	struct document *doc = fuzz_document(data, size), *again;
-	uint8_t *packed, *twice;
-	size_t n;
+	uint8_t *packed = NULL, *twice = NULL;
+	size_t n = 0;
 
 	fuzz_expect(doc && doc_pack(doc, &packed, packed_size, NULL) == TAMIS_OK, "a valid model to pack");
 	doc_free(doc);

@@ -7,104 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "blocks.h"
 #include "slimming.h"
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
-void __real_free(void *p);
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-void __wrap_free(void *p);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
 
-/* ---- blocks --------------------------------------------------------------------------------------------------- */
-
-#define SLOTS (1 << 20) /* an open-addressed set of the blocks that are out; a freed one leaves a mark */
-#define MARK ((void *)1)
-
-static void **out;
-static long live, calls, fail_at, fail_for; /* fail_for: how many fail in a row from there; -1 = all */
-static bool counting;
-
-static size_t slot_of(const void *p)
-{
-	return (size_t)(((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u >> 44);
-}
-
-static void *note(void *p)
-{
-	size_t i = slot_of(p);
-
-	if (!p || !counting)
-		return p;
-	while (out[i] && out[i] != MARK)
-		i = (i + 1) % SLOTS;
-	out[i] = p;
-	live++;
-	return p;
-}
-
-static void forget(const void *p)
-{
-	size_t i = slot_of(p);
-
-	while (p && out && out[i]) {
-		if (out[i] == p) {
-			out[i] = MARK;
-			live--;
-			return;
-		}
-		i = (i + 1) % SLOTS;
-	}
-}
-
-static bool refuse(void)
-{
-	if (!counting)
-		return false;
-	calls++;
-	return fail_at && calls >= fail_at && (fail_for < 0 || calls < fail_at + fail_for);
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return refuse() ? NULL : note(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return refuse() ? NULL : note(__real_calloc(n, size));
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-	return refuse() ? NULL : note(__real_aligned_alloc(align, size));
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	void *q;
-
-	if (refuse())
-		return NULL;
-	q = __real_realloc(p, size);
-	if (q) {
-		forget(p);
-		note(q);
-	}
-	return q;
-}
-
-void __wrap_free(void *p)
-{
-	forget(p);
-	__real_free(p);
-}
+static long calls, fail_at, fail_for; /* of blocks_watch; calls of the last call that was counted */
 
 /* ---- the clock ------------------------------------------------------------------------------------------------ */
 
@@ -113,7 +22,7 @@ static time_t seconds;
 /* A second a look, so that the observer is told every time. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
-	if (!counting)
+	if (!blocks_watching())
 		return __real_clock_gettime(clock, t);
 	*t = (struct timespec){ .tv_sec = ++seconds };
 	return 0;
@@ -125,19 +34,17 @@ static enum tamis_status counted(struct slimming *s)
 {
 	enum tamis_status status;
 
-	out = out ? out : __real_calloc(SLOTS, sizeof *out);
-	memset(out, 0, SLOTS * sizeof *out);
-	live = calls = 0;
-	counting = true;
+	blocks_watch(fail_at, fail_for);
 	status = slim_document(&s->in, &s->out, &s->figures, &s->arena, &s->err);
-	counting = false;
+	blocks_rest();
+	calls = blocks_calls();
 	return status;
 }
 
 static void expect_nothing_left(struct slimming *s, const char *how, long at)
 {
 	slimming_forget(s);
-	cr_assert_eq(live, 0, "%s %ld: %ld blocks are left", how, at, live);
+	cr_assert_eq(blocks_live(), 0, "%s %ld: %ld blocks are left", how, at, blocks_live());
 }
 
 struct variant { const char *name; struct document *(*make)(uint64_t seed); enum dtype type; double keep; int epochs; };
