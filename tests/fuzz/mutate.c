@@ -246,12 +246,7 @@ static void change_scalar(struct mutation *m, ProtobufCMessage *message, const P
 {
 	char *has = (char *)message + f->quantifier_offset;
 
-	if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
-		if (chosen(message, f))
-			change_number(m, (char *)message + f->offset, f->type);
-		return;
-	}
-	if (f->label == PROTOBUF_C_LABEL_OPTIONAL) {
+	if (f->label == PROTOBUF_C_LABEL_OPTIONAL && !(f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)) {
 		protobuf_c_boolean is = below(m, 8) > 0;
 
 		memcpy(has, &is, sizeof is);
@@ -264,6 +259,8 @@ static void change(struct mutation *m)
 	ProtobufCMessage *message = m->messages[below(m, m->n_messages)];
 	const ProtobufCFieldDescriptor *f = &message->descriptor->fields[below(m, message->descriptor->n_fields)];
 
+	if (!chosen(message, f))
+		return;
 	if (f->type == PROTOBUF_C_TYPE_MESSAGE)
 		change_parts(m, message, f);
 	else if (f->type == PROTOBUF_C_TYPE_BYTES)
