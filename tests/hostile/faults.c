@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -34,11 +35,23 @@ const char *const fault_names[FAULT_CALLS] = { "open", "read", "write", "fsync",
 
 static struct fault fault;
 static long *seen;
+static void (*look)(const char *path, int flags);
 
 void faults_watch(const struct fault *f, long *counts)
 {
 	fault = *f;
 	seen = counts;
+}
+
+void faults_look(void (*at)(const char *path, int flags))
+{
+	look = at;
+}
+
+static void look_at(const char *path, int flags)
+{
+	if (look)
+		look(path, flags);
 }
 
 /* Counts the call. Whether this is the one that goes wrong; a signal before it has come then. */
@@ -84,6 +97,7 @@ int __wrap_open(const char *path, int flags, ...)
 	va_start(rest, flags);
 	mode = mode_of(flags, rest);
 	va_end(rest);
+	look_at(path, flags);
 	if (fails(struck))
 		return -1;
 	fd = __real_open(path, flags, mode);
@@ -100,6 +114,7 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 	va_start(rest, flags);
 	mode = mode_of(flags, rest);
 	va_end(rest);
+	look_at(path, flags);
 	return fails(struck) ? -1 : __real_openat(dir, path, flags, mode);
 }
 
@@ -107,6 +122,8 @@ long __wrap_syscall(long number, long a, long b, long c, long d)
 {
 	bool struck = number == SYS_openat2 && strikes(FAULT_OPEN);
 
+	if (number == SYS_openat2)
+		look_at((const char *)b, (int)((const struct open_how *)c)->flags);
 	return fails(struck) ? -1 : __real_syscall(number, a, b, c, d);
 }
 

@@ -33,4 +33,7 @@ extern const char *const fault_names[FAULT_CALLS];
 /* Watches this process from here; seen[FAULT_CALLS] is counted up. */
 void faults_watch(const struct fault *f, long *seen);
 
+/* Is told of every path that is opened. */
+void faults_look(void (*look)(const char *path, int flags));
+
 #endif

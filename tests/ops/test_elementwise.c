@@ -265,6 +265,20 @@ Test(elementwise, errors)
 	case_free(c);
 }
 
+Test(broadcast, shapes_that_do_not_fit_are_refused)
+{
+	static const int64_t pairs[][2][2] = { { { 2, 3 }, { 2, 4 } }, { { 2, 3 }, { 3, 3 } }, { { 0, 3 }, { 2, 3 } } };
+
+	for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+		struct op_case *c = case_new(ops_elementwise, "Add", 14);
+
+		case_in(c, DT_FLOAT, 2, pairs[k][0], NULL);
+		case_in(c, DT_FLOAT, 2, pairs[k][1], NULL);
+		cr_expect_eq(case_status(c), TAMIS_E_INVALID, "pair %zu", k);
+		case_free(c);
+	}
+}
+
 Test(broadcast, copy_equals_adding_to_zero)
 {
 	for (size_t s = 0; s < SHAPES; s++) {
