@@ -172,8 +172,10 @@ struct tamis_slim_options {
 	double target_size;      /* the same as a share of the input's size; default -1: none */
 	double holdout_share;    /* share of items held out for the gate, (0, 1); default 0.2 */
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
+	int rounds;              /* of score, cut and refit on the way to `keep`, 1 or more; default 8 */
 	int distil;              /* epochs of training what survives to the original's outputs, at each depth that may be
 	                            written; default 0: none */
+	double distil_rate;      /* of that: the largest step of a weight, (0, 1]; default 0.002 */
 	/* A file that each round of the search is put away in, so that the same call goes on from there after it was stopped,
 	 * to the same result; removed once that is reached. TAMIS_E_INVALID when it is of another call. Default NULL. */
 	const char *checkpoint;

@@ -113,10 +113,16 @@ const struct option options[] = {
 	          "looks at the graph" },
 	{ .name = "no-refit", .kind = OPTION_CLEAR, .commands = SLIM, .offset = AT(slim.refit),
 	  .help = "leave the surviving weights as they are" },
+	{ .name = "rounds", .kind = OPTION_INT, .commands = SLIM, .offset = AT(slim.rounds),
+	  .metavar = "N", .low = 1, .high = 1e6,
+	  .help = "with --keep: rounds of scoring, cutting and refitting on the way there" },
 	{ .name = "distill", .kind = OPTION_INT, .commands = SLIM, .offset = AT(slim.distil),
 	  .metavar = "EPOCHS", .low = 0, .high = 1e6,
 	  .help = "train what survives to give the original's outputs, so many times over the items at "
 	          "each depth" },
+	{ .name = "distill-rate", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.distil_rate),
+	  .metavar = "F", .low = 0, .high = 1, .open_low = true,
+	  .help = "largest step of a weight in that training" },
 	{ .name = "checkpoint", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.checkpoint),
 	  .metavar = "FILE",
 	  .help = "keep the rounds of the search there; the same command goes on from them after it was "

@@ -9,7 +9,6 @@
 
 #define DISTIL_BATCH 128  /* items a step */
 #define DISTIL_SHARD 64   /* of them at most in one run; shards are shared out to the workers */
-#define DISTIL_RATE 1e-3  /* largest step of one weight */
 
 struct distil_job {
 	struct graph *graph;           /* trained in place; same inputs and outputs as the original */

@@ -46,8 +46,12 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 		return usage(err, "the share that may disagree", "a number of at most 1", o->max_disagree);
 	if (!(o->target_size <= 1))
 		return usage(err, "the target size", "a share of at most 1", o->target_size);
+	if (o->rounds < 1)
+		return usage(err, "the rounds", "a number from 1 on", o->rounds);
 	if (o->distil < 0)
 		return usage(err, "distilling", "a number of epochs", o->distil);
+	if (!(o->distil_rate > 0 && o->distil_rate <= 1))
+		return usage(err, "the rate of distilling", "a number above 0, at most 1", o->distil_rate);
 	if (o->chunk < 0)
 		return usage(err, "the chunk", "a number of items", o->chunk);
 	if (o->granularity != TAMIS_WEIGHT && o->granularity != TAMIS_BOTH)

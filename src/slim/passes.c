@@ -18,6 +18,8 @@
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define LOOKS 9                         /* of a search at the held-out items */
 #define AGAIN_ITEMS 1500                /* that later rounds score on */
+#define AGAIN_DISTILLED 6000            /* the same where they are distilled: confident networks have noisy path gains */
+#define REFIT_DISTILLED 10000           /* fitted on before distilling, which sees all */
 #define CHECK_SHARE 0.25                /* of the share for guesses, where only a distilled state is to be chosen by it */
 
 /* ---- copy ---------------------------------------------------------------------------------------------------- */
@@ -91,13 +93,20 @@ static enum tamis_status open_source(struct slim *s, struct feed_reader *reader,
 	return status;
 }
 
+/* Where hashes end of `most` of the fitting items, or of all. */
+static double share_of(const struct slim *s, int64_t most)
+{
+	int64_t items = s->in->items->count(s->in->items->self);
+
+	return items > most ? fmin(s->fit.to, (double)most / (double)items) : s->fit.to;
+}
+
 /* By the item's hash: fitting items at the bottom, then those that depths are guessed on and distilled states are chosen
  * by, then the held-out ones. */
 static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
 	double share = o->holdout_share, top = s->in->holdout ? 1 : 1 - share;
-	int64_t items = s->in->items->count(s->in->items->self);
 	enum tamis_status status = open_source(s, s->in->items, &s->fit, err);
 
 	if (status == TAMIS_OK && s->in->holdout)
@@ -112,7 +121,9 @@ static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 	s->guess.to = top;
 	s->guess.from = fmax(top - (o->keep > 0 ? share * CHECK_SHARE : share), top / 2);
 	s->fit.to = o->keep > 0 && !o->distil ? top : s->guess.from;
-	s->again.to = items > AGAIN_ITEMS ? fmin(s->fit.to, (double)AGAIN_ITEMS / (double)items) : s->fit.to;
+	s->again.to = share_of(s, o->distil ? AGAIN_DISTILLED : AGAIN_ITEMS);
+	s->refitted = s->fit;
+	s->refitted.to = o->distil ? share_of(s, REFIT_DISTILLED) : s->fit.to;
 	return TAMIS_OK;
 }
 
@@ -132,9 +143,9 @@ static double round_work(const struct slim *s)
 	if (o->refit || o->distil)
 		work += items_in(&s->again) * SCORE_COST;
 	if (o->refit)
-		work += items_in(&s->fit) * REFIT_COST * ROUNDS_SWEEPS;
+		work += items_in(&s->refitted) * REFIT_COST * ROUNDS_SWEEPS;
 	if (o->keep > 0)
-		epochs /= rounds_to_share(o->refit, o->distil);
+		epochs /= rounds_to_share(o->rounds, o->refit, o->distil);
 	return work + epochs * (items_in(&s->fit) * DISTIL_COST + items_in(&s->guess));
 }
 
@@ -149,7 +160,7 @@ static void expect_rounds(void *ctx, int rounds)
 static void estimate_work(struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
-	int rounds = o->keep > 0 ? rounds_to_share(o->refit, o->distil) : ROUNDS_USUAL;
+	int rounds = o->keep > 0 ? rounds_to_share(o->rounds, o->refit, o->distil) : ROUNDS_USUAL;
 
 	expect_rounds(s, rounds);
 	s->work_total += items_in(&s->fit) * SCORE_COST + items_in(&s->guess) + items_in(&s->held);
@@ -278,9 +289,9 @@ const char *slim_describe_options(struct slim *s)
 	const struct tamis_slim_options *o = s->in->options;
 
 	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
-	                    "seed=%llu refit=%d distill=%d granularity=%s", s->criterion->name, s->figures->features,
-	                    s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
-	                    (unsigned long long)o->seed, o->refit, o->distil,
+	                    "seed=%llu refit=%d distill=%d rate=%g rounds=%d granularity=%s", s->criterion->name,
+	                    s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
+	                    (unsigned long long)o->seed, o->refit, o->distil, o->distil_rate, o->rounds,
 	                    o->granularity == TAMIS_WEIGHT ? "weight" : "both");
 }
 
@@ -413,6 +424,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	struct distil distil = { 0 };
 	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
 		.criterion = s->criterion, .distil = o->distil ? &distil : NULL, .epochs = o->distil,
+		.rate = o->distil_rate, .rounds = o->rounds,
 		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr,
 		.alpha = o->alpha,
 		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
@@ -427,7 +439,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	}
 
 	job.refit = (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
-		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->fit, .batching = s->fit.batching,
+		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
 		.chunk = s->fit.chunk, .sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
 		.progress_ctx = &refitting };
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;

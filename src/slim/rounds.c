@@ -85,30 +85,30 @@ static bool is_given(const struct search *w)
 	return w->job->keep > 0;
 }
 
-int rounds_to_share(bool refit, int epochs)
+int rounds_to_share(int rounds, bool refit, int epochs)
 {
 	if (epochs)
 		return epochs > 2 ? (int)lround(ROUNDS_CUTTING * epochs) : 1;
-	return refit ? ROUNDS_KEEP : 1;
+	return refit ? rounds : 1;
 }
 
 static int given_rounds(const struct rounds_job *j)
 {
-	return rounds_to_share(j->refit.sweeps > 0, j->distil ? j->epochs : 0);
+	return rounds_to_share(j->rounds, j->refit.sweeps > 0, j->distil ? j->epochs : 0);
 }
 
 static enum tamis_status distil(const struct search *w, struct tamis_error *err)
 {
 	const struct rounds_job *j = w->job;
 	int rounds = given_rounds(j), left = rounds - (int)w->walk.rounds - 1;
-	struct distil_leg leg = { .epochs = j->epochs, .rate_from = DISTIL_RATE, .settle = true,
+	struct distil_leg leg = { .epochs = j->epochs, .rate_from = j->rate, .settle = true,
 		.stream = (uint64_t)w->walk.rounds };
 	struct distil_result r;
 
 	if (!j->distil)
 		return TAMIS_OK;
 	if (is_given(w) && left)
-		leg = (struct distil_leg){ .epochs = 1, .rate_from = DISTIL_RATE, .rate_to = DISTIL_RATE,
+		leg = (struct distil_leg){ .epochs = 1, .rate_from = j->rate, .rate_to = j->rate,
 			.stream = (uint64_t)w->walk.rounds };
 	else if (is_given(w))
 		leg.epochs = j->epochs - rounds + 1;

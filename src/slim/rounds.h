@@ -14,7 +14,6 @@
 #define ROUNDS_FINE 0.93     /* the same on the second approach, from the last depth that looked good */
 #define ROUNDS_GENEROUS 1.25 /* a depth is tried on the held-out items while its guessed bound is within this of the tolerance */
 #define ROUNDS_MAX 60
-#define ROUNDS_KEEP 8        /* rounds to a keep-fraction that the caller gave */
 #define ROUNDS_SWEEPS 2      /* of the refit */
 #define ROUNDS_USUAL 12      /* that a search takes, for estimates of the time */
 #define ROUNDS_CUTTING 0.6   /* share of the epochs during which the cut deepens, on the way to a given share */
@@ -28,12 +27,14 @@ struct rounds_job {
 	struct refit_job refit;     /* how to refit it; sweeps 0 = only fold means. Its reference is the original */
 	struct distil *distil;      /* how to distil it afterwards; NULL = not at all */
 	int epochs;                 /* of distilling, at each depth that may be judged */
+	double rate;                /* of distilling: the largest step of a weight */
 	struct gate *guess;         /* on items neither scored nor refitted on, nor judged on: looks are free */
 	struct gate *gate;          /* on held-out items */
 	enum fdr_rule fdr;
 	double alpha, confidence;
 	uint64_t seed;
 	double keep;                /* > 0: this share, judged once */
+	int rounds;                 /* on the way to that share, where it is refitted and not distilled */
 	/* Predicted bytes of the file at the present state; with target > 0 the rounds end once it is reached. */
 	uint64_t (*bytes)(void *ctx);
 	void *bytes_ctx;
@@ -55,7 +56,7 @@ struct rounds_result {
 };
 
 /* Rounds on the way to a given share: with distilling one for each epoch during which the cut deepens. */
-int rounds_to_share(bool refit, int epochs);
+int rounds_to_share(int rounds, bool refit, int epochs);
 
 /* `first` holds the scores of the untouched graph. Leaves the chosen depth in the graph's constants, the originals when
  * nothing passed.

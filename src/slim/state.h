@@ -39,7 +39,7 @@ struct slim {
 	struct layers layers;
 	struct parameters parameters; /* of reference and of graph until pass_cut */
 
-	struct item_source fit, again, guess, held; /* again: the share of fit that later rounds score on */
+	struct item_source fit, again, refitted, guess, held; /* again, refitted: what of fit later rounds score and refit on */
 	int64_t n_fit;
 	struct head head;
 	struct scores scores;
