@@ -37,6 +37,10 @@ struct linear_op {
 	 * The data input is FLOAT (DOUBLE is converted). O(size of u). */
 	enum tamis_status (*gather)(const struct op_call *c, const struct linear_view *v, int64_t items,
 	                            const int64_t *pos, int64_t n_pos, float *u);
+	/* Adds u and u^2, summed over all items and positions (padding is zero), to sum and square: groups * fan_in doubles
+	 * each. Data as for gather. TAMIS_E_MEMORY. O(data elements * kernel rows) at most. */
+	enum tamis_status (*sums)(const struct op_call *c, const struct linear_view *v, int64_t items, double *sum,
+	                          double *square);
 	/* The same positions of an output-shaped tensor (z, or its gradient): items x n_pos x outs. */
 	enum tamis_status (*gather_out)(const struct op_call *c, const struct linear_view *v, const struct tensor *z,
 	                                int64_t items, const int64_t *pos, int64_t n_pos, float *out);

@@ -3,6 +3,7 @@
  * element), for both operators: Conv reads image channels, ConvTranspose map channels. */
 #include "base/error.h"
 #include "ops/conv.h"
+#include "ops/window_sums.h"
 
 static enum tamis_status describe(const struct node *n, const struct tensor *const *in, int n_in,
                                   struct linear_view *view, struct tamis_error *err)
@@ -108,12 +109,17 @@ static void find_offsets(const struct window *w, bool transposed, int64_t positi
 static void gather_row(const struct tensor *x, int64_t first, int64_t channels, int64_t plane,
                        const int64_t *offsets, int64_t n, float *u, int64_t pitch)
 {
-	const float *f = x->data;
-	const double *d = x->data;
+	const float *f = (const float *)x->data + first;
+	const double *d = (const double *)x->data + first;
 
-	for (int64_t c = 0; c < channels; c++, first += plane, u += pitch)
-		for (int64_t i = 0; i < n; i++)
-			u[i] = offsets[i] < 0 ? 0 : x->type == DT_FLOAT ? f[first + offsets[i]] : (float)d[first + offsets[i]];
+	if (x->type == DT_FLOAT)
+		for (int64_t c = 0; c < channels; c++, f += plane, u += pitch)
+			for (int64_t i = 0; i < n; i++)
+				u[i] = offsets[i] < 0 ? 0 : f[offsets[i]];
+	else
+		for (int64_t c = 0; c < channels; c++, d += plane, u += pitch)
+			for (int64_t i = 0; i < n; i++)
+				u[i] = offsets[i] < 0 ? 0 : (float)d[offsets[i]];
 }
 
 static void gather_position(const struct frame *f, bool transposed, const struct tensor *x, int64_t items,
@@ -145,6 +151,42 @@ static enum tamis_status gather(const struct op_call *call, const struct linear_
 	return s;
 }
 
+/* Plane i as floats, in `copy` where it has to be converted. */
+static const float *plane_of(const struct tensor *x, int64_t i, int64_t plane, float *copy)
+{
+	const double *d = x->data;
+
+	if (x->type == DT_FLOAT)
+		return (const float *)x->data + i * plane;
+	for (int64_t k = 0; k < plane; k++)
+		copy[k] = (float)d[i * plane + k];
+	return copy;
+}
+
+static enum tamis_status sums(const struct op_call *call, const struct linear_view *v, int64_t items, double *sum,
+                              double *square)
+{
+	const struct conv_attr *a = call->node->attr;
+	const struct tensor *x = call->in[0];
+	int64_t channels = x->dims[1], plane, kernel = v->inner;
+	struct frame f;
+	enum tamis_status s = open_frame(call, items, &f);
+	double *room;
+	float *copy;
+
+	if (s)
+		return s;
+	plane = a->transposed ? f.c.win.out_size : f.c.win.in_size;
+	room = scratch_alloc(call->scratch, 4 * (size_t)plane, sizeof *room);
+	copy = scratch_alloc(call->scratch, (size_t)plane, sizeof *copy);
+	if (!room || !copy)
+		return tm_no_memory(call->err, "adding up signals");
+	for (int64_t i = 0; i < x->dims[0] * channels; i++)
+		window_sums(&f.c.win, a->transposed, plane_of(x, i, plane, copy), 1, room, sum + i % channels * kernel,
+		            square + i % channels * kernel, 0);
+	return TAMIS_OK;
+}
+
 static enum tamis_status gather_out(const struct op_call *call, const struct linear_view *v,
                                     const struct tensor *z, int64_t items, const int64_t *pos, int64_t n_pos,
                                     float *out)
@@ -160,5 +202,5 @@ static enum tamis_status gather_out(const struct op_call *call, const struct lin
 	return s;
 }
 
-const struct linear_op conv_linear = {describe, positions, gather, gather_out};
-const struct linear_op conv_transpose_linear = {describe, positions, gather, gather_out};
+const struct linear_op conv_linear = {describe, positions, gather, sums, gather_out};
+const struct linear_op conv_transpose_linear = {describe, positions, gather, sums, gather_out};

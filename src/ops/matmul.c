@@ -202,7 +202,7 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 }
 
 static const struct linear_op linear = {describe, row_linear_positions, row_linear_gather,
-                                        row_linear_gather_out};
+                                        row_linear_sums, row_linear_gather_out};
 
 /* Batch axes align from the third last on; those of a vector are missing. */
 static void channels(struct channel_call *c)

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "base/error.h"
+#include "ops/window_sums.h"
+
 static int64_t rows_an_item(const struct op_call *c, const struct linear_view *v, int64_t items)
 {
 	int64_t rows = c->in[v->data]->count / v->fan_in;
@@ -39,6 +42,28 @@ enum tamis_status row_linear_gather(const struct op_call *c, const struct linear
                                     const int64_t *pos, int64_t n_pos, float *u)
 {
 	copy_rows(c->in[v->data], rows_an_item(c, v, items), v->fan_in, items, pos, n_pos, u);
+	return TAMIS_OK;
+}
+
+enum tamis_status row_linear_sums(const struct op_call *c, const struct linear_view *v, int64_t items, double *sum,
+                                  double *square)
+{
+	const struct tensor *x = c->in[v->data];
+	int64_t rows = x->count / v->fan_in;
+	float *copy;
+
+	(void)items;
+	if (x->type == DT_FLOAT) {
+		column_sums(x->data, rows, v->fan_in, sum, square);
+		return TAMIS_OK;
+	}
+	copy = scratch_alloc(c->scratch, (size_t)v->fan_in, sizeof *copy);
+	if (!copy)
+		return tm_no_memory(c->err, "adding up signals");
+	for (int64_t i = 0; i < rows; i++) {
+		copy_row(x, i, v->fan_in, copy);
+		column_sums(copy, 1, v->fan_in, sum, square);
+	}
 	return TAMIS_OK;
 }
 

@@ -11,6 +11,8 @@
 int64_t row_linear_positions(const struct op_call *c, const struct linear_view *v, int64_t items);
 enum tamis_status row_linear_gather(const struct op_call *c, const struct linear_view *v, int64_t items,
                                     const int64_t *pos, int64_t n_pos, float *u);
+enum tamis_status row_linear_sums(const struct op_call *c, const struct linear_view *v, int64_t items, double *sum,
+                                  double *square);
 enum tamis_status row_linear_gather_out(const struct op_call *c, const struct linear_view *v,
                                         const struct tensor *z, int64_t items, const int64_t *pos,
                                         int64_t n_pos, float *out);

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pilot: the first items fix what all others are measured against. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "slim/score_state.h"
-
-#define PILOT_ITEMS 64   /* behind the bandwidth, where the source has as many */
-#define PILOT_SIGNALS 16 /* behind a pivot */
 
 struct pilot {
 	float *y;          /* items x width */
 	int64_t items;
-	float **u;         /* by layer: signal items x positions x features */
-	int64_t *u_items;  /* by layer */
 };
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -40,40 +34,9 @@ static enum tamis_status keep_outputs(struct pass *p, const struct runner *r, in
 	return head_values(p->head, r, items, y + have, err);
 }
 
-static enum tamis_status keep_signals(struct pass *p, struct worker *w, int i, const struct runner *r, int64_t items,
-                                      struct tamis_error *err)
+static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
+                                   struct tamis_error *err)
 {
-	const struct layer *l = &p->job->layers->list[i];
-	struct pilot *t = p->pilot;
-	int n = signals_positions(l);
-	size_t row = (size_t)n * (size_t)l->features;
-	int64_t pos[SCORE_POSITIONS], take = PILOT_SIGNALS - t->u_items[i];
-	struct layer_call c;
-	enum tamis_status s;
-
-	if (l->note || take <= 0)
-		return TAMIS_OK;
-	scratch_reset(&w->scratch);
-	s = signals_bind(p->job->graph, l, r, &w->scratch, items, &c, err);
-	if (s != TAMIS_OK || !c.positions)
-		return s;
-	signals_grid(n, c.positions, pos);
-	s = signals_gather(w, &c, pos, n, err);
-	if (s != TAMIS_OK)
-		return s;
-	if (!t->u[i])
-		t->u[i] = tm_array_uninit(PILOT_SIGNALS * row + 1, sizeof(float));
-	if (!t->u[i])
-		return no_memory(err);
-	take = take < items ? take : items;
-	memcpy(t->u[i] + (size_t)t->u_items[i] * row, w->u, (size_t)take * row * sizeof(float));
-	t->u_items[i] += take;
-	return TAMIS_OK;
-}
-
-static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
-{
-	struct pass *p = ctx;
 	enum tamis_status s = runner_run(r, c->in, NULL, err);
 
 	if (s == TAMIS_OK && !p->pilot->items)
@@ -81,27 +44,43 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 	if (s == TAMIS_OK)
 		s = keep_outputs(p, r, c->items, err);
 	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-		s = keep_signals(p, &p->workers[slot], i, r, c->items, err);
+		if (!p->job->layers->list[i].note)
+			s = signals_keep(p, w, i, r, c->items, false, err);
+	return s;
+}
+
+static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct pass *p = ctx;
+	struct worker *w = &p->workers[slot];
+	enum tamis_status s = TAMIS_OK;
+
+	for (int64_t at = 0; s == TAMIS_OK && at < c->items; at += p->job->chunk) {
+		struct chunk batch = score_batch(p, c, at, w->part);
+
+		s = run_batch(p, w, r, &batch, err);
+	}
 	return s;
 }
 
 static enum tamis_status fix_layer(struct pass *p, int i, const float *psi, struct tamis_error *err)
 {
-	const struct pilot *t = p->pilot;
 	const struct layer *l = &p->job->layers->list[i];
 	struct worker *w = &p->workers[0];
-	int64_t n = t->u_items[i] < t->items ? t->u_items[i] : t->items;
+	struct partial *a = &w->layer[i];
+	int64_t n = a->items;
 	int positions = signals_positions(l);
 	enum tamis_status s = TAMIS_OK;
 
+	a->items = 0;
 	if (!n)
 		return TAMIS_OK;
 	if (p->signal_map)
-		s = signal_map_create(&p->signal_map[i], l->features, positions, signals_width(p, l) / positions, t->u[i],
+		s = signal_map_create(&p->signal_map[i], l->features, positions, signals_width(p, l) / positions, a->u,
 		                      l->features, n, p->job->seed, err);
 	if (s == TAMIS_OK)
-		s = signals_widen(p, w, i, t->u[i], n, err);
-	return s == TAMIS_OK ? comoment_pivot(&w->moment[i], p->signal_map ? w->phi : t->u[i], l->features, psi, n, err) : s;
+		s = signals_widen(p, w, i, a->u, n, err);
+	return s == TAMIS_OK ? comoment_pivot(&w->moment[i], p->signal_map ? w->phi : a->u, l->features, psi, n, err) : s;
 }
 
 static enum tamis_status fix(struct pass *p, struct tamis_error *err)
@@ -126,24 +105,19 @@ static enum tamis_status fix(struct pass *p, struct tamis_error *err)
 enum tamis_status pilot_run(struct pass *p, struct tamis_error *err)
 {
 	const struct score_job *j = p->job;
-	int n = j->layers->n;
-	struct pilot t = { .u = tm_array((size_t)n + 1, sizeof *t.u), .u_items = tm_array((size_t)n + 1, sizeof *t.u_items) };
+	int64_t group = score_group(j);
+	struct pilot t = { 0 };
 	struct items_job job = { .ctx = p, .select = select_item, .work = work,
-		.max_chunks = j->batching == BATCH_ONE ? PILOT_ITEMS : (PILOT_ITEMS + j->chunk - 1) / j->chunk };
-	enum tamis_status s = t.u && t.u_items ? TAMIS_OK : no_memory(err);
+		.max_chunks = j->batching == BATCH_ONE ? SCORE_PILOT : (SCORE_PILOT + group - 1) / group };
+	enum tamis_status s;
 
 	p->pilot = &t;
-	if (s == TAMIS_OK)
-		s = items_run(p->program, j->reader, j->batching, j->chunk, NULL, &job, err);
+	s = items_run(p->program, j->reader, j->batching, group, NULL, &job, err);
 	if (s == TAMIS_OK && !t.items)
 		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is left to fit on");
 	if (s == TAMIS_OK)
 		s = fix(p, err);
 	p->pilot = NULL;
-	for (int i = 0; t.u && i < n; i++)
-		free(t.u[i]);
-	free(t.u);
-	free(t.u_items);
 	free(t.y);
 	return s;
 }

@@ -9,81 +9,31 @@ static enum tamis_status no_memory(struct tamis_error *err)
 	return tm_no_memory(err, "scoring");
 }
 
-static enum tamis_status add_signals(struct pass *p, struct worker *w, int index, const struct runner *r,
-                                     int64_t items, struct tamis_error *err)
-{
-	const struct layer *l = &p->job->layers->list[index];
-	int64_t pos[SCORE_POSITIONS];
-	struct layer_call c;
-	int n = signals_positions(l);
-	enum tamis_status s;
-
-	if (l->note)
-		return TAMIS_OK;
-	scratch_reset(&w->scratch);
-	s = signals_bind(p->job->graph, l, r, &w->scratch, items, &c, err);
-	if (s != TAMIS_OK || !c.positions)
-		return s;
-	signals_grid(n, c.positions, pos);
-	s = signals_gather(w, &c, pos, n, err);
-	if (s != TAMIS_OK)
-		return s;
-	s = signals_widen(p, w, index, w->u, items, err);
-	if (s == TAMIS_OK)
-		s = comoment_add(&w->moment[index], p->signal_map ? w->phi : w->u, l->features, w->psi, items, err);
-	if (s == TAMIS_OK && c.positions == n)
-		signals_add_rows(&w->layer[index], w->u, items * n, l->features);
-	else if (s == TAMIS_OK)
-		s = signals_add_means(w, &c, &w->layer[index], err);
-	return s;
-}
-
 /* ---- gradients ---------------------------------------------------------------------------------------------- */
 
+static int64_t parameter_count(const struct pass *p, int k)
+{
+	return p->job->graph->values[p->sums->parameter[k].value].constant.count;
+}
+
 struct gradient_ctx { struct pass *pass; struct worker *worker; };
-
-/* sum over items and positions of delta^2, per channel of the axis. */
-static void add_gain(const struct layer *l, const struct tensor *g, double *gain)
-{
-	int axis = l->view.out_axis < 0 ? l->view.out_axis + g->rank : l->view.out_axis;
-	int64_t outer = tensor_extent(g, 0, axis), inner = tensor_extent(g, axis + 1, g->rank);
-	int64_t outs = g->dims[axis];
-
-	for (int64_t a = 0; a < outer; a++)
-		for (int64_t o = 0; o < outs; o++)
-			for (int64_t i = 0; i < inner; i++) {
-				double d = tensor_get(g, (a * outs + o) * inner + i);
-
-				gain[o] += d * d;
-			}
-}
-
-static enum tamis_status keep_parameter(struct worker *w, int k, const struct tensor *g, struct tamis_error *err)
-{
-	if (!w->parameter[k].data) {
-		w->parameter[k] = *g;
-		w->parameter[k].data = NULL;
-		if (tensor_alloc(&w->parameter[k], err) != TAMIS_OK)
-			return err->status;
-	}
-	return tensor_convert(g, &w->parameter[k], err);
-}
 
 static enum tamis_status on_gradient(void *ctx, int value, const struct tensor *g, struct tamis_error *err)
 {
 	struct gradient_ctx *c = ctx;
 	struct pass *p = c->pass;
-	int l = p->layer_of[value];
+	struct worker *w = c->worker;
+	int l = p->layer_of[value], k = p->weight_of[value], q = p->parameter_of[value];
 
+	(void)err;
 	if (l >= 0) {
-		add_gain(&p->job->layers->list[l], g, c->worker->layer[l].gain);
-		c->worker->layer[l].reached = true;
+		gains_add(&p->job->layers->list[l], g, w->layer[l].gain);
+		w->layer[l].reached = true;
 	}
-	if (p->weight_of[value] >= 0)
-		for (int64_t i = 0; i < g->count; i++)
-			c->worker->layer[p->weight_of[value]].gradient[i] = (float)tensor_get(g, i);
-	if (p->parameter_of[value] >= 0)
-		return keep_parameter(c->worker, p->parameter_of[value], g, err);
+	if (k >= 0)
+		gains_square(g, w->layer[k].fisher);
+	if (q >= 0)
+		gains_square(g, w->parameter[q]);
 	return TAMIS_OK;
 }
 
@@ -114,7 +64,29 @@ static enum tamis_status add_gradients(struct pass *p, struct worker *w, struct 
 	return s;
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------------------- */
+/* ---- groups ------------------------------------------------------------------------------------------------- */
+
+int64_t score_group(const struct score_job *j)
+{
+	int64_t batches = j->chunk < SCORE_GROUP ? SCORE_GROUP / j->chunk : 1;
+
+	return batches * j->chunk;
+}
+
+struct chunk score_batch(const struct pass *p, const struct chunk *c, int64_t from, struct tensor *part)
+{
+	int64_t n = c->items - from < p->job->chunk ? c->items - from : p->job->chunk;
+
+	if (n == c->items)
+		return *c;
+	for (int i = 0; i < p->job->graph->n_inputs; i++) {
+		part[i] = c->in[i];
+		part[i].dims[0] = n;
+		part[i].count = c->in[i].count / c->items * n;
+		part[i].data = (char *)c->in[i].data + tensor_bytes(&c->in[i]) / (size_t)c->items * (size_t)from;
+	}
+	return (struct chunk){ .index = c->index, .items = n, .item = c->item + from, .in = part };
+}
 
 static void clear_partials(struct pass *p, struct worker *w)
 {
@@ -127,24 +99,57 @@ static void clear_partials(struct pass *p, struct worker *w)
 		memset(a->mean, 0, (size_t)l->features * sizeof *a->mean);
 		memset(a->second, 0, (size_t)l->features * sizeof *a->second);
 		memset(a->gain, 0, (size_t)l->view.outs * sizeof *a->gain);
-		a->signals = 0;
+		if (a->fisher)
+			memset(a->fisher, 0, (size_t)l->entries * sizeof *a->fisher);
+		a->signals = a->items = 0;
 		a->reached = false;
 	}
-	for (int i = 0; i < p->sums->n_parameters; i++)
-		tensor_free(&w->parameter[i]);
+	for (int k = 0; k < p->sums->n_parameters; k++)
+		memset(w->parameter[k], 0, (size_t)parameter_count(p, k) * sizeof(float));
 }
 
-static enum tamis_status make_psi(struct pass *p, struct worker *w, const struct runner *r, int64_t items,
+/* psi of `items` items after the `done` that are there. */
+static enum tamis_status make_psi(struct pass *p, struct worker *w, const struct runner *r, int64_t done, int64_t items,
                                   struct tamis_error *err)
 {
 	enum tamis_status s = score_reserve(&w->y, &w->y_floats, (size_t)(items * p->head->width), err);
 
 	if (s == TAMIS_OK)
-		s = score_reserve(&w->psi, &w->psi_floats, (size_t)(items * FEATURES_DEFAULT), err);
+		s = score_reserve(&w->psi, &w->psi_floats, (size_t)((done + items) * FEATURES_DEFAULT), err);
 	if (s == TAMIS_OK)
 		s = head_values(p->head, r, items, w->y, err);
 	if (s == TAMIS_OK)
-		s = feature_map_apply(&p->map, w->y, items, w->psi, err);
+		s = feature_map_apply(&p->map, w->y, items, w->psi + done * FEATURES_DEFAULT, err);
+	return s;
+}
+
+static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
+                                   int64_t done, struct tamis_error *err)
+{
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	if (s == TAMIS_OK)
+		s = make_psi(p, w, r, done, c->items, err);
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+		if (!p->job->layers->list[i].note)
+			s = signals_keep(p, w, i, r, c->items, true, err);
+	return s == TAMIS_OK ? add_gradients(p, w, r, c, err) : s;
+}
+
+/* A layer that did not run with some items is not tested on this group. */
+static enum tamis_status add_moments(struct pass *p, struct worker *w, int64_t items, struct tamis_error *err)
+{
+	enum tamis_status s = output_moment_add(&w->psi_moment, w->psi, items, err);
+
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++) {
+		const float *u = w->layer[i].u;
+
+		if (w->layer[i].items != items)
+			continue;
+		s = signals_widen(p, w, i, u, items, err);
+		if (s == TAMIS_OK)
+			s = comoment_add(&w->moment[i], p->signal_map ? w->phi : u, p->job->layers->list[i].features, w->psi, items, err);
+	}
 	return s;
 }
 
@@ -152,19 +157,15 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 {
 	struct pass *p = ctx;
 	struct worker *w = &p->workers[slot];
-	enum tamis_status s;
+	enum tamis_status s = TAMIS_OK;
 
 	clear_partials(p, w);
-	s = runner_run(r, c->in, NULL, err);
-	if (s == TAMIS_OK)
-		s = make_psi(p, w, r, c->items, err);
-	if (s == TAMIS_OK)
-		s = output_moment_add(&w->psi_moment, w->psi, c->items, err);
-	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-		s = add_signals(p, w, i, r, c->items, err);
-	if (s == TAMIS_OK)
-		s = add_gradients(p, w, r, c, err);
-	return s;
+	for (int64_t at = 0; s == TAMIS_OK && at < c->items; at += p->job->chunk) {
+		struct chunk batch = score_batch(p, c, at, w->part);
+
+		s = run_batch(p, w, r, &batch, at, err);
+	}
+	return s == TAMIS_OK ? add_moments(p, w, c->items, err) : s;
 }
 
 static void merge_layer(const struct partial *a, struct layer_sums *to)
@@ -172,44 +173,25 @@ static void merge_layer(const struct partial *a, struct layer_sums *to)
 	exact_sums_add(&to->mean, a->mean);
 	exact_sums_add(&to->second, a->second);
 	exact_sums_add(&to->gain, a->gain);
-	/* The gradient of a chunk is the sum over its items. Labels are drawn independently and a score has mean zero, so
+	/* The gradient of a batch is the sum over its items. Labels are drawn independently and a score has mean zero, so
 	 * the expected square of the sum is the sum of the items' squares. */
-	for (int64_t i = 0; i < to->fisher.n; i++)
-		a->gradient[i] *= a->gradient[i];
-	exact_sums_add_floats(&to->fisher, a->gradient);
+	exact_sums_add_floats(&to->fisher, a->fisher);
 	to->signals += a->signals;
 	to->reached |= a->reached;
-}
-
-static enum tamis_status merge_parameter(const struct tensor *gradient, struct parameter_sums *to, struct tamis_error *err)
-{
-	float *square = tm_array((size_t)to->sum.n + 1, sizeof *square);
-
-	if (!square)
-		return no_memory(err);
-	for (int64_t i = 0; i < gradient->count; i++) {
-		double g = tensor_get(gradient, i);
-
-		square[i] = (float)(g * g);
-	}
-	exact_sums_add_floats(&to->sum, square);
-	free(square);
-	return TAMIS_OK;
 }
 
 static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct pass *p = ctx;
 	struct worker *w = &p->workers[slot];
-	enum tamis_status s = TAMIS_OK;
 
 	for (int i = 0; i < p->sums->n_layers; i++)
 		if (!p->sums->layer[i].alone)
 			merge_layer(&w->layer[i], &p->sums->layer[i]);
-	for (int k = 0; s == TAMIS_OK && k < p->sums->n_parameters; k++)
-		s = merge_parameter(&w->parameter[k], &p->sums->parameter[k], err);
+	for (int k = 0; k < p->sums->n_parameters; k++)
+		exact_sums_add_floats(&p->sums->parameter[k].sum, w->parameter[k]);
 	p->sums->items += c->items;
-	return s == TAMIS_OK && p->job->progress ? p->job->progress(p->job->progress_ctx, p->sums->items, err) : s;
+	return p->job->progress ? p->job->progress(p->job->progress_ctx, p->sums->items, err) : TAMIS_OK;
 }
 
 /* ---- setting up --------------------------------------------------------------------------------------------- */
@@ -228,7 +210,7 @@ static bool is_parameter(const struct pass *p, int v)
 {
 	const struct value *x = &p->job->graph->values[v];
 
-	return x->kind == VALUE_CONSTANT && dtype_is_float((int)x->constant.type) && x->n_uses
+	return p->job->parameters && x->kind == VALUE_CONSTANT && dtype_is_float((int)x->constant.type) && x->n_uses
 		&& x->producer == GRAPH_NONE && p->weight_of[v] < 0 && p->layer_of[v] < 0;
 }
 
@@ -276,8 +258,14 @@ static enum tamis_status make_worker(struct pass *p, struct worker *w, struct ta
 	w->layer = arena_array(a, (size_t)n + 1, sizeof *w->layer);
 	w->moment = arena_array(a, (size_t)n + 1, sizeof *w->moment);
 	w->parameter = arena_array(a, (size_t)p->sums->n_parameters + 1, sizeof *w->parameter);
-	if (!w->layer || !w->moment || !w->parameter)
+	w->part = arena_array(a, (size_t)p->job->graph->n_inputs + 1, sizeof *w->part);
+	if (!w->layer || !w->moment || !w->parameter || !w->part)
 		return no_memory(err);
+	for (int k = 0; k < p->sums->n_parameters; k++) {
+		w->parameter[k] = arena_array(a, (size_t)parameter_count(p, k) + 1, sizeof **w->parameter);
+		if (!w->parameter[k])
+			return no_memory(err);
+	}
 	for (int i = 0; i < n; i++) {
 		const struct layer *l = &p->job->layers->list[i];
 		struct partial *q = &w->layer[i];
@@ -287,8 +275,8 @@ static enum tamis_status make_worker(struct pass *p, struct worker *w, struct ta
 		q->mean = arena_array(a, (size_t)l->features, sizeof *q->mean);
 		q->second = arena_array(a, (size_t)l->features, sizeof *q->second);
 		q->gain = arena_array(a, (size_t)l->view.outs, sizeof *q->gain);
-		q->gradient = p->job->fisher ? arena_array(a, (size_t)l->entries, sizeof *q->gradient) : NULL;
-		if (!q->mean || !q->second || !q->gain || (p->job->fisher && !q->gradient))
+		q->fisher = p->job->fisher ? arena_array(a, (size_t)l->entries, sizeof *q->fisher) : NULL;
+		if (!q->mean || !q->second || !q->gain || (p->job->fisher && !q->fisher))
 			return no_memory(err);
 	}
 	return TAMIS_OK;
@@ -331,11 +319,10 @@ static void free_workers(struct pass *p)
 
 		for (int i = 0; w->moment && i < p->job->layers->n; i++)
 			comoment_free(&w->moment[i]);
-		for (int i = 0; w->parameter && i < p->sums->n_parameters; i++)
-			tensor_free(&w->parameter[i]);
+		for (int i = 0; w->layer && i < p->job->layers->n; i++)
+			free(w->layer[i].u);
 		output_moment_free(&w->psi_moment);
 		scratch_free(&w->scratch);
-		free(w->u);
 		free(w->phi);
 		free(w->y);
 		free(w->psi);
@@ -442,7 +429,7 @@ static enum tamis_status run(struct pass *p, struct tamis_error *err)
 	if (s == TAMIS_OK)
 		s = other_moments(p, err);
 	if (s == TAMIS_OK)
-		s = items_run(p->program, j->reader, j->batching, j->chunk, j->pool, &job, err);
+		s = items_run(p->program, j->reader, j->batching, score_group(j), j->pool, &job, err);
 	return s == TAMIS_OK ? collect(p, err) : s;
 }
 

@@ -9,8 +9,12 @@
 #include "slim/layers.h"
 #include "stat/comoment.h"
 
-#define SCORE_POSITIONS 16 /* of a channel, on a fixed grid, that the test looks at */
-#define SCORE_RICH 9       /* most features of a signal, itself and Fourier features, in the rich test */
+#define SCORE_POSITIONS 16       /* of a channel, on a fixed grid, that the test looks at, at most */
+#define SCORE_LEAST_POSITIONS 4  /* and where it has as many, at least */
+#define SCORE_SIGNALS 16384      /* features * positions beyond which a layer gets by with fewer positions */
+#define SCORE_GROUP 16           /* items whose signals are added up at a time, at least */
+#define SCORE_PILOT 16           /* items that fix bandwidth and pivots */
+#define SCORE_RICH 9             /* most features of a signal, itself and Fourier features, in the rich test */
 
 /* Statistics of one layer. f: feature over all groups, o: output channel, both as in struct linear_view. */
 struct layer_score {
@@ -29,7 +33,7 @@ struct parameter_score { int value; double *gradient2; };
 struct scores {
 	struct layer_score *layer; /* one per layer */
 	int n_layers;
-	struct parameter_score *parameter;
+	struct parameter_score *parameter; /* none unless asked for */
 	int n_parameters;
 	int64_t items;
 	/* The sums behind the tests, for p-values near a threshold: by layer, d = 0 where it was not tested. */
@@ -51,14 +55,16 @@ struct score_job {
 	const char *head;      /* see head_detect */
 	bool rich;             /* test Fourier features of each signal too: dependence without correlation */
 	bool fisher;           /* fill layer_score.fisher */
-	int shard, shards;     /* only the chunks whose index is `shard` modulo `shards`; 0 shards: all */
+	int shard, shards;     /* only the groups whose index is `shard` modulo `shards`; 0 shards: all */
+	bool parameters;       /* fill scores.parameter */
 	/* Told after each chunk; a status other than TAMIS_OK ends the pass. May be NULL. */
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err);
 	void *progress_ctx;
 };
 
 /* Fills scores (zeroed by the caller; scores_free even after a failure) and the head. The same bits for any pool.
- * Time: one forward, one reverse, and about items * positions * features * (1 + 16 r / positions) flops a layer. */
+ * Time: one forward, one reverse, and about 2 items * features * n (r + n / 2) flops a layer, n the positions looked at.
+ * Memory a worker, beside a run's: comoment_bytes of each layer and 4 * features * n * (items of a group) bytes. */
 enum tamis_status score_run(const struct score_job *job, struct head *head, struct scores *out, struct tamis_error *err);
 void scores_free(struct scores *s);
 

@@ -5,12 +5,15 @@
 
 #include "slim/score_sums.h"
 
-/* Sums of one chunk. */
+/* Sums of one group. */
 struct partial {
 	double *mean, *second, *gain; /* as layer_score, sums */
-	float *gradient;              /* entries; NULL unless fisher */
+	float *fisher;                /* entries, squares of batches; NULL unless fisher */
 	int64_t signals;              /* items * positions behind mean and second */
 	bool reached;
+	float *u;                     /* items x positions looked at x features */
+	size_t u_floats;
+	int64_t items;                /* in u */
 };
 
 /* What one worker owns. */
@@ -18,10 +21,11 @@ struct worker {
 	struct partial *layer;
 	struct comoment *moment;
 	struct output_moment psi_moment;
-	struct tensor *parameter; /* gradients of one chunk, by parameter */
+	float **parameter;        /* by parameter: squared gradients of the batches of one group */
+	struct tensor *part;      /* graph inputs of one batch */
 	struct scratch scratch;
-	float *u, *phi, *y, *psi; /* phi: features of the signals u, for the rich test */
-	size_t u_floats, phi_floats, y_floats, psi_floats;
+	float *phi, *y, *psi; /* phi: features of the signals u, for the rich test */
+	size_t phi_floats, y_floats, psi_floats;
 };
 
 struct pass {
@@ -52,7 +56,12 @@ struct layer_call {
 	int64_t items, positions;
 };
 
-/* Makes room for `want` floats; contents are lost. */
+/* A group is one chunk of the job's reader: a few batches that are run one after the other. */
+int64_t score_group(const struct score_job *j);
+/* The batch of c that begins at item `from`, as a chunk of its own. part: as many tensors as the graph has inputs. */
+struct chunk score_batch(const struct pass *p, const struct chunk *c, int64_t from, struct tensor *part);
+
+/* Makes room for `want` floats; what was there stays. */
 enum tamis_status score_reserve(float **p, size_t *have, size_t want, struct tamis_error *err);
 
 /* c->positions is 0 when the layer did not run, or its rows do not divide by the items. Copies of half values stay in
@@ -67,13 +76,17 @@ int signals_width(const struct pass *p, const struct layer *l);
 /* Rich: features of the signals u at the grid into w->phi, items x width x features. Linear: does nothing. */
 enum tamis_status signals_widen(const struct pass *p, struct worker *w, int layer, const float *u, int64_t items,
                                 struct tamis_error *err);
-/* Signals at n_pos positions into w->u: items x n_pos x features. */
-enum tamis_status signals_gather(struct worker *w, struct layer_call *c, const int64_t *pos, int64_t n_pos,
+/* Signals at n_pos positions: items x n_pos x features. */
+enum tamis_status signals_gather(struct layer_call *c, const int64_t *pos, int64_t n_pos, float *u,
                                  struct tamis_error *err);
-/* Adds first and second moments of the rows in w->u, and of all positions. */
-void signals_add_rows(struct partial *a, const float *u, int64_t rows, int64_t d);
-enum tamis_status signals_add_means(struct worker *w, struct layer_call *c, struct partial *a,
-                                    struct tamis_error *err);
+/* Appends what the test looks at in the last run to a->u. Nothing where the layer did not run. */
+enum tamis_status signals_keep(const struct pass *p, struct worker *w, int layer, const struct runner *r, int64_t items,
+                               bool moments, struct tamis_error *err);
+
+/* g: the gradient at the layer's output. Adds its squares, summed over items and positions, to gain (outs). */
+void gains_add(const struct layer *l, const struct tensor *g, double *gain);
+/* Adds the square of each element of a gradient. */
+void gains_square(const struct tensor *g, float *to);
 
 /* The first items: detects the head, fits the feature map, fixes every pivot. Adds nothing to the sums. */
 enum tamis_status pilot_run(struct pass *p, struct tamis_error *err);

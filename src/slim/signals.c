@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signals of one layer, gathered from the values of a run. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "slim/score_state.h"
 
-#define GATHER_FLOATS (1 << 20) /* signals gathered at a time */
-
 enum tamis_status score_reserve(float **p, size_t *have, size_t want, struct tamis_error *err)
 {
+	float *more;
+
 	if (want <= *have)
 		return TAMIS_OK;
-	free(*p);
-	*have = 0;
-	*p = tm_array_uninit(want, sizeof **p);
-	if (!*p)
+	more = tm_array_uninit(want, sizeof *more);
+	if (!more)
 		return tm_no_memory(err, "scoring");
+	if (*have)
+		memcpy(more, *p, *have * sizeof *more);
+	free(*p);
+	*p = more;
 	*have = want;
 	return TAMIS_OK;
 }
@@ -61,7 +64,10 @@ enum tamis_status signals_bind(const struct graph *g, const struct layer *l, con
 
 int signals_positions(const struct layer *l)
 {
-	return l->positions < SCORE_POSITIONS ? (int)l->positions : SCORE_POSITIONS;
+	int64_t n = SCORE_SIGNALS / l->features;
+
+	n = n < SCORE_LEAST_POSITIONS ? SCORE_LEAST_POSITIONS : n > SCORE_POSITIONS ? SCORE_POSITIONS : n;
+	return (int)(l->positions < n ? l->positions : n);
 }
 
 void signals_grid(int n, int64_t extent, int64_t *pos)
@@ -91,46 +97,36 @@ enum tamis_status signals_widen(const struct pass *p, struct worker *w, int laye
 	return s;
 }
 
-enum tamis_status signals_gather(struct worker *w, struct layer_call *c, const int64_t *pos, int64_t n_pos,
-                                struct tamis_error *err)
+enum tamis_status signals_gather(struct layer_call *c, const int64_t *pos, int64_t n_pos, float *u,
+                                 struct tamis_error *err)
 {
-	enum tamis_status s = score_reserve(&w->u, &w->u_floats, (size_t)(c->items * n_pos * c->layer->features), err);
-
 	c->call.err = err;
-	if (s == TAMIS_OK)
-		s = c->op->gather(&c->call, &c->layer->view, c->items, pos, n_pos, w->u);
-	return s;
-}
-
-void signals_add_rows(struct partial *a, const float *u, int64_t rows, int64_t d)
-{
-	for (int64_t i = 0; i < rows; i++, u += d)
-		for (int64_t f = 0; f < d; f++) {
-			double v = u[f];
-
-			a->mean[f] += v;
-			a->second[f] += v * v;
-		}
-	a->signals += rows;
+	return c->op->gather(&c->call, &c->layer->view, c->items, pos, n_pos, u);
 }
 
 /* Means are taken over every position, not the grid: what a cut loses is the mean of what is really summed. */
-enum tamis_status signals_add_means(struct worker *w, struct layer_call *c, struct partial *a, struct tamis_error *err)
+enum tamis_status signals_keep(const struct pass *p, struct worker *w, int layer, const struct runner *r, int64_t items,
+                               bool moments, struct tamis_error *err)
 {
-	int64_t block = GATHER_FLOATS / (c->items * c->layer->features);
-	int64_t pos[256];
-	enum tamis_status s = TAMIS_OK;
+	const struct layer *l = &p->job->layers->list[layer];
+	struct partial *a = &w->layer[layer];
+	int64_t pos[SCORE_POSITIONS];
+	int n = signals_positions(l);
+	size_t row = (size_t)n * (size_t)l->features;
+	struct layer_call c;
+	enum tamis_status s;
 
-	block = block < 1 ? 1 : block > 256 ? 256 : block;
-	for (int64_t p = 0; s == TAMIS_OK && p < c->positions; p += block) {
-		int64_t n = c->positions - p < block ? c->positions - p : block;
-
-		for (int64_t k = 0; k < n; k++)
-			pos[k] = p + k;
-		s = signals_gather(w, c, pos, n, err);
-		if (s == TAMIS_OK)
-			signals_add_rows(a, w->u, c->items * n, c->layer->features);
-	}
+	scratch_reset(&w->scratch);
+	s = signals_bind(p->job->graph, l, r, &w->scratch, items, &c, err);
+	if (s != TAMIS_OK || !c.positions)
+		return s;
+	s = score_reserve(&a->u, &a->u_floats, (size_t)(a->items + items) * row, err);
+	signals_grid(n, c.positions, pos);
+	if (s == TAMIS_OK)
+		s = signals_gather(&c, pos, n, a->u + (size_t)a->items * row, err);
+	if (s == TAMIS_OK && moments)
+		s = c.op->sums(&c.call, &l->view, items, a->mean, a->second);
+	a->items += items;
+	a->signals += items * c.positions;
 	return s;
 }
-

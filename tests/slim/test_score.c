@@ -244,13 +244,13 @@ static void sketch_layers(struct oracle *o)
 	}
 }
 
-/* The features are the statistics room's, tested there; here from the oracle's outputs of the first 64 items. */
+/* The features are the statistics room's, tested there; here from the oracle's outputs of the first items. */
 static void make_psi(struct oracle *o)
 {
 	float *psi = malloc((size_t)(o->items * R) * sizeof *psi);
 	struct tamis_error err = { 0 };
 
-	must(feature_map_create(&o->map, o->kind, o->y, 64, o->width, o->kind == HEAD_GENERAL ? 0 : o->width, R, SEED,
+	must(feature_map_create(&o->map, o->kind, o->y, SCORE_PILOT, o->width, o->kind == HEAD_GENERAL ? 0 : o->width, R, SEED,
 	                        &err), &err, "features");
 	must(feature_map_apply(&o->map, o->y, o->items, psi, &err), &err, "features");
 	o->psi = grid(o->items * R);
@@ -473,7 +473,7 @@ static void check_parameters(const struct oracle *o, const struct scores *got, i
 static struct score_job job_of(struct lab *l)
 {
 	return (struct score_job){ .graph = l->graph, .layers = &l->layers, .reader = &l->reader, .select = four_of_five,
-		.batching = BATCH_STACKED, .chunk = CHUNK, .seed = SEED, .head = "auto", .fisher = true };
+		.batching = BATCH_STACKED, .chunk = CHUNK, .seed = SEED, .head = "auto", .fisher = true, .parameters = true };
 }
 
 static void run_pass(const struct score_job *job, struct head *head, struct scores *out)

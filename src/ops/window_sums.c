@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Separable: image lines that a kernel row meets are added to one line, whose elements that a kernel column meets are
+ * added up. */
+#include "ops/window_sums.h"
+
+#include <string.h>
+
+#include "ops/broadcast.h"
+
+/* Elements of one axis that a kernel element meets: start, start + step, ... count of them. */
+struct walk { int64_t start, step, count; };
+
+static struct walk walk_of(const struct window *w, bool transposed, int axis, int64_t k)
+{
+	struct window_span s = window_span(w, axis, k);
+	struct walk found = {s.lo, 1, s.hi > s.lo ? s.hi - s.lo : 0};
+
+	if (!transposed) {
+		found.start = s.lo * w->stride[axis] - w->begin[axis] + k * w->dilation[axis];
+		found.step = w->stride[axis];
+	}
+	return found;
+}
+
+/* A line of sums and one of sums of squares, side by side. */
+struct lines {
+	double *sum, *square;
+	int64_t length;
+};
+
+LOOP_VERSIONS
+static void add_line(const float *line, int64_t n, double *restrict sum, double *restrict square)
+{
+	for (int64_t i = 0; i < n; i++) {
+		double v = line[i];
+
+		sum[i] += v;
+		square[i] += v * v;
+	}
+}
+
+static void clear(struct lines *l)
+{
+	memset(l->sum, 0, (size_t)l->length * sizeof *l->sum);
+	memset(l->square, 0, (size_t)l->length * sizeof *l->square);
+}
+
+/* Lines from..to-1 of the walk over rows, in every depth of the other. */
+static void add_lines(const float *plane, int64_t height, const struct walk *depths, int64_t from, int64_t step,
+                      int64_t count, struct lines *to)
+{
+	for (int64_t z = 0; z < depths->count; z++) {
+		const float *slice = plane + (depths->start + z * depths->step) * height * to->length;
+
+		for (int64_t y = 0; y < count; y++)
+			add_line(slice + (from + y * step) * to->length, to->length, to->sum, to->square);
+	}
+}
+
+/* What one kernel row met, folded onto its kernel columns. */
+static void fold(const struct window *w, bool transposed, const struct lines *l, int lanes, double *sum,
+                 double *square, int64_t pitch)
+{
+	for (int64_t kx = 0; kx < w->kernel[2]; kx++) {
+		struct walk x = walk_of(w, transposed, 2, kx);
+		double s[WINDOW_LANES] = {0}, q[WINDOW_LANES] = {0};
+
+		for (int64_t at = x.start, n = 0; n < x.count; n++, at += x.step)
+			for (int i = 0; i < lanes; i++) {
+				s[i] += l->sum[at * lanes + i];
+				q[i] += l->square[at * lanes + i];
+			}
+		for (int i = 0; i < lanes; i++) {
+			sum[i * pitch + kx] += s[i];
+			square[i * pitch + kx] += q[i];
+		}
+	}
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Rows that every kernel row meets, from..to-1: only where they follow one another. */
+static void shared_rows(const struct window *w, bool transposed, int64_t *from, int64_t *to)
+{
+	*from = 0;
+	*to = transposed ? w->out[1] : w->in[1];
+	for (int64_t k = 0; k < w->kernel[1]; k++) {
+		struct walk y = walk_of(w, transposed, 1, k);
+
+		*from = larger(*from, y.start);
+		*to = y.step == 1 ? smaller(*to, y.start + y.count) : *from;
+	}
+	*to = larger(*from, *to);
+}
+
+void window_sums(const struct window *w, bool transposed, const float *plane, int lanes, double *room, double *sum,
+                 double *square, int64_t pitch)
+{
+	const int64_t *dims = transposed ? w->out : w->in, length = dims[2] * lanes;
+	struct lines shared = {room, room + length, length}, row = {room + 2 * length, room + 3 * length, length};
+	int64_t from, to;
+
+	shared_rows(w, transposed, &from, &to);
+	for (int64_t kz = 0; kz < w->kernel[0]; kz++) {
+		struct walk z = walk_of(w, transposed, 0, kz);
+
+		clear(&shared);
+		add_lines(plane, dims[1], &z, from, 1, to - from, &shared);
+		for (int64_t ky = 0; ky < w->kernel[1]; ky++) {
+			struct walk y = walk_of(w, transposed, 1, ky);
+			int64_t at = (kz * w->kernel[1] + ky) * w->kernel[2];
+
+			memcpy(row.sum, room, 2 * (size_t)length * sizeof *room);
+			if (to > from) {
+				add_lines(plane, dims[1], &z, y.start, 1, from - y.start, &row);
+				add_lines(plane, dims[1], &z, to, 1, y.start + y.count - to, &row);
+			} else {
+				add_lines(plane, dims[1], &z, y.start, y.step, y.count, &row);
+			}
+			fold(w, transposed, &row, lanes, sum + at, square + at, pitch);
+		}
+	}
+}
+
+void column_sums(const float *x, int64_t rows, int64_t n, double *sum, double *square)
+{
+	for (int64_t i = 0; i < rows; i++)
+		add_line(x + i * n, n, sum, square);
+}
