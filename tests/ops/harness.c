@@ -511,3 +511,26 @@ void check_reverse(struct op_case *c, unsigned inputs)
 	}
 	check_float(c, &s, inputs, gin);
 }
+
+void check_sums(const struct op_case *o, const struct op_call *call, const struct linear_view *v, int64_t items)
+{
+	const struct linear_op *l = o->node.op->linear;
+	int64_t n = l->positions(call, v, items), d = v->groups * v->fan_in;
+	double *got = calloc((size_t)(4 * d), sizeof *got), *want = got + 2 * d;
+	float *u = malloc((size_t)(items * d) * sizeof *u);
+
+	cr_assert(got && u);
+	cr_assert_eq(l->sums(call, v, items, got, got + d), TAMIS_OK);
+	for (int64_t p = 0; p < n; p++) {
+		cr_assert_eq(l->gather(call, v, items, &p, 1, u), TAMIS_OK);
+		for (int64_t i = 0; i < items * d; i++) {
+			want[i % d] += (double)u[i];
+			want[d + i % d] += (double)u[i] * (double)u[i];
+		}
+	}
+	for (int64_t i = 0; i < 2 * d; i++)
+		cr_assert_float_eq(got[i], want[i], 1e-9 * (1 + fabs(want[i])), "%s of feature %lld is %.17g, not %.17g",
+		                   i < d ? "the sum" : "the square", (long long)(i % d), got[i], want[i]);
+	free(u);
+	free(got);
+}

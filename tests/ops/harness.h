@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "graph/graph.h"
+#include "graph/linear.h"
 #include "graph/op.h"
 
 #define CASE_MAX 16 /* inputs, outputs or attributes of a case */
@@ -86,5 +87,8 @@ struct tensor tensor_of_proto(const Onnx__TensorProto *proto, struct arena *aren
 /* Runs the row of c->node on c->in; outputs into c->out. Half types are handled as the executor does. No
  * checks. */
 enum tamis_status case_forward(struct op_case *c);
+
+/* The sums of a linear operator against what it gathers at every position, for a case that was run. */
+void check_sums(const struct op_case *o, const struct op_call *call, const struct linear_view *v, int64_t items);
 
 #endif

@@ -342,6 +342,7 @@ static void check_linear(const struct conv *c, enum dtype type, int64_t items, s
 		cr_assert_float_eq(z[i], sum, 1e-4, "output %lld is %g, signals give %g", (long long)i, z[i], sum);
 	}
 	cr_assert_eq(l->positions(&call, &v, c->items + 1), 0);
+	check_sums(o, &call, &v, items);
 	case_free(o);
 }
 

@@ -178,6 +178,9 @@ Test(matmul, linear)
 				sum += u[i / 5 * 4 + d] * tensor_get(in[1], i % 5 * v.stride_out + d * v.stride_channel);
 			cr_assert_float_eq(z[i], sum, 1e-4);
 		}
+		call.scratch = &o->scratch;
+		if (n)
+			check_sums(o, &call, &v, items);
 		case_free(o);
 	}
 }
