@@ -243,6 +243,28 @@ static void makes_blocks(struct layout *l, struct step *s, int value)
 	l->missing[value] = true;
 }
 
+/* What a reverse pass has to know. */
+static enum tamis_status reversible(struct layout *l, const struct fused *f, struct step *s)
+{
+	const struct step *conv = &l->p->steps[f->conv];
+	const struct chain *c = &f->chain;
+	const struct blocked_after *last = c->n_after ? &c->after[c->n_after - 1] : NULL;
+	struct fused_conv *back = arena_alloc(&l->p->arena, sizeof *back);
+	struct hidden *hidden = arena_alloc(&l->p->arena, sizeof *hidden);
+
+	if (!back || !hidden)
+		return no_memory(l);
+	*back = (struct fused_conv){ .weight = conv->in[1], .conv = conv->node, .residual = s->in[3] };
+	back->has_after = last && last->kind != BLOCKED_RESIDUAL;
+	if (back->has_after)
+		back->after = *last;
+	*hidden = (struct hidden){ .value = conv->out[0], .channels = step_constant(l->p, conv, 1)->dims[0] };
+	s->hidden = conv->hidden ? conv->hidden : hidden;
+	s->fused = back;
+	l->p->hides[s->hidden->value] = true;
+	return TAMIS_OK;
+}
+
 static enum tamis_status put_conv(struct layout *l, const struct fused *f, int step)
 {
 	const struct step *conv = &l->p->steps[f->conv];
@@ -262,7 +284,7 @@ static enum tamis_status put_conv(struct layout *l, const struct fused *f, int s
 	s->in[2] = f->bias;
 	s->in[3] = c->residual == GRAPH_NONE ? GRAPH_NONE : l->blocks[c->residual];
 	makes_blocks(l, s, c->value);
-	return TAMIS_OK;
+	return l->p->options.training ? reversible(l, f, s) : TAMIS_OK;
 }
 
 /* ---- between convolutions ---------------------------------------------------------------------------------------- */
@@ -407,6 +429,7 @@ static enum tamis_status put_all(struct layout *l)
 	if (s == TAMIS_OK) {
 		l->p->steps = l->out;
 		l->p->n_steps = l->n_out;
+		l->p->blocks = l->blocks;
 	}
 	return s;
 }

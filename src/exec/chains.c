@@ -36,11 +36,25 @@ static bool is_new(const struct chain *c, enum blocked_kind kind)
 	return true;
 }
 
+/* Can a reverse pass undo this from the result of the whole chain? */
+static bool undoable(const struct chain *c, struct blocked_after after)
+{
+	bool fits = after.kind == BLOCKED_CLIP || after.kind == BLOCKED_SIGMOID || after.kind == BLOCKED_TANH
+		|| (after.kind == BLOCKED_RELU && after.a >= 0);
+
+	for (int i = 0; i < c->n_after; i++)
+		if (c->after[i].kind != BLOCKED_RESIDUAL)
+			return false;
+	return fits || after.kind == BLOCKED_RESIDUAL;
+}
+
 static bool take(struct search *f, const struct step *const *steps, int n, struct blocked_after after)
 {
 	struct chain *c = f->chain;
 
 	if (c->n_after == BLOCKED_AFTER || c->n_steps + n > CHAIN_STEPS || !is_new(c, after.kind))
+		return false;
+	if (f->uses->program->options.training && !undoable(c, after))
 		return false;
 	for (int i = 0; i < n; i++)
 		c->steps[c->n_steps++] = index_of(f, steps[i]);

@@ -102,15 +102,37 @@ static int new_constant(struct program *p, const struct tensor *like, struct tam
 	return p->n_values++;
 }
 
+static double norm_scale(const struct pair *m, int64_t o)
+{
+	return ((float *)m->scale->data)[o] / sqrt((double)((float *)m->var->data)[o] + m->epsilon);
+}
+
 static void scale_channel(const struct pair *m, float *w, float *b, int64_t o, int64_t fan_in)
 {
-	double s = ((float *)m->scale->data)[o] / sqrt((double)((float *)m->var->data)[o] + m->epsilon);
+	double s = norm_scale(m, o);
 	double bias = m->bias ? ((float *)m->bias->data)[o] : 0.0;
 	const float *from = (const float *)m->weight->data + o * fan_in;
 
 	for (int64_t d = 0; d < fan_in; d++)
 		w[o * fan_in + d] = (float)(from[d] * s);
 	b[o] = (float)((bias - ((float *)m->mean->data)[o]) * s + ((float *)m->shift->data)[o]);
+}
+
+/* What the convolution alone makes is gone; for a reverse pass. */
+static enum tamis_status hide(struct program *p, const struct pair *m, struct tamis_error *err)
+{
+	int64_t outs = m->weight->dims[0];
+	struct hidden *h = arena_alloc(&p->arena, sizeof *h);
+	float *scale = arena_array(&p->arena, (size_t)outs + 1, sizeof *scale);
+
+	if (!h || !scale)
+		return tm_no_memory(err, "merging batch normalisation");
+	for (int64_t o = 0; o < outs; o++)
+		scale[o] = (float)norm_scale(m, o);
+	*h = (struct hidden){ .value = m->norm->in[0], .scale = scale, .channels = outs };
+	m->conv->hidden = h;
+	p->hides[h->value] = true;
+	return TAMIS_OK;
 }
 
 static enum tamis_status merge(struct program *p, const struct pair *m, struct tamis_error *err)
@@ -139,7 +161,7 @@ static enum tamis_status merge(struct program *p, const struct pair *m, struct t
 	m->conv->n_in = 3;
 	m->conv->out = out;
 	m->norm->node = NULL;
-	return TAMIS_OK;
+	return p->options.training ? hide(p, m, err) : TAMIS_OK;
 }
 
 enum tamis_status merge_norms(struct program *p, struct tamis_error *err)

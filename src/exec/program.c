@@ -117,13 +117,14 @@ size_t program_ports(const struct program *p)
 	return (size_t)n;
 }
 
+/* A reverse pass knows no fused products. */
 static enum tamis_status speed_up(struct program *p, struct tamis_error *err)
 {
 	enum tamis_status s = merge_norms(p, err);
 
-	if (s == TAMIS_OK)
+	if (s == TAMIS_OK && !p->options.training)
 		s = join_written_out(p, err);
-	if (s == TAMIS_OK)
+	if (s == TAMIS_OK && !p->options.training)
 		s = fuse_products(p, err);
 	return s == TAMIS_OK ? lay_out_blocks(p, err) : s;
 }
@@ -136,11 +137,13 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 	/* Merging a norm makes at most two constants a step. */
 	size_t most = (size_t)g->n_values + 2 * (size_t)g->n_nodes + products_most_values(g) + blocks_most_values(g) + 1;
 	enum tamis_status s;
+	bool fast;
 
 	p->steps = arena_array(&p->arena, (size_t)g->n_nodes + 1, sizeof *p->steps);
 	p->constant = tm_array(most, sizeof *p->constant);
 	p->owned = arena_array(&p->arena, most, sizeof *p->owned);
-	if (!node || !value || !p->steps || !p->constant || !p->owned)
+	p->hides = arena_array(&p->arena, (size_t)g->n_values + 1, sizeof *p->hides);
+	if (!node || !value || !p->steps || !p->constant || !p->owned || !p->hides)
 		return no_memory(err);
 	p->n_values = g->n_values;
 	for (int i = 0; i < g->n_values; i++)
@@ -148,7 +151,8 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 			p->constant[i] = g->values[i].constant;
 	mark_needed(g, node, value);
 	s = make_steps(p, node, err);
-	return s == TAMIS_OK && p->options.merge_norms && !p->options.training ? speed_up(p, err) : s;
+	fast = p->options.training ? p->options.energies : p->options.merge_norms;
+	return s == TAMIS_OK && fast ? speed_up(p, err) : s;
 }
 
 enum tamis_status program_create(const struct graph *g, const struct program_options *options, struct program **out,

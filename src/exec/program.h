@@ -6,12 +6,32 @@
 #define EXEC_PROGRAM_H
 
 #include "graph/graph.h"
+#include "ops/blocked.h"
 
 struct program_options {
 	bool merge_norms; /* for speed: fold inference-mode BatchNormalization into the Conv that feeds it, join written-out
 	                     operators, fuse products, lay convolutions out (exec/README.md). Graph outputs alone are to
 	                     be looked at; not in training programs */
 	bool training;    /* keep every value until the reverse pass has used it */
+	bool energies;    /* with training: merge norms and lay convolutions out all the same. What convolutions make may then
+	                     exist inside a step alone; of its gradient the energies are to be had (run_hooks.energy), of
+	                     weights and norms there are no gradients */
+};
+
+/* A graph value that a step makes on the way to its output. */
+struct hidden {
+	int value;
+	const float *scale; /* by channel (axis 1): its gradient over that of the value it was merged into; NULL: 1 */
+	int64_t channels;
+};
+
+/* How a convolution over blocks, with what follows it, is reversed. */
+struct fused_conv {
+	int weight;                 /* constant, in the model's layout */
+	const struct node *conv;    /* as the model has it */
+	struct blocked_after after; /* the activation, where has_after */
+	bool has_after;
+	int residual;               /* blocks that are added before the activation; GRAPH_NONE: none */
 };
 
 /* One node to run. Ids below graph->n_values are the graph's; the ones above are values the program made. */
@@ -20,6 +40,8 @@ struct step {
 	int graph_node;          /* its index in the graph */
 	int *in, *out;
 	int n_in, n_out;
+	const struct hidden *hidden;    /* training programs with `energies`; NULL: nothing */
+	const struct fused_conv *fused; /* the same; NULL: the operator's own reverse */
 };
 
 struct program {
@@ -30,6 +52,8 @@ struct program {
 	int n_values;            /* graph->n_values plus made values */
 	struct tensor *constant; /* by value; data NULL where the value is not constant */
 	bool *owned;             /* whether constant[i].data belongs to the program */
+	bool *hides;             /* by graph value: a step has it as `hidden` */
+	const int *blocks;       /* by graph value: its form in blocks (ops/blocked.h), GRAPH_NONE: none; NULL: for all */
 	struct arena arena;
 };
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reverse-mode differentiation over the last run of a training program. A gradient lives from the first contribution
  * until the value's producer has been reversed. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "exec/control.h"
-#include "exec/runner_state.h"
+#include "exec/gradients.h"
 
 static bool differentiable(const struct tensor *t)
 {
@@ -13,16 +12,16 @@ static bool differentiable(const struct tensor *t)
 }
 
 /* Values on a path from something watched: only their gradients are computed. Steps are in topological order. */
-static void mark_wanted(struct runner *r, const bool *watch)
+static void mark_wanted(struct runner *r, const struct run_hooks *h)
 {
 	const struct program *p = r->program;
 
 	memset(r->wants, 0, (size_t)p->n_values * sizeof *r->wants);
 	for (int v = 0; v < p->graph->n_values; v++)
-		r->wants[v] = watch[v];
+		r->wants[v] = h->watch_grad[v];
 	for (int i = 0; i < p->n_steps; i++) {
 		const struct step *s = &p->steps[i];
-		bool any = false;
+		bool any = hidden_watched(s, h);
 
 		for (int k = 0; k < s->n_in; k++)
 			any |= s->in[k] != GRAPH_NONE && r->wants[s->in[k]];
@@ -32,16 +31,10 @@ static void mark_wanted(struct runner *r, const bool *watch)
 	}
 }
 
-static enum tamis_status make_gradient(struct runner *r, int v, struct tamis_error *err)
+static void add_floats(const float *from, int64_t n, float *to)
 {
-	struct tensor *g = &r->gradient[v];
-
-	if (g->data)
-		return TAMIS_OK;
-	*g = r->value[v];
-	g->type = g->type == DT_DOUBLE ? DT_DOUBLE : DT_FLOAT;
-	g->data = NULL;
-	return tensor_alloc(g, err);
+	for (int64_t i = 0; i < n; i++)
+		to[i] += from[i];
 }
 
 static enum tamis_status add_seed(struct runner *r, int v, const struct tensor *seed, struct tamis_error *err)
@@ -53,15 +46,18 @@ static enum tamis_status add_seed(struct runner *r, int v, const struct tensor *
 	if (seed->count != r->value[v].count)
 		return tm_fail(err, TAMIS_E_INTERNAL, "a seed has %lld elements, its output %lld",
 		               (long long)seed->count, (long long)r->value[v].count);
-	s = make_gradient(r, v, err);
-	for (int64_t i = 0; s == TAMIS_OK && i < seed->count; i++)
-		tensor_set(&r->gradient[v], i, tensor_get(&r->gradient[v], i) + tensor_get(seed, i));
+	s = gradient_make(r, v, true, err);
+	if (s == TAMIS_OK && seed->type == DT_FLOAT && r->gradient[v].type == DT_FLOAT)
+		add_floats(seed->data, seed->count, r->gradient[v].data);
+	else
+		for (int64_t i = 0; s == TAMIS_OK && i < seed->count; i++)
+			tensor_set(&r->gradient[v], i, tensor_get(&r->gradient[v], i) + tensor_get(seed, i));
 	return s;
 }
 
 static enum tamis_status report(struct runner *r, int v, const struct run_hooks *h, struct tamis_error *err)
 {
-	if (v >= r->program->graph->n_values || !h->watch_grad[v] || !r->gradient[v].data)
+	if (v >= r->program->graph->n_values || !h->watch_grad[v] || r->program->hides[v] || !r->gradient[v].data)
 		return TAMIS_OK;
 	return h->grad(h->ctx, v, &r->gradient[v], err);
 }
@@ -115,7 +111,7 @@ static enum tamis_status set_gradients(struct runner *r, const struct step *s, s
 		r->gin[i] = NULL;
 		if (v == GRAPH_NONE || !r->wants[v] || !differentiable(&r->value[v]))
 			continue;
-		status = make_gradient(r, v, err);
+		status = gradient_make(r, v, true, err);
 		r->gin[i] = &r->gradient[v];
 	}
 	return status;
@@ -177,11 +173,15 @@ static enum tamis_status reverse_step(struct runner *r, int index, const struct 
 	for (int i = 0; status == TAMIS_OK && i < s->n_out; i++)
 		if (s->out[i] != GRAPH_NONE)
 			status = report(r, s->out[i], h, err);
-	if (status == TAMIS_OK && wanted(r, s))
+	if (status == TAMIS_OK)
+		status = hidden_energy(r, s, h, err);
+	if (status == TAMIS_OK && s->fused)
+		status = fused_reverse(r, index, h, err);
+	else if (status == TAMIS_OK && wanted(r, s))
 		status = pass_through(r, s, h, err);
 	for (int i = 0; i < s->n_out; i++)
 		if (s->out[i] != GRAPH_NONE)
-			tensor_free(&r->gradient[s->out[i]]);
+			gradient_drop(r, s->out[i]);
 	return status;
 }
 
@@ -193,7 +193,7 @@ static enum tamis_status report_rest(struct runner *r, const struct run_hooks *h
 	for (int v = 0; v < r->program->n_values; v++) {
 		if (s == TAMIS_OK)
 			s = report(r, v, h, err);
-		tensor_free(&r->gradient[v]);
+		gradient_drop(r, v);
 	}
 	return s;
 }
@@ -208,7 +208,7 @@ enum tamis_status runner_reverse(struct runner *r, const struct tensor *seed, co
 		return tm_fail(err, TAMIS_E_INTERNAL, "a reverse pass needs a forward run of a training program");
 	if (!hooks || !hooks->watch_grad)
 		return TAMIS_OK;
-	mark_wanted(r, hooks->watch_grad);
+	mark_wanted(r, hooks);
 	for (int i = 0; s == TAMIS_OK && i < g->n_outputs; i++)
 		s = add_seed(r, g->outputs[i], &seed[i], err);
 	for (int i = r->program->n_steps - 1; s == TAMIS_OK && i >= 0; i--)
@@ -216,6 +216,6 @@ enum tamis_status runner_reverse(struct runner *r, const struct tensor *seed, co
 	if (s == TAMIS_OK)
 		return report_rest(r, hooks, err);
 	for (int v = 0; v < r->program->n_values; v++)
-		tensor_free(&r->gradient[v]);
+		gradient_drop(r, v);
 	return s;
 }

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "exec/control.h"
+#include "exec/gradients.h"
 #include "exec/runner_state.h"
 #include "onnx/document.h"
 #include "ops/blas.h"
+#include "ops/blocked_back.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
 {
@@ -29,9 +31,11 @@ enum tamis_status runner_create(const struct program *p, struct runner **out, st
 	r->gout = tm_array(ports, sizeof *r->gout);
 	r->gin = tm_array(ports, sizeof *r->gin);
 	r->gradient = tm_array((size_t)p->n_values + 1, sizeof *r->gradient);
+	r->gradient_bytes = tm_array((size_t)p->n_values + 1, sizeof *r->gradient_bytes);
 	r->wants = tm_array((size_t)p->n_values + 1, sizeof *r->wants);
 	r->state = tm_array((size_t)p->n_steps + 1, sizeof *r->state);
-	if (!r->state || !r->value || !r->in || !r->out || !r->gout || !r->gin || !r->gradient || !r->wants) {
+	r->back = tm_array((size_t)p->n_steps + 1, sizeof *r->back);
+	if (!r->state || !r->back || !r->value || !r->in || !r->out || !r->gout || !r->gin || !r->gradient || !r->gradient_bytes || !r->wants) {
 		runner_free(r);
 		return no_memory(err);
 	}
@@ -63,19 +67,21 @@ void runner_free(struct runner *r)
 		drop_dynamic(r);
 	for (int i = 0; i < PLAN_CACHE; i++)
 		plan_free(r->plans[i]);
-	for (int v = 0; r->gradient && v < r->program->n_values; v++)
-		tensor_free(&r->gradient[v]);
+	gradients_free(r);
+	for (int i = 0; r->back && i < r->program->n_steps; i++)
+		blocked_back_free(r->back[i]);
 	for (int i = 0; r->state && i < r->program->n_steps; i++)
 		free_state(&r->program->steps[i], r->state[i]);
 	scratch_free(&r->scratch);
 	free(r->state);
+	free(r->back);
+	free(r->energy);
 	free(r->block);
 	free(r->value);
 	free(r->in);
 	free(r->out);
 	free(r->gout);
 	free(r->gin);
-	free(r->gradient);
 	free(r->wants);
 	free(r);
 }
@@ -341,6 +347,13 @@ const struct tensor *runner_output(const struct runner *r, int i)
 const struct tensor *runner_value(const struct runner *r, int value)
 {
 	return r->value[value].data ? &r->value[value] : NULL;
+}
+
+const struct tensor *runner_blocks(const struct runner *r, int value)
+{
+	int at = r->program->blocks && !r->value[value].data ? r->program->blocks[value] : GRAPH_NONE;
+
+	return at != GRAPH_NONE && r->value[at].data ? &r->value[at] : NULL;
 }
 
 size_t runner_bytes(const struct runner *r)

@@ -19,6 +19,9 @@ struct run_hooks {
 	/* During the reverse pass, when the gradient of a watched value is complete. FLOAT or DOUBLE, shaped as the value. */
 	const bool *watch_grad; /* by graph value; NULL = none */
 	enum tamis_status (*grad)(void *ctx, int value, const struct tensor *gradient, struct tamis_error *err);
+	/* In programs with `energies`, for watched values that a step hides: the sums over items and positions of the squared
+	 * gradient, by channel of axis 1. */
+	enum tamis_status (*energy)(void *ctx, int value, const double *energy, struct tamis_error *err);
 	/* An operator without a reverse was met: gradients do not pass it. NULL = an error instead. */
 	void (*no_reverse)(void *ctx, int graph_node);
 };
@@ -36,6 +39,9 @@ enum tamis_status runner_run(struct runner *r, const struct tensor *in, const st
 const struct tensor *runner_output(const struct runner *r, int i);
 /* Any graph value of the last run (a training program), NULL when it was never made. */
 const struct tensor *runner_value(const struct runner *r, int value);
+
+/* The same value in blocks (ops/blocked.h), where that is its only form; NULL otherwise. */
+const struct tensor *runner_blocks(const struct runner *r, int value);
 
 /* Reverse pass of the last run, of a program made with `training`. seed: one tensor per graph output, the gradient
  * there (data NULL = zero). Watched gradients reach hooks->grad: those of constants at the end, in order of id, those

@@ -16,11 +16,16 @@ struct runner {
 	size_t block_bytes;
 	struct scratch scratch;
 	void **state;                   /* by step: what its operator keeps between runs */
+	void **back;                    /* by step: the same for the reverse of a fused convolution */
 	const struct tensor **in;       /* ports of the step in hand */
 	struct tensor **out;
 	const struct tensor **gout;
 	struct tensor **gin;
 	struct tensor *gradient;        /* by value id; data NULL = none yet */
+	size_t *gradient_bytes;         /* by value id: behind gradient.data */
+	struct spares { void **data; size_t *bytes; int n; size_t cap; } spares; /* memory of gradients that are done */
+	double *energy;                 /* channels of the step in hand */
+	size_t n_energy;
 	bool *wants;                    /* by value id: lies on a path from a watched value */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "ops/blocked_back.h"
 #include "ops/broadcast.h"
 #include "ops/family.h"
 #include "ops/pool.h"
@@ -192,6 +193,80 @@ static enum tamis_status run_average_pool(struct op_call *c)
 	return run_pool(c, true);
 }
 
+/* The first of the largest takes the gradient, in each lane; of NaNs the last, as in the maximum itself. */
+static void max_back(const struct window *w, const struct under *u, const float *image, int64_t width, const float *gy,
+                     float *gx)
+{
+	float most[MOST];
+	int32_t at[MOST];
+
+	for (int i = 0; i < MOST; i++) {
+		most[i] = -INFINITY;
+		at[i] = -1;
+	}
+	for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
+		for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) {
+			int32_t pixel = (int32_t)(y * w->in[2] + x);
+			const float *v = image + pixel * width;
+
+			for (int64_t i = 0; i < width; i++) {
+				bool more = v[i] > most[i] || v[i] != v[i] || at[i] < 0;
+
+				most[i] = more ? v[i] : most[i];
+				at[i] = more ? pixel : at[i];
+			}
+		}
+	for (int64_t i = 0; i < width; i++)
+		if (at[i] >= 0)
+			gx[at[i] * width + i] += gy[i];
+}
+
+static void average_back(const struct window *w, const struct under *u, int64_t width, const float *gy, float *gx)
+{
+	for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
+		for (int64_t x = u->x; x < u->x_end; x += w->dilation[2])
+			for (int64_t i = 0; i < width; i++)
+				gx[(y * w->in[2] + x) * width + i] += gy[i] / (float)u->count;
+}
+
+static enum tamis_status reverse_pool(struct op_grad *g, bool average)
+{
+	const struct op_call *c = g->call;
+	const struct pool_attr *a = c->node->attr;
+	const struct tensor *x = c->in[0], *gy = g->gout[0];
+	int64_t width = x->dims[4];
+	struct window w;
+	enum tamis_status s = gy && g->gin[0] ? resolve(c, &w) : TAMIS_OK;
+
+	if (s != TAMIS_OK || !gy || !g->gin[0])
+		return s;
+	for (int64_t i = 0; i < x->dims[0] * x->dims[1]; i++) {
+		const float *image = (const float *)x->data + i * w.in_size * width;
+		float *gx = (float *)g->gin[0]->data + i * w.in_size * width;
+
+		for (int64_t o = 0; o < w.out_size; o++) {
+			const struct under u = find_under(&w, o / w.out[2], o % w.out[2], a->include_pad);
+			const float *from = (const float *)gy->data + (i * w.out_size + o) * width;
+
+			if (average)
+				average_back(&w, &u, width, from, gx);
+			else
+				max_back(&w, &u, image, width, from, gx);
+		}
+	}
+	return TAMIS_OK;
+}
+
+enum tamis_status blocked_max_pool_reverse(struct op_grad *g)
+{
+	return reverse_pool(g, false);
+}
+
+enum tamis_status blocked_average_pool_reverse(struct op_grad *g)
+{
+	return reverse_pool(g, true);
+}
+
 static enum tamis_status global_shape(struct op_call *c)
 {
 	const int64_t *channels = c->node->attr;
@@ -218,12 +293,12 @@ static enum tamis_status global_run(struct op_call *c)
 	return TAMIS_OK;
 }
 
-#define ROW(op_name, s, r) \
+#define ROW(op_name, s, r, back) \
 	{.name = op_name, .domain = "tamis.blocked", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, \
-	 .max_out = 1, .shape = s, .run = r}
+	 .max_out = 1, .shape = s, .run = r, .reverse = back}
 
-const struct op blocked_pack = ROW("Pack", pack_shape, pack_run);
-const struct op blocked_unpack = ROW("Unpack", unpack_shape, unpack_run);
-const struct op blocked_max_pool = ROW("MaxPool", pool_shape, run_max_pool);
-const struct op blocked_average_pool = ROW("AveragePool", pool_shape, run_average_pool);
-const struct op blocked_global_average = ROW("GlobalAveragePool", global_shape, global_run);
+const struct op blocked_pack = ROW("Pack", pack_shape, pack_run, blocked_pack_reverse);
+const struct op blocked_unpack = ROW("Unpack", unpack_shape, unpack_run, blocked_unpack_reverse);
+const struct op blocked_max_pool = ROW("MaxPool", pool_shape, run_max_pool, blocked_max_pool_reverse);
+const struct op blocked_average_pool = ROW("AveragePool", pool_shape, run_average_pool, blocked_average_pool_reverse);
+const struct op blocked_global_average = ROW("GlobalAveragePool", global_shape, global_run, blocked_global_reverse);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operators over blocked images: [N,C,H,W] kept as [N, ceil(C/b), H, W, b], so that b channels of one pixel are one
  * vector. Lanes beyond C hold finite values that nothing reads. The rows are not in the operator table: the executor
- * alone puts them into programs (exec/blocks.c), between operators of the model. Forward only, float only. */
+ * alone puts them into programs (exec/blocks.c), between operators of the model. Float only; how convolutions are reversed
+ * is in ops/blocked_back.h. */
 #ifndef OPS_BLOCKED_H
 #define OPS_BLOCKED_H
 

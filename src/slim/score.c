@@ -37,6 +37,19 @@ static enum tamis_status on_gradient(void *ctx, int value, const struct tensor *
 	return TAMIS_OK;
 }
 
+static enum tamis_status on_energy(void *ctx, int value, const double *energy, struct tamis_error *err)
+{
+	struct gradient_ctx *c = ctx;
+	int l = c->pass->layer_of[value];
+	struct partial *a = &c->worker->layer[l];
+
+	(void)err;
+	for (int64_t o = 0; o < c->pass->job->layers->list[l].view.outs; o++)
+		a->gain[o] += energy[o];
+	a->reached = true;
+	return TAMIS_OK;
+}
+
 static void ignore_no_reverse(void *ctx, int node)
 {
 	(void)ctx;
@@ -47,7 +60,7 @@ static enum tamis_status add_gradients(struct pass *p, struct worker *w, struct 
                                        struct tamis_error *err)
 {
 	struct gradient_ctx ctx = { p, w };
-	struct run_hooks hooks = { .ctx = &ctx, .watch_grad = p->watch, .grad = on_gradient,
+	struct run_hooks hooks = { .ctx = &ctx, .watch_grad = p->watch, .grad = on_gradient, .energy = on_energy,
 		.no_reverse = ignore_no_reverse };
 	int n = p->job->graph->n_outputs;
 	struct tensor *seed = tm_array((size_t)n + 1, sizeof *seed);
@@ -349,7 +362,7 @@ static enum tamis_status make_sums(struct pass *p, struct tamis_error *err)
 
 static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
 {
-	struct program_options options = { .training = true };
+	struct program_options options = { .training = true, .energies = !p->job->fisher && !p->job->parameters };
 	enum tamis_status status = program_create(p->job->graph, &options, &p->program, err);
 
 	p->workers = arena_array(&p->arena, (size_t)p->n_workers, sizeof *p->workers);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/blocked_linear.h"
 #include "slim/score_state.h"
 
 enum tamis_status score_reserve(float **p, size_t *have, size_t want, struct tamis_error *err)
@@ -51,13 +52,17 @@ enum tamis_status signals_bind(const struct graph *g, const struct layer *l, con
 	c->out[0] = (struct tensor *)runner_value(r, n->out[0]);
 	c->call = (struct op_call){ .node = n, .n_in = n->n_in < 4 ? n->n_in : 4, .n_out = 1, .in = c->in,
 		.out = c->out, .scratch = scratch };
-	if (!c->in[l->view.data] || !c->out[0])
+	if (!c->in[l->view.data] && runner_blocks(r, n->in[l->view.data])) {
+		c->in[l->view.data] = runner_blocks(r, n->in[l->view.data]);
+		c->op = &blocked_conv_linear;
+	}
+	if (!c->in[l->view.data])
 		return TAMIS_OK;
 	c->positions = c->op->positions(&c->call, &l->view, items);
 	s = widen(c->in[l->view.data], scratch, &c->wide_in, &c->in[l->view.data], err);
-	if (s == TAMIS_OK)
+	if (s == TAMIS_OK && c->out[0])
 		s = widen(c->out[0], scratch, &c->wide_out, &z, err);
-	if (s == TAMIS_OK)
+	if (s == TAMIS_OK && c->out[0])
 		c->out[0] = (struct tensor *)z;
 	return s;
 }

@@ -14,14 +14,18 @@
 
 /* ---- comparing ------------------------------------------------------------------------------------------------- */
 
-static struct program *prepare(const struct graph *g, bool blocks)
+static struct program *make(const struct graph *g, struct program_options options)
 {
-	const struct program_options options = { .merge_norms = blocks };
 	struct tamis_error err = { 0 };
 	struct program *p = NULL;
 
 	cr_assert_eq(program_create(g, &options, &p, &err), TAMIS_OK, "%s: %s", err.node, err.message);
 	return p;
+}
+
+static struct program *prepare(const struct graph *g, bool blocks)
+{
+	return make(g, (struct program_options){ .merge_norms = blocks });
 }
 
 static int count(const struct program *p, const char *op, bool ours)
@@ -123,6 +127,20 @@ static void conv(struct maker *m, const struct image *x, int64_t outs)
 	node_ints(m->d, n, "strides", DIMS(stride, stride));
 	node_ints(m->d, n, "dilations", DIMS(dilation, dilation));
 	node_int(m->d, n, "group", each ? x->channels : 1);
+}
+
+static void norm(struct maker *m, const struct image *x)
+{
+	char scale[16], shift[16], mean[16], var[16], inputs[128];
+	double spread[64];
+	Onnx__NodeProto *n;
+
+	for (int64_t i = 0; i < x->channels; i++)
+		spread[i] = 0.2 + rng_uniform(&m->r);
+	snprintf(inputs, sizeof inputs, "%s %s %s %s %s", x->name, constant(m, scale, DIMS(x->channels), NULL),
+	         constant(m, shift, DIMS(x->channels), NULL), constant(m, mean, DIMS(x->channels), NULL),
+	         constant(m, var, DIMS(x->channels), spread));
+	emit(m, "BatchNormalization", inputs, x->channels, x->shrink, &n);
 }
 
 static void pool(struct maker *m, const struct image *x)
@@ -243,14 +261,14 @@ static void grow(struct maker *m)
 {
 	const struct image *x = &m->v[below(m, 3) ? m->n - 1 : below(m, m->n)];
 	static void (*const others[])(struct maker *, const struct image *) = { scalar, activation, clip, written_hardswish,
-		swish, join, join, squeeze };
+		swish, join, join, squeeze, norm };
 
 	if (below(m, 5) < 2)
 		conv(m, x, below(m, 2) ? 16 : 4 + below(m, 40));
 	else if (x->shrink < 4 && !below(m, 6))
 		pool(m, x);
 	else
-		others[below(m, 8)](m, x);
+		others[below(m, 9)](m, x);
 }
 
 static struct document *network(uint64_t seed, int64_t channels)
@@ -295,6 +313,123 @@ Test(blocks, random_networks_agree)
 		cr_expect_gt(blocked, 300, "only %d convolutions on blocks, %d not", blocked, plain_convs);
 		cr_expect(packs > 30 && unpacks > 100, "%d packs and %d unpacks: the networks are too tame", packs, unpacks);
 	}
+}
+
+/* ---- energies of gradients --------------------------------------------------------------------------------------- */
+
+enum { MOST_CHANNELS = 64 };
+struct energies {
+	const struct graph *g;
+	double (*of)[MOST_CHANNELS]; /* by value */
+	int told, hidden;
+};
+
+static enum tamis_status take_gradient(void *ctx, int value, const struct tensor *t, struct tamis_error *err)
+{
+	struct energies *e = ctx;
+	int64_t size = tensor_extent(t, 2, t->rank);
+
+	(void)err;
+	for (int64_t i = 0; i < t->count; i++)
+		e->of[value][i / size % t->dims[1]] += tensor_get(t, i) * tensor_get(t, i);
+	e->told++;
+	return TAMIS_OK;
+}
+
+static enum tamis_status take_energy(void *ctx, int value, const double *energy, struct tamis_error *err)
+{
+	struct energies *e = ctx;
+	const struct value *v = &e->g->values[value];
+	const struct node *conv = &e->g->nodes[v->producer];
+	int64_t outs = e->g->values[conv->in[1]].constant.dims[0];
+
+	(void)err;
+	for (int64_t i = 0; i < outs; i++)
+		e->of[value][i] += energy[i];
+	e->told++;
+	e->hidden++;
+	return TAMIS_OK;
+}
+
+/* Energies at every convolution's output, from the same seeds. */
+static void reverse(const struct program *p, struct tensor *in, const bool *watch, uint64_t seed, struct energies *e)
+{
+	const struct graph *g = p->graph;
+	struct run_hooks hooks = { .ctx = e, .watch_grad = watch, .grad = take_gradient, .energy = take_energy };
+	struct tensor *seeds = calloc((size_t)g->n_outputs, sizeof *seeds);
+	struct tamis_error err = { 0 };
+	struct runner *r = NULL;
+	struct rng draw;
+
+	draw = rng_make(seed, 2);
+	e->g = g;
+	e->of = calloc((size_t)g->n_values, sizeof *e->of);
+	cr_assert(!runner_create(p, &r, &err) && e->of && seeds);
+	for (int k = 0; k < 2; k++) {
+		cr_assert_eq(runner_run(r, &in[k], NULL, &err), TAMIS_OK, "%s: %s", err.node, err.message);
+		for (int i = 0; i < g->n_outputs; i++) {
+			const struct tensor *y = runner_output(r, i);
+
+			seeds[i] = tensor_make(DT_FLOAT, y->rank, y->dims, NULL, &draw);
+		}
+		cr_assert_eq(runner_reverse(r, seeds, &hooks, &err), TAMIS_OK, "%s: %s", err.node, err.message);
+		for (int i = 0; i < g->n_outputs; i++)
+			tensor_free(&seeds[i]);
+	}
+	runner_free(r);
+	free(seeds);
+}
+
+static void compare_energies(const struct graph *g, uint64_t seed, int *hidden)
+{
+	struct program *plain = make(g, (struct program_options){ .training = true });
+	struct program *fast = make(g, (struct program_options){ .training = true, .energies = true });
+	bool *watch = calloc((size_t)g->n_values, sizeof *watch);
+	struct energies want = { 0 }, got = { 0 };
+	int64_t channels = g->values[g->inputs[0]].declared.dims[1];
+	struct tensor in[2];
+	struct rng r;
+
+	r = rng_make(seed, 1);
+	for (int i = 0; i < 2; i++)
+		in[i] = tensor_make(DT_FLOAT, DIMS(3 - i, channels, 11, 12), NULL, &r);
+	for (int i = 0; i < g->n_nodes; i++)
+		watch[g->nodes[i].out[0]] = !strcmp(g->nodes[i].op->name, "Conv");
+	reverse(plain, in, watch, seed, &want);
+	reverse(fast, in, watch, seed, &got);
+	cr_assert_eq(want.told, got.told, "seed %llu: %d energies, not %d", (unsigned long long)seed, got.told, want.told);
+	for (int v = 0; v < g->n_values; v++) {
+		double all = 0;
+
+		for (int c = 0; c < MOST_CHANNELS; c++)
+			all += want.of[v][c];
+		for (int c = 0; c < MOST_CHANNELS; c++)
+			cr_assert(fabs(got.of[v][c] - want.of[v][c]) <= 1e-3 * all, "seed %llu: channel %d of %s is %g, not %g",
+			          (unsigned long long)seed, c, g->values[v].name, got.of[v][c], want.of[v][c]);
+	}
+	*hidden += got.hidden;
+	for (int i = 0; i < 2; i++)
+		tensor_free(&in[i]);
+	free(want.of);
+	free(got.of);
+	free(watch);
+	program_free(plain);
+	program_free(fast);
+}
+
+Test(blocks, energies_agree)
+{
+	int hidden = 0;
+
+	for (uint64_t seed = 1; seed <= 150; seed++) {
+		struct document *d = network(seed, seed % 2 ? 3 : 16);
+		struct graph *g = model_graph(d);
+
+		compare_energies(g, seed, &hidden);
+		graph_free(g);
+		doc_free(d);
+	}
+	cr_expect_gt(hidden, 200, "only %d energies from inside a step", hidden);
 }
 
 /* A convolution with its norm, the sum with its input and the activation are one step between Pack and Unpack. */
