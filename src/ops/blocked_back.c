@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "ops/broadcast.h"
+#include "base/loop.h"
 #include "ops/conv.h"
 
 #ifdef HAVE_ONEDNN

@@ -2,6 +2,8 @@
 /* Signals of convolutions whose images are in blocks: b channels of a pixel lie side by side. */
 #include "ops/blocked_linear.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "ops/conv.h"
 #include "ops/window_sums.h"
@@ -43,15 +45,37 @@ static int64_t pixel(const struct window *w, int64_t position, int64_t k)
 	return line < 0 || x < 0 || x >= w->in[2] ? -1 : line + x;
 }
 
-/* Kernel element k of every channel of one batch row, kernel_size apart. */
-static void gather_element(const struct frame *f, const struct tensor *x, int64_t row, int64_t at, float *u)
+enum { PART = 64, LANES = 8 /* the least width of blocks, which divides all others */ };
+
+/* Elements at[0 .. n-1] of LANES channels, side by side for each channel, `pitch` from one to the next. */
+static void gather_lanes(const float *from, int64_t width, const int64_t *at, int64_t n, float *u, int64_t pitch)
+{
+	for (int64_t k = 0; k < n; k++) {
+		const float *pixel = from + (at[k] < 0 ? 0 : at[k] * width);
+
+		for (int64_t i = 0; i < LANES; i++)
+			u[i * pitch + k] = at[k] < 0 ? 0 : pixel[i];
+	}
+}
+
+/* n kernel elements of every channel of one batch row. */
+static void gather_row(const struct frame *f, const struct tensor *x, int64_t row, const int64_t *at, int64_t n, float *u)
 {
 	int64_t width = x->dims[4], kernel = f->win.kernel_size;
-	const float *from = (const float *)x->data + row * x->dims[1] * f->win.in_size * width + (at < 0 ? 0 : at) * width;
+	const float *from = (const float *)x->data + row * x->dims[1] * f->win.in_size * width;
+	float rest[LANES * PART];
 
-	for (int64_t c = 0; c < f->channels; c += width, from += f->win.in_size * width)
-		for (int64_t i = 0; i < width && c + i < f->channels; i++)
-			u[(c + i) * kernel] = at < 0 ? 0 : from[i];
+	for (int64_t c = 0; c < f->channels; c += LANES) {
+		const float *block = from + c / width * f->win.in_size * width + c % width;
+
+		if (c + LANES <= f->channels) {
+			gather_lanes(block, width, at, n, u + c * kernel, kernel);
+			continue;
+		}
+		gather_lanes(block, width, at, n, rest, n);
+		for (int64_t i = c; i < f->channels; i++)
+			memcpy(u + i * kernel, rest + (i - c) * n, (size_t)n * sizeof *u);
+	}
 }
 
 static enum tamis_status gather(const struct op_call *call, const struct linear_view *v, int64_t items,
@@ -62,12 +86,14 @@ static enum tamis_status gather(const struct op_call *call, const struct linear_
 	enum tamis_status s = open_frame(call, items, &f);
 
 	for (int64_t p = 0; !s && p < n_pos; p++)
-		for (int64_t k = 0; k < f.win.kernel_size; k++) {
-			int64_t at = pixel(&f.win, pos[p] % f.win.out_size, k);
+		for (int64_t k = 0; k < f.win.kernel_size; k += PART) {
+			int64_t at[PART], n = f.win.kernel_size - k < PART ? f.win.kernel_size - k : PART;
 
+			for (int64_t i = 0; i < n; i++)
+				at[i] = pixel(&f.win, pos[p] % f.win.out_size, k + i);
 			for (int64_t i = 0; i < items; i++)
-				gather_element(&f, call->in[0], i * f.rows + pos[p] / f.win.out_size, at,
-				               u + (i * n_pos + p) * features + k);
+				gather_row(&f, call->in[0], i * f.rows + pos[p] / f.win.out_size, at, n,
+				           u + (i * n_pos + p) * features + k);
 		}
 	return s;
 }

@@ -2,8 +2,8 @@
 /* Gradients through changes of layout and through activations, over blocks. */
 #include <math.h>
 
+#include "base/loop.h"
 #include "ops/blocked_back.h"
-#include "ops/broadcast.h"
 
 enum { MOST = 16, TILE = 256 /* pixels at a time: they stay in the cache from one pass to the next */ };
 

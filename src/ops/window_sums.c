@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "ops/broadcast.h"
+#include "base/loop.h"
 
 /* Elements of one axis that a kernel element meets: start, start + step, ... count of them. */
 struct walk { int64_t start, step, count; };
@@ -28,15 +28,37 @@ struct lines {
 	int64_t length;
 };
 
-LOOP_VERSIONS
-static void add_line(const float *line, int64_t n, double *restrict sum, double *restrict square)
-{
-	for (int64_t i = 0; i < n; i++) {
-		double v = line[i];
+enum { LANES = 16 }; /* elements whose sums stay in registers: a cache line */
 
-		sum[i] += v;
-		square[i] += v * v;
+/* n lines, `pitch` from one to the next. */
+LOOP_VERSIONS
+static void add_strip(const float *line, int64_t n, int64_t pitch, int64_t length, double *restrict sum,
+                      double *restrict square)
+{
+	int64_t x = 0;
+
+	for (; x + LANES <= length; x += LANES) {
+		double s[LANES], q[LANES];
+
+		memcpy(s, sum + x, sizeof s);
+		memcpy(q, square + x, sizeof q);
+		for (int64_t y = 0; y < n; y++)
+			for (int i = 0; i < LANES; i++) {
+				double v = line[y * pitch + x + i];
+
+				s[i] += v;
+				q[i] += v * v;
+			}
+		memcpy(sum + x, s, sizeof s);
+		memcpy(square + x, q, sizeof q);
 	}
+	for (int64_t y = 0; x < length && y < n; y++)
+		for (int64_t i = x; i < length; i++) {
+			double v = line[y * pitch + i];
+
+			sum[i] += v;
+			square[i] += v * v;
+		}
 }
 
 static void clear(struct lines *l)
@@ -52,8 +74,7 @@ static void add_lines(const float *plane, int64_t height, const struct walk *dep
 	for (int64_t z = 0; z < depths->count; z++) {
 		const float *slice = plane + (depths->start + z * depths->step) * height * to->length;
 
-		for (int64_t y = 0; y < count; y++)
-			add_line(slice + (from + y * step) * to->length, to->length, to->sum, to->square);
+		add_strip(slice + from * to->length, count, step * to->length, to->length, to->sum, to->square);
 	}
 }
 
@@ -132,6 +153,5 @@ void window_sums(const struct window *w, bool transposed, const float *plane, in
 
 void column_sums(const float *x, int64_t rows, int64_t n, double *sum, double *square)
 {
-	for (int64_t i = 0; i < rows; i++)
-		add_line(x + i * n, n, sum, square);
+	add_strip(x, rows, n, n, sum, square);
 }

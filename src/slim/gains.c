@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What scoring takes from a gradient: squares, summed over positions or kept. */
-#include "ops/broadcast.h"
+#include "base/loop.h"
 #include "slim/score_state.h"
 
 enum { LANES = 8 }; /* partial sums side by side, so that they are vectors; their number fixes the order */

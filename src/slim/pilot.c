@@ -105,7 +105,7 @@ static enum tamis_status fix(struct pass *p, struct tamis_error *err)
 enum tamis_status pilot_run(struct pass *p, struct tamis_error *err)
 {
 	const struct score_job *j = p->job;
-	int64_t group = score_group(j);
+	int64_t group = score_group(j, SCORE_PILOT);
 	struct pilot t = { 0 };
 	struct items_job job = { .ctx = p, .select = select_item, .work = work,
 		.max_chunks = j->batching == BATCH_ONE ? SCORE_PILOT : (SCORE_PILOT + group - 1) / group };

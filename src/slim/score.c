@@ -79,11 +79,9 @@ static enum tamis_status add_gradients(struct pass *p, struct worker *w, struct 
 
 /* ---- groups ------------------------------------------------------------------------------------------------- */
 
-int64_t score_group(const struct score_job *j)
+int64_t score_group(const struct score_job *j, int64_t least)
 {
-	int64_t batches = j->chunk < SCORE_GROUP ? SCORE_GROUP / j->chunk : 1;
-
-	return batches * j->chunk;
+	return (least + j->chunk - 1) / j->chunk * j->chunk;
 }
 
 struct chunk score_batch(const struct pass *p, const struct chunk *c, int64_t from, struct tensor *part)
@@ -442,7 +440,7 @@ static enum tamis_status run(struct pass *p, struct tamis_error *err)
 	if (s == TAMIS_OK)
 		s = other_moments(p, err);
 	if (s == TAMIS_OK)
-		s = items_run(p->program, j->reader, j->batching, score_group(j), j->pool, &job, err);
+		s = items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), j->pool, &job, err);
 	return s == TAMIS_OK ? collect(p, err) : s;
 }
 

@@ -11,8 +11,8 @@
 
 #define SCORE_POSITIONS 16       /* of a channel, on a fixed grid, that the test looks at, at most */
 #define SCORE_LEAST_POSITIONS 4  /* and where it has as many, at least */
-#define SCORE_SIGNALS 16384      /* features * positions beyond which a layer gets by with fewer positions */
-#define SCORE_GROUP 16           /* items whose signals are added up at a time, at least */
+#define SCORE_SIGNALS 4096       /* features * positions beyond which a layer gets by with fewer positions */
+#define SCORE_GROUP 32           /* items whose signals are added up at a time, at least */
 #define SCORE_PILOT 16           /* items that fix bandwidth and pivots */
 #define SCORE_RICH 9             /* most features of a signal, itself and Fourier features, in the rich test */
 

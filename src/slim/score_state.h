@@ -56,8 +56,8 @@ struct layer_call {
 	int64_t items, positions;
 };
 
-/* A group is one chunk of the job's reader: a few batches that are run one after the other. */
-int64_t score_group(const struct score_job *j);
+/* Items of a group, at least `least`: one chunk of the job's reader, whose batches are run one after the other. */
+int64_t score_group(const struct score_job *j, int64_t least);
 /* The batch of c that begins at item `from`, as a chunk of its own. part: as many tensors as the graph has inputs. */
 struct chunk score_batch(const struct pass *p, const struct chunk *c, int64_t from, struct tensor *part);
 

@@ -125,7 +125,10 @@ enum tamis_status signals_keep(const struct pass *p, struct worker *w, int layer
 	s = signals_bind(p->job->graph, l, r, &w->scratch, items, &c, err);
 	if (s != TAMIS_OK || !c.positions)
 		return s;
-	s = score_reserve(&a->u, &a->u_floats, (size_t)(a->items + items) * row, err);
+	if (!a->u)
+		s = score_reserve(&a->u, &a->u_floats, (size_t)score_group(p->job, SCORE_GROUP) * row, err);
+	if (s == TAMIS_OK)
+		s = score_reserve(&a->u, &a->u_floats, (size_t)(a->items + items) * row, err);
 	signals_grid(n, c.positions, pos);
 	if (s == TAMIS_OK)
 		s = signals_gather(&c, pos, n, a->u + (size_t)a->items * row, err);

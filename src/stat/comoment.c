@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/loop.h"
 #include "base/memory.h"
 
 #define SLICE 64               /* items a GEMM */
@@ -208,6 +209,7 @@ static void subtract_rows(const float *rows, int64_t n, int r, const float *shif
 }
 
 /* x of features from..from + count: item by item, position by position. */
+LOOP_VERSIONS
 static void centre(const struct comoment *c, const float *u, int64_t stride, int64_t from, int count,
 		int items, float *x)
 {
@@ -233,6 +235,13 @@ static void add_sums(struct comoment *c, int64_t from, int count, int items, con
 	}
 }
 
+LOOP_VERSIONS
+static void add_row(const float *product, double magic, int r, double *restrict sum)
+{
+	for (int k = 0; k < r; k++)
+		sum[k] += ((double)product[k] + magic) - magic;
+}
+
 static void add_cross(struct comoment *c, int64_t from, int count, int items, const struct scratch *s)
 {
 	int lanes = c->width * count, r = c->r;
@@ -242,8 +251,38 @@ static void add_cross(struct comoment *c, int64_t from, int count, int items, co
 		int64_t feature = from + lane % count;
 		double *sum = c->cross + ((int64_t)(lane / count) * c->d + feature) * r;
 		double magic = MAGIC * c->scale[feature] * c->psi_scale;
-		for (int k = 0; k < r; k++)
-			sum[k] += on_grid(s->product[(int64_t)lane * r + k], magic);
+		add_row(s->product + (int64_t)lane * r, magic, r, sum);
+	}
+}
+
+enum { LANES = 8 }; /* features whose sums stay in registers */
+
+/* part[j] = sum over items of a[j] b[j], `stride` from one item to the next. */
+LOOP_VERSIONS
+static void products(const float *a, const float *b, int64_t stride, int items, int count, float *restrict part)
+{
+	int j = 0;
+	for (; j + LANES <= count; j += LANES) {
+		float sum[LANES] = { 0 };
+		for (int t = 0; t < items; t++)
+			for (int i = 0; i < LANES; i++)
+				sum[i] += a[t * stride + j + i] * b[t * stride + j + i];
+		memcpy(part + j, sum, sizeof sum);
+	}
+	for (; j < count; j++) {
+		part[j] = 0;
+		for (int t = 0; t < items; t++)
+			part[j] += a[t * stride + j] * b[t * stride + j];
+	}
+}
+
+/* Adds products of features to their sums, on the grid. */
+LOOP_VERSIONS
+static void add_products(const float *product, const float *scale, int count, double *restrict sum)
+{
+	for (int j = 0; j < count; j++) {
+		double magic = MAGIC * scale[j] * scale[j];
+		sum[j] += ((double)product[j] + magic) - magic;
 	}
 }
 
@@ -254,16 +293,9 @@ static void add_within(struct comoment *c, int64_t from, int count, int items, c
 	double *sum = c->within + from;
 	for (int p = 0; p < c->width; p++)
 		for (int s = 0; s <= p; s++, sum += c->d) {
-			float part[COMOMENT_BLOCK] = { 0 };
-			for (int t = 0; t < items; t++) {
-				const float *a = x + t * lanes + p * count, *b = x + t * lanes + s * count;
-				for (int j = 0; j < count; j++)
-					part[j] += a[j] * b[j];
-			}
-			for (int j = 0; j < count; j++) {
-				double scale = c->scale[from + j];
-				sum[j] += on_grid(part[j], MAGIC * scale * scale);
-			}
+			float part[COMOMENT_BLOCK];
+			products(x + p * count, x + s * count, lanes, items, count, part);
+			add_products(part, c->scale + from, count, sum);
 		}
 }
 

@@ -6,11 +6,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/loop.h"
 #include "base/memory.h"
 #include "stat/special.h"
 
 /* tr(A^k), k = 1..4, of a symmetric n x n matrix after division by its trace, which comes back; 0 when the
  * matrix is zero or not finite. square is n x n scratch. O(n^3). */
+LOOP_VERSIONS
 static double power_traces(const double *a, int n, double *square, double c[4])
 {
 	double trace = 0, two = 0, three = 0, four = 0;
