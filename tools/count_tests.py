@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Count single test cases in a log of meson and end with the line 'N passed, N failed'.
+"""Count single test cases in logs of meson and end with the line 'N passed, N failed'.
 
-    count_tests.py TESTLOG.json [SANITIZER-LOGS]
+    count_tests.py [--reports SANITIZER-LOGS] TESTLOG.json...
 
 A program that prints 'Tested: N | Passing: N | Failing: N | Crashing: N' counts with those figures, any other as one.
 A program that fails without a failing case, and each file in the folder of sanitizer logs, counts as one failure.
 """
 
+import argparse
 import json
 import pathlib
 import re
@@ -33,9 +34,13 @@ def count(test):
 
 
 def main():
-    log = pathlib.Path(sys.argv[1])
-    tests = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    reports = sorted(pathlib.Path(sys.argv[2]).iterdir()) if len(sys.argv) > 2 else []
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--reports', type=pathlib.Path)
+    parser.add_argument('logs', nargs='+', type=pathlib.Path)
+    args = parser.parse_args()
+    missing = [log for log in args.logs if not log.exists() or not log.read_text().strip()]
+    tests = [json.loads(line) for log in args.logs if log not in missing for line in log.read_text().splitlines()]
+    reports = sorted(args.reports.iterdir()) if args.reports else []
     totals = [0, len(reports), 0]
     for test in tests:
         counts = count(test)
@@ -46,10 +51,10 @@ def main():
     for report in reports:
         print(f'SANITIZER: {report}')
         print(report.read_text(errors='replace')[:4000])
-    if not tests:
+    for log in missing:
         print(f'no test ran: {log} is missing or empty')
     print(f'{totals[0]} passed, {totals[1]} failed' + (f', {totals[2]} skipped' if totals[2] else ''))
-    return 1 if totals[1] or not tests else 0
+    return 1 if totals[1] or missing else 0
 
 
 if __name__ == '__main__':
