@@ -188,20 +188,30 @@ static const clip_row clip_rows[DT_COUNT] = {MAP_FLOATS(clip), MAP_SIGNED(clip),
 
 /* Adds the gradients of data, low and high (each may be NULL). */
 #define CLIP_SLOPE(name, type) \
+	LOOP_VERSIONS static void name##_data(const type *x, const type *g, int64_t n, type low, type high, \
+	                                      type *restrict gx) \
+	{ \
+		for (int64_t i = 0; i < n; i++) { \
+			const type raised = x[i] < low ? low : x[i]; \
+			const bool outside = (raised > high) | (x[i] < low); \
+ \
+			gx[i] += outside ? 0 : g[i]; \
+		} \
+	} \
 	static void name(const type *x, const type *g, int64_t n, type low, type high, type *gx, type *glow, \
 	                 type *ghigh) \
 	{ \
 		double low_sum = 0, high_sum = 0; \
  \
-		for (int64_t i = 0; i < n; i++) { \
+		if (gx) \
+			name##_data(x, g, n, low, high, gx); \
+		for (int64_t i = 0; (glow || ghigh) && i < n; i++) { \
 			const type raised = x[i] < low ? low : x[i]; \
  \
 			if (raised > high) \
 				high_sum += (double)g[i]; \
 			else if (x[i] < low) \
 				low_sum += (double)g[i]; \
-			else if (gx) \
-				gx[i] += g[i]; \
 		} \
 		if (glow) \
 			*glow += (type)low_sum; \

@@ -22,6 +22,16 @@ static struct walk walk_of(const struct window *w, bool transposed, int axis, in
 	return found;
 }
 
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* A line of sums and one of sums of squares, side by side. */
 struct lines {
 	double *sum, *square;
@@ -78,48 +88,55 @@ static void add_lines(const float *plane, int64_t height, const struct walk *dep
 	}
 }
 
+/* Elements of an axis that every kernel element of it meets, from..to-1: only where they follow one another. */
+static void shared_extent(const struct window *w, bool transposed, int axis, int64_t *from, int64_t *to)
+{
+	*from = 0;
+	*to = transposed ? w->out[axis] : w->in[axis];
+	for (int64_t k = 0; k < w->kernel[axis]; k++) {
+		struct walk x = walk_of(w, transposed, axis, k);
+
+		*from = larger(*from, x.start);
+		*to = x.step == 1 ? smaller(*to, x.start + x.count) : *from;
+	}
+	*to = larger(*from, *to);
+}
+
+/* Elements from, from + step, ... of both lines, lane by lane: sums to total, squares behind them. */
+static void add_elements(const struct lines *l, int lanes, int64_t from, int64_t step, int64_t count, double *total)
+{
+	for (int64_t at = from, n = 0; n < count; n++, at += step)
+		for (int i = 0; i < lanes; i++) {
+			total[i] += l->sum[at * lanes + i];
+			total[WINDOW_LANES + i] += l->square[at * lanes + i];
+		}
+}
+
 /* What one kernel row met, folded onto its kernel columns. */
 static void fold(const struct window *w, bool transposed, const struct lines *l, int lanes, double *sum,
                  double *square, int64_t pitch)
 {
+	double shared[2 * WINDOW_LANES] = {0};
+	int64_t from, to;
+
+	shared_extent(w, transposed, 2, &from, &to);
+	add_elements(l, lanes, from, 1, to - from, shared);
 	for (int64_t kx = 0; kx < w->kernel[2]; kx++) {
 		struct walk x = walk_of(w, transposed, 2, kx);
-		double s[WINDOW_LANES] = {0}, q[WINDOW_LANES] = {0};
+		double total[2 * WINDOW_LANES];
 
-		for (int64_t at = x.start, n = 0; n < x.count; n++, at += x.step)
-			for (int i = 0; i < lanes; i++) {
-				s[i] += l->sum[at * lanes + i];
-				q[i] += l->square[at * lanes + i];
-			}
+		memcpy(total, shared, sizeof total);
+		if (to > from) {
+			add_elements(l, lanes, x.start, 1, from - x.start, total);
+			add_elements(l, lanes, to, 1, x.start + x.count - to, total);
+		} else {
+			add_elements(l, lanes, x.start, x.step, x.count, total);
+		}
 		for (int i = 0; i < lanes; i++) {
-			sum[i * pitch + kx] += s[i];
-			square[i * pitch + kx] += q[i];
+			sum[i * pitch + kx] += total[i];
+			square[i * pitch + kx] += total[WINDOW_LANES + i];
 		}
 	}
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Rows that every kernel row meets, from..to-1: only where they follow one another. */
-static void shared_rows(const struct window *w, bool transposed, int64_t *from, int64_t *to)
-{
-	*from = 0;
-	*to = transposed ? w->out[1] : w->in[1];
-	for (int64_t k = 0; k < w->kernel[1]; k++) {
-		struct walk y = walk_of(w, transposed, 1, k);
-
-		*from = larger(*from, y.start);
-		*to = y.step == 1 ? smaller(*to, y.start + y.count) : *from;
-	}
-	*to = larger(*from, *to);
 }
 
 void window_sums(const struct window *w, bool transposed, const float *plane, int lanes, double *room, double *sum,
@@ -129,7 +146,7 @@ void window_sums(const struct window *w, bool transposed, const float *plane, in
 	struct lines shared = {room, room + length, length}, row = {room + 2 * length, room + 3 * length, length};
 	int64_t from, to;
 
-	shared_rows(w, transposed, &from, &to);
+	shared_extent(w, transposed, 1, &from, &to);
 	for (int64_t kz = 0; kz < w->kernel[0]; kz++) {
 		struct walk z = walk_of(w, transposed, 0, kz);
 
