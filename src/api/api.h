@@ -29,6 +29,10 @@ struct tamis_calibration {
 	struct arena arena;
 };
 
+/* Callers may have no use for the details, but statuses are passed on in them: err, or `unheard` cleared where it is
+ * NULL. */
+struct tamis_error *api_error(struct tamis_error *err, struct tamis_error *unheard);
+
 /* The graph inputs that items must give, read from the document alone: works with operators that are not
  * supported. Strings and the array live in the arena. */
 enum tamis_status api_inputs(const struct document *doc, struct arena *arena, struct data_input **out, int *n,

@@ -26,12 +26,6 @@ static struct tamis_calibration *create(const struct tamis_model *model, struct 
 	return c;
 }
 
-/* The status that create left in err: it may be NULL, then only the kind is lost. */
-static enum tamis_status failed(const struct tamis_error *err)
-{
-	return err ? err->status : TAMIS_E_INVALID;
-}
-
 static enum tamis_status open_labels(struct tamis_calibration *c, const char *path, struct tamis_error *err)
 {
 	int64_t items = data_count(c->held_out ? c->held_out : c->source);
@@ -68,10 +62,12 @@ enum tamis_status tamis_calibration_open(struct tamis_model *model, const char *
                                          const struct tamis_calibration_options *options,
                                          struct tamis_calibration **out, struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct tamis_calibration_options o;
 	struct tamis_calibration *c;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (!model || !out || (n_specs && !specs))
 		return tm_fail(err, TAMIS_E_USAGE, "a model, names of data and a place for the items were expected, "
 		               "and NULL came");
@@ -85,7 +81,7 @@ enum tamis_status tamis_calibration_open(struct tamis_model *model, const char *
 		               n_specs ? "both came" : "neither came");
 	c = create(model, err);
 	if (!c)
-		return failed(err);
+		return err->status;
 	s = open_sources(c, specs, n_specs, &o, err);
 	if (s != TAMIS_OK) {
 		tamis_calibration_close(c);
@@ -98,9 +94,11 @@ enum tamis_status tamis_calibration_open(struct tamis_model *model, const char *
 enum tamis_status tamis_calibration_from_reader(struct tamis_model *model, const struct tamis_reader *reader,
                                                 struct tamis_calibration **out, struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct tamis_calibration *c;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (!model || !reader || !reader->next || !reader->rewind || !out)
 		return tm_fail(err, TAMIS_E_USAGE,
 		               "a model, a reader with both callbacks and a place for the items were "
@@ -108,7 +106,7 @@ enum tamis_status tamis_calibration_from_reader(struct tamis_model *model, const
 	*out = NULL;
 	c = create(model, err);
 	if (!c)
-		return failed(err);
+		return err->status;
 	s = api_feeds(reader, c->inputs, c->n_inputs, &c->reader, err);
 	if (s != TAMIS_OK) {
 		tamis_calibration_close(c);

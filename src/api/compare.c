@@ -284,11 +284,13 @@ enum tamis_status tamis_compare(struct tamis_model *a, struct tamis_model *b, st
                                 const struct tamis_run_options *options, struct tamis_report **out,
                                 struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct tamis_run_options o;
 	struct comparing c = { 0 };
 	struct tamis_report *r;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (!a || !b || !data || !out)
 		return tm_fail(err, TAMIS_E_USAGE,
 		               "two models, items and a place for the report were expected, and NULL came");

@@ -460,10 +460,12 @@ static enum tamis_status add_cpu(struct tamis_report *r, struct tamis_error *err
 enum tamis_status tamis_info(struct tamis_model *model, const struct tamis_info_options *options,
                              struct tamis_report **out, struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct tamis_info_options o;
 	struct tamis_report *r;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (!model || !out)
 		return tm_fail(err, TAMIS_E_USAGE, "a model and a place for the report were expected, and NULL came");
 	*out = NULL;

@@ -53,10 +53,12 @@ static enum tamis_status adopt(struct document *doc, struct tamis_model **out, s
 enum tamis_status tamis_model_open(const char *path, const struct tamis_load_options *options,
                                    struct tamis_model **out, struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct doc_limits limits = limits_of(options);
 	struct document *doc;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (!path || !*path || !out)
 		return tm_fail(err, TAMIS_E_USAGE, "a path and a place for the model were expected, and NULL came");
 	*out = NULL;
@@ -84,10 +86,12 @@ enum tamis_status tamis_model_open_memory(const void *bytes, size_t size, const 
                                           const struct tamis_load_options *options, struct tamis_model **out,
                                           struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct doc_limits limits = limits_of(options);
 	struct document *doc;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if ((!bytes && size) || !out)
 		return tm_fail(err, TAMIS_E_USAGE, "bytes and a place for the model were expected, and NULL came");
 	*out = NULL;
@@ -113,8 +117,10 @@ void tamis_model_close(struct tamis_model *model)
 enum tamis_status tamis_model_save(struct tamis_model *model, const char *path,
                                    const struct tamis_save_options *options, struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct doc_save_options o = { .external = DOC_EXTERNAL_KEEP };
 
+	err = api_error(err, &unheard);
 	if (!model || !path || !*path)
 		return tm_fail(err, TAMIS_E_USAGE, "a model and a path were expected, and NULL came");
 	if (options) {
@@ -168,12 +174,14 @@ static enum tamis_status report_findings(const char *path, const struct check_re
 enum tamis_status tamis_check(const char *path, const struct tamis_load_options *load,
                               struct tamis_report **out, int64_t *errors, struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct doc_limits limits = limits_of(load);
 	struct check_options options = { .max_findings = MAX_FINDINGS };
 	struct check_report c = { 0 };
 	struct document *doc;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (!path || !*path || !out)
 		return tm_fail(err, TAMIS_E_USAGE, "a path and a place for the report were expected, and NULL came");
 	*out = NULL;
@@ -212,9 +220,11 @@ static enum tamis_status hash_file(const char *path, char hex[65], struct tamis_
 enum tamis_status tamis_check_provenance(struct tamis_model *model, const char *source_path,
                                          struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	char hex[65];
 	enum tamis_status s = TAMIS_OK;
 
+	err = api_error(err, &unheard);
 	if (!model)
 		return tm_fail(err, TAMIS_E_USAGE, "a model was expected, and NULL came");
 	if (source_path)

@@ -147,12 +147,14 @@ static enum tamis_status run_program(struct running *k, const struct program *p,
 enum tamis_status tamis_run(struct tamis_model *model, struct tamis_calibration *data, const char *npz_path,
                             const struct tamis_run_options *options, struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct tamis_run_options o;
 	struct running k = { 0 };
 	struct program *p = NULL;
 	struct graph *g = NULL;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (!model || !data || !npz_path || !*npz_path)
 		return tm_fail(err, TAMIS_E_USAGE, "a model, items and a path were expected, and NULL came");
 	tamis_run_options_default(&o);

@@ -102,10 +102,12 @@ enum tamis_status tamis_slim(struct tamis_model *model, struct tamis_calibration
                              const struct tamis_slim_options *options, struct tamis_report **out,
                              struct tamis_error *err)
 {
+	struct tamis_error unheard;
 	struct tamis_slim_options o;
 	struct tamis_report *r;
 	enum tamis_status s;
 
+	err = api_error(err, &unheard);
 	if (out)
 		*out = NULL;
 	if (!model || !data)

@@ -6,6 +6,14 @@
 #include "graph/names.h"
 #include "ops/table.h"
 
+struct tamis_error *api_error(struct tamis_error *err, struct tamis_error *unheard)
+{
+	if (err)
+		return err;
+	tamis_error_clear(unheard);
+	return unheard;
+}
+
 /* ---- graph inputs -------------------------------------------------------------------------------------- */
 
 static enum tamis_status read_input(const Onnx__ValueInfoProto *info, int position, struct arena *a,

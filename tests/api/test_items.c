@@ -232,6 +232,7 @@ Test(items, options_that_contradict_are_refused)
 	cr_assert_eq(tamis_calibration_open(w.model, specs, 1, &o, &c, &w.err), TAMIS_E_INVALID);
 	cr_assert_not_null(strstr(w.err.message, "3 items"), "%s", w.err.message);
 	cr_assert_null(c);
+	cr_assert_eq(tamis_calibration_open(w.model, specs, 1, &o, &c, NULL), TAMIS_E_INVALID, "told nobody");
 	tamis_calibration_close(NULL);
 	world_close(&w);
 }

@@ -122,6 +122,7 @@ Test(model, memory_opens_no_files)
 	data = world_read(world_path(&w, "out.onnx"), &n);
 	cr_assert_eq(tamis_model_open_memory(data, n, NULL, NULL, &m, &w.err), TAMIS_E_INVALID);
 	cr_assert_str_eq(w.err.tensor, "w");
+	cr_assert_eq(tamis_model_open_memory(data, n, NULL, NULL, &m, NULL), TAMIS_E_INVALID, "told nobody");
 	cr_assert_eq(tamis_model_open_memory(data, n, w.dir, NULL, &m, NULL), TAMIS_OK);
 	tamis_model_close(m);
 	free(data);
