@@ -159,7 +159,7 @@ enum tamis_fdr { TAMIS_FDR_BH, TAMIS_FDR_BY }; /* Benjamini-Hochberg; Benjamini-
 enum tamis_storage { TAMIS_STORAGE_AUTO, TAMIS_STORAGE_DENSE, TAMIS_STORAGE_SPARSE };
 
 struct tamis_slim_options {
-	const char *criterion;   /* pii (default), fisher, wanda, magnitude, random */
+	const char *criterion;   /* pii (default), fisher, obs, taylor, wanda, magnitude, random */
 	const char *head;        /* what the outputs are: auto (default), logits, probabilities, general */
 	enum tamis_features features; /* what the test sees of a signal; default TAMIS_FEATURES_LINEAR */
 	enum tamis_fdr fdr;      /* how the tests share alpha; default TAMIS_FDR_BH */

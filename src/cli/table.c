@@ -103,7 +103,7 @@ const struct option options[] = {
 	  .metavar = "linear|rich",
 	  .help = "what the test sees of a signal; rich finds dependence without correlation too, slower" },
 	{ .name = "criterion", .kind = OPTION_WORD, .commands = SLIM, .offset = AT(slim.criterion),
-	  .metavar = "pii|fisher|wanda|magnitude|random", .help = "how connections are ranked" },
+	  .metavar = "pii|fisher|obs|taylor|wanda|magnitude|random", .help = "how connections are ranked" },
 	{ .name = "granularity", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.granularity),
 	  .metavar = "weight|both", .values = (const int[]){TAMIS_WEIGHT, TAMIS_BOTH},
 	  .help = "zeros only, or channels that no longer matter out of the tensors too" },

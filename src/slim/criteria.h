@@ -8,10 +8,11 @@
 struct criterion {
 	const char *name;
 	bool tested;        /* connections of features that are not significant are cut first */
-	bool needs_fisher;  /* layer_score.fisher */
+	unsigned needs;     /* of enum score_need */
 	const char *formula;
 	/* Score of every entry of a layer's weight, >= 0, higher is more important. w: entries, as float. */
-	void (*score)(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed, float *out);
+	enum tamis_status (*score)(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed,
+	                           float *out, struct tamis_error *err);
 };
 
 /* The row of that name, NULL when there is none. */

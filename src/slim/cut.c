@@ -60,16 +60,17 @@ static enum tamis_status score_layer(const struct cut *c, int i, const struct cr
 	const struct layer *l = &c->layers->list[i];
 	float *w = tm_array_uninit((size_t)l->entries + 1, sizeof *w);
 	float *score = tm_array((size_t)l->entries + 1, sizeof *score);
+	enum tamis_status s = w && score ? TAMIS_OK : no_memory(err);
 
 	for (int64_t k = 0; w && score && k < l->entries; k++)
 		w[k] = (float)tensor_get(&c->weight[i], k);
-	if (w && score)
-		criterion->score(l, &c->scores->layer[i], w, seed, score);
-	for (int64_t k = 0; w && score && k < l->entries; k++)
+	if (s == TAMIS_OK)
+		s = criterion->score(l, &c->scores->layer[i], w, seed, score, err);
+	for (int64_t k = 0; s == TAMIS_OK && k < l->entries; k++)
 		c->rank[i][k] = rank_of(w[k], score[k]);
 	free(w);
 	free(score);
-	return w && score ? TAMIS_OK : no_memory(err);
+	return s;
 }
 
 static enum tamis_status rank_layer(struct cut *c, int i, const struct criterion *criterion,

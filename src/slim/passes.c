@@ -255,7 +255,7 @@ static struct score_job score_job(struct slim *s, struct item_source *source, st
 	return (struct score_job){ .graph = s->graph, .layers = &s->layers, .reader = source->reader,
 		.select = item_selected, .select_ctx = source, .batching = source->batching, .chunk = source->chunk,
 		.pool = s->pool, .seed = s->in->options->seed, .head = s->in->options->head,
-		.rich = s->in->options->features == TAMIS_FEATURES_RICH, .fisher = s->criterion->needs_fisher,
+		.rich = s->in->options->features == TAMIS_FEATURES_RICH, .needs = s->criterion->needs,
 		.parameters = s->in->options->dump_file != NULL, .progress = tell, .progress_ctx = told };
 }
 

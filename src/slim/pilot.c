@@ -70,12 +70,13 @@ static enum tamis_status fix_layer(struct pass *p, int i, const float *psi, stru
 	struct partial *a = &w->layer[i];
 	int64_t n = a->items;
 	int positions = signals_positions(l);
-	enum tamis_status s = TAMIS_OK;
+	enum tamis_status s;
 
 	a->items = 0;
 	if (!n)
 		return TAMIS_OK;
-	if (p->signal_map)
+	s = copies_of_signals(l, a->u, n * positions, &p->sums->arena, &p->sums->layer[i].copies, err);
+	if (s == TAMIS_OK && p->signal_map)
 		s = signal_map_create(&p->signal_map[i], l->features, positions, signals_width(p, l) / positions, a->u,
 		                      l->features, n, p->job->seed, err);
 	if (s == TAMIS_OK)

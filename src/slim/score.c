@@ -16,7 +16,20 @@ static int64_t parameter_count(const struct pass *p, int k)
 	return p->job->graph->values[p->sums->parameter[k].value].constant.count;
 }
 
-struct gradient_ctx { struct pass *pass; struct worker *worker; };
+struct gradient_ctx { struct pass *pass; struct worker *worker; int64_t items; };
+
+static enum tamis_status add_gain(struct gradient_ctx *c, int layer, const struct tensor *g, struct tamis_error *err)
+{
+	const struct layer *l = &c->pass->job->layers->list[layer];
+	struct partial *a = &c->worker->layer[layer];
+
+	if (c->pass->rows[layer].first)
+		copies_add_gain(&c->pass->rows[layer], l, g, a->joint, a->gain);
+	else
+		gains_add(l, g, a->gain);
+	a->reached = true;
+	return needs_add_energy(l, c->worker, a, g, c->items, err);
+}
 
 static enum tamis_status on_gradient(void *ctx, int value, const struct tensor *g, struct tamis_error *err)
 {
@@ -25,13 +38,10 @@ static enum tamis_status on_gradient(void *ctx, int value, const struct tensor *
 	struct worker *w = c->worker;
 	int l = p->layer_of[value], k = p->weight_of[value], q = p->parameter_of[value];
 
-	(void)err;
-	if (l >= 0) {
-		gains_add(&p->job->layers->list[l], g, w->layer[l].gain);
-		w->layer[l].reached = true;
-	}
+	if (l >= 0 && add_gain(c, l, g, err) != TAMIS_OK)
+		return err->status;
 	if (k >= 0)
-		gains_square(g, w->layer[k].fisher);
+		gains_square(g, w->layer[k].gradient2);
 	if (q >= 0)
 		gains_square(g, w->parameter[q]);
 	return TAMIS_OK;
@@ -59,7 +69,7 @@ static void ignore_no_reverse(void *ctx, int node)
 static enum tamis_status add_gradients(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
                                        struct tamis_error *err)
 {
-	struct gradient_ctx ctx = { p, w };
+	struct gradient_ctx ctx = { p, w, c->items };
 	struct run_hooks hooks = { .ctx = &ctx, .watch_grad = p->watch, .grad = on_gradient, .energy = on_energy,
 		.no_reverse = ignore_no_reverse };
 	int n = p->job->graph->n_outputs;
@@ -110,9 +120,11 @@ static void clear_partials(struct pass *p, struct worker *w)
 		memset(a->mean, 0, (size_t)l->features * sizeof *a->mean);
 		memset(a->second, 0, (size_t)l->features * sizeof *a->second);
 		memset(a->gain, 0, (size_t)l->view.outs * sizeof *a->gain);
-		if (a->fisher)
-			memset(a->fisher, 0, (size_t)l->entries * sizeof *a->fisher);
-		a->signals = a->items = 0;
+		if (a->gradient2)
+			memset(a->gradient2, 0, (size_t)l->entries * sizeof *a->gradient2);
+		if (a->energy)
+			memset(a->energy, 0, (size_t)l->entries * sizeof *a->energy);
+		a->signals = a->items = a->grid_rows = 0;
 		a->reached = false;
 	}
 	for (int k = 0; k < p->sums->n_parameters; k++)
@@ -153,13 +165,16 @@ static enum tamis_status add_moments(struct pass *p, struct worker *w, int64_t i
 	enum tamis_status s = output_moment_add(&w->psi_moment, w->psi, items, err);
 
 	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
 		const float *u = w->layer[i].u;
 
 		if (w->layer[i].items != items)
 			continue;
+		copies_check(&p->sums->layer[i].copies, u, items * signals_positions(l), w->layer[i].broken);
+		needs_add_products(l, &w->layer[i]);
 		s = signals_widen(p, w, i, u, items, err);
 		if (s == TAMIS_OK)
-			s = comoment_add(&w->moment[i], p->signal_map ? w->phi : u, p->job->layers->list[i].features, w->psi, items, err);
+			s = comoment_add(&w->moment[i], p->signal_map ? w->phi : u, l->features, w->psi, items, err);
 	}
 	return s;
 }
@@ -184,9 +199,7 @@ static void merge_layer(const struct partial *a, struct layer_sums *to)
 	exact_sums_add(&to->mean, a->mean);
 	exact_sums_add(&to->second, a->second);
 	exact_sums_add(&to->gain, a->gain);
-	/* The gradient of a batch is the sum over its items. Labels are drawn independently and a score has mean zero, so
-	 * the expected square of the sum is the sum of the items' squares. */
-	exact_sums_add_floats(&to->fisher, a->fisher);
+	needs_merge(a, to);
 	to->signals += a->signals;
 	to->reached |= a->reached;
 }
@@ -212,9 +225,13 @@ static enum tamis_status make_layer(struct pass *p, int i, struct tamis_error *e
 	const struct layer *l = &p->job->layers->list[i];
 	struct layer_sums *s = &p->sums->layer[i];
 
-	*s = (struct layer_sums){ .alone = l->note != NULL, .features = l->features, .outs = l->view.outs,
-		.entries = l->entries, .positions = signals_positions(l) };
-	return s->alone ? TAMIS_OK : layer_sums_create(s, p->job->fisher, err);
+	*s = (struct layer_sums){ .alone = l->note != NULL, .features = l->features,
+		.fan_in = l->view.fan_in, .outs = l->view.outs, .entries = l->entries, .positions = signals_positions(l) };
+	if (s->alone)
+		return TAMIS_OK;
+	if (copies_of_rows(l, &p->job->graph->values[l->weight].constant, &p->arena, &p->rows[i], err) != TAMIS_OK)
+		return err->status;
+	return layer_sums_create(s, p->job->needs, err);
 }
 
 static bool is_parameter(const struct pass *p, int v)
@@ -249,8 +266,8 @@ static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
 			continue;
 		p->layer_of[g->nodes[l->node].out[0]] = i;
 		p->watch[g->nodes[l->node].out[0]] = true;
-		p->weight_of[l->weight] = p->job->fisher ? i : -1;
-		p->watch[l->weight] = p->job->fisher;
+		p->weight_of[l->weight] = p->job->needs & SCORE_NEEDS_GRADIENT ? i : -1;
+		p->watch[l->weight] = p->job->needs & SCORE_NEEDS_GRADIENT;
 	}
 	for (int v = 0; v < g->n_values; v++)
 		if (!weights[v] && is_parameter(p, v)) {
@@ -286,9 +303,12 @@ static enum tamis_status make_worker(struct pass *p, struct worker *w, struct ta
 		q->mean = arena_array(a, (size_t)l->features, sizeof *q->mean);
 		q->second = arena_array(a, (size_t)l->features, sizeof *q->second);
 		q->gain = arena_array(a, (size_t)l->view.outs, sizeof *q->gain);
-		q->fisher = p->job->fisher ? arena_array(a, (size_t)l->entries, sizeof *q->fisher) : NULL;
-		if (!q->mean || !q->second || !q->gain || (p->job->fisher && !q->fisher))
+		q->broken = arena_array(a, (size_t)l->features, sizeof *q->broken);
+		q->joint = arena_array(a, 2 * (size_t)l->view.outs, sizeof *q->joint);
+		if (!q->mean || !q->second || !q->gain || !q->broken || !q->joint)
 			return no_memory(err);
+		if (needs_make_partial(p, i, q, err) != TAMIS_OK)
+			return err->status;
 	}
 	return TAMIS_OK;
 }
@@ -335,6 +355,8 @@ static void free_workers(struct pass *p)
 		output_moment_free(&w->psi_moment);
 		scratch_free(&w->scratch);
 		free(w->phi);
+		free(w->squares);
+		free(w->delta);
 		free(w->y);
 		free(w->psi);
 	}
@@ -347,7 +369,8 @@ static enum tamis_status make_sums(struct pass *p, struct tamis_error *err)
 
 	s->n_layers = p->job->layers->n;
 	s->layer = arena_array(&s->arena, (size_t)s->n_layers + 1, sizeof *s->layer);
-	if (!s->layer)
+	p->rows = arena_array(&p->arena, (size_t)s->n_layers + 1, sizeof *p->rows);
+	if (!s->layer || !p->rows)
 		return no_memory(err);
 	for (int i = 0; status == TAMIS_OK && i < s->n_layers; i++)
 		status = make_layer(p, i, err);
@@ -358,18 +381,29 @@ static enum tamis_status make_sums(struct pass *p, struct tamis_error *err)
 	return status;
 }
 
+/* Sums of squared gradients are all that is wanted of them. */
+static bool wants_energies_only(const struct pass *p)
+{
+	bool only = !p->job->parameters && !(p->job->needs & (SCORE_NEEDS_GRADIENT | SCORE_NEEDS_ENERGY));
+
+	for (int i = 0; i < p->sums->n_layers; i++)
+		only &= !p->rows[i].first;
+	return only;
+}
+
 static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
 {
-	struct program_options options = { .training = true, .energies = !p->job->fisher && !p->job->parameters };
-	enum tamis_status status = program_create(p->job->graph, &options, &p->program, err);
+	struct program_options options = { .training = true };
+	enum tamis_status status = make_sums(p, err);
 
+	options.energies = status == TAMIS_OK && wants_energies_only(p);
+	if (status == TAMIS_OK)
+		status = program_create(p->job->graph, &options, &p->program, err);
 	p->workers = arena_array(&p->arena, (size_t)p->n_workers, sizeof *p->workers);
 	if (p->job->rich)
 		p->signal_map = arena_array(&p->arena, (size_t)p->job->layers->n + 1, sizeof *p->signal_map);
 	if (status == TAMIS_OK && (!p->workers || (p->job->rich && !p->signal_map)))
 		status = no_memory(err);
-	if (status == TAMIS_OK)
-		status = make_sums(p, err);
 	for (int k = 0; status == TAMIS_OK && k < p->n_workers; k++)
 		status = make_worker(p, &p->workers[k], err);
 	return status == TAMIS_OK ? first_moments(p, err) : status;
@@ -401,6 +435,8 @@ static enum tamis_status collect(struct pass *p, struct tamis_error *err)
 	for (int i = 0; i < p->sums->n_layers; i++) {
 		struct layer_sums *l = &p->sums->layer[i];
 
+		for (int k = 0; k < p->n_workers && !l->alone; k++)
+			copies_split(&l->copies, p->workers[k].layer[i].broken);
 		l->moment = w->moment[i];
 		w->moment[i] = (struct comoment){ 0 };
 		if (l->alone || !p->signal_map)

@@ -5,6 +5,7 @@
 #define SLIM_SCORE_H
 
 #include "exec/items.h"
+#include "slim/copies.h"
 #include "slim/head.h"
 #include "slim/layers.h"
 #include "stat/comoment.h"
@@ -14,16 +15,20 @@
 #define SCORE_SIGNALS 4096       /* features * positions beyond which a layer gets by with fewer positions */
 #define SCORE_GROUP 32           /* items whose signals are added up at a time, at least */
 #define SCORE_PILOT 16           /* items that fix bandwidth and pivots */
+#define SCORE_MAX_COVARIANCE 4096 /* inputs a group, beyond which covariances take too much memory */
 #define SCORE_RICH 9             /* most features of a signal, itself and Fourier features, in the rich test */
 
 /* Statistics of one layer. f: feature over all groups, o: output channel, both as in struct linear_view. */
 struct layer_score {
 	double *mean;      /* features: E u_f over items and all positions */
 	double *second;    /* features: E u_f^2 */
-	double *gain;      /* outs: E_t sum_p delta_o(t,p)^2 */
+	double *gain;      /* outs: E_t sum_p delta_o(t,p)^2; of rows that are copies, of all together, shared out evenly */
+	struct copies copies; /* features that were equal on every item */
 	double *relevance; /* features: R_f */
 	double *p;         /* features: p-value of the test, 1 for constant signals */
-	double *fisher;    /* entries: E (dL/dw)^2; NULL unless asked for */
+	double *gradient2; /* entries: E (dL/dw)^2; this and those below NULL unless needed */
+	double *energy;    /* entries: E_t sum_p (u_d(t,p) delta_o(t,p))^2, the sum from the grid of positions */
+	double *covariance; /* groups x fan_in x fan_in: Cov(u) over items and the grid; NULL beyond SCORE_MAX_COVARIANCE */
 	bool blind;        /* an operator without a reverse hides the outputs: gain is 1 */
 };
 
@@ -42,6 +47,9 @@ struct scores {
 	struct arena arena;
 };
 
+/* What a criterion needs beyond relevance, gain and first moments; added up only then. */
+enum score_need { SCORE_NEEDS_GRADIENT = 1, SCORE_NEEDS_ENERGY = 2, SCORE_NEEDS_COVARIANCE = 4 };
+
 struct score_job {
 	const struct graph *graph;
 	const struct layers *layers;
@@ -54,7 +62,7 @@ struct score_job {
 	uint64_t seed;
 	const char *head;      /* see head_detect */
 	bool rich;             /* test Fourier features of each signal too: dependence without correlation */
-	bool fisher;           /* fill layer_score.fisher */
+	unsigned needs;        /* of enum score_need */
 	int shard, shards;     /* only the groups whose index is `shard` modulo `shards`; 0 shards: all */
 	bool parameters;       /* fill scores.parameter */
 	/* Told after each chunk; a status other than TAMIS_OK ends the pass. May be NULL. */

@@ -8,8 +8,13 @@
 /* Sums of one group. */
 struct partial {
 	double *mean, *second, *gain; /* as layer_score, sums */
-	float *fisher;                /* entries, squares of batches; NULL unless fisher */
+	float *gradient2;             /* entries, squares of batches; this and those below NULL unless needed */
+	float *energy, *products;     /* as struct layer_sums */
+	float *block;                 /* groups x fan_in x outs/groups: scratch of energy */
+	bool *broken;                 /* features: no copies after all; kept from group to group */
+	double *joint;                /* 2 outs: scratch of copies_add_gain */
 	int64_t signals;              /* items * positions behind mean and second */
+	int64_t grid_rows;            /* items * positions behind products */
 	bool reached;
 	float *u;                     /* items x positions looked at x features */
 	size_t u_floats;
@@ -25,7 +30,8 @@ struct worker {
 	struct tensor *part;      /* graph inputs of one batch */
 	struct scratch scratch;
 	float *phi, *y, *psi; /* phi: features of the signals u, for the rich test */
-	size_t phi_floats, y_floats, psi_floats;
+	float *squares, *delta; /* of one batch, for energies */
+	size_t phi_floats, y_floats, psi_floats, squares_floats, delta_floats;
 };
 
 struct pass {
@@ -37,6 +43,7 @@ struct pass {
 	struct program *program;
 	struct worker *workers;
 	int n_workers;
+	struct copies *rows;  /* by layer: output channels with equal weights */
 	bool *watch;          /* by value: gradients wanted */
 	int *layer_of;        /* by value: layer whose output it is, else -1 */
 	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
@@ -87,6 +94,14 @@ enum tamis_status signals_keep(const struct pass *p, struct worker *w, int layer
 void gains_add(const struct layer *l, const struct tensor *g, double *gain);
 /* Adds the square of each element of a gradient. */
 void gains_square(const struct tensor *g, float *to);
+
+/* What only some criteria need (needs.c): room, what is added, merging. Nothing happens where the layer's sums do not ask
+ * for it. A group's signals are in a->u; those of the batch in hand are the last `items`. */
+enum tamis_status needs_make_partial(struct pass *p, int layer, struct partial *a, struct tamis_error *err);
+void needs_add_products(const struct layer *l, struct partial *a);
+enum tamis_status needs_add_energy(const struct layer *l, struct worker *w, struct partial *a, const struct tensor *gradient,
+                                   int64_t items, struct tamis_error *err);
+void needs_merge(const struct partial *a, struct layer_sums *to);
 
 /* The first items: detects the head, fits the feature map, fixes every pivot. Adds nothing to the sums. */
 enum tamis_status pilot_run(struct pass *p, struct tamis_error *err);

@@ -6,14 +6,14 @@
 #include "stat/dependence.h"
 
 #define DIGITS EXACT_SUMS_DIGITS
-#define FISHER_DIGITS 2 /* of sums of squares: resolves 2^-32 of the largest, and there may be many */
+#define SQUARES_DIGITS 2 /* of sums of squares: resolves 2^-32 of the largest, and there may be many */
 
 static enum tamis_status no_memory(struct tamis_error *err)
 {
 	return tm_no_memory(err, "scoring");
 }
 
-enum tamis_status layer_sums_create(struct layer_sums *s, bool fisher, struct tamis_error *err)
+enum tamis_status layer_sums_create(struct layer_sums *s, unsigned needs, struct tamis_error *err)
 {
 	enum tamis_status status = exact_sums_create(&s->mean, s->features, DIGITS, err);
 
@@ -21,14 +21,18 @@ enum tamis_status layer_sums_create(struct layer_sums *s, bool fisher, struct ta
 		status = exact_sums_create(&s->second, s->features, DIGITS, err);
 	if (status == TAMIS_OK)
 		status = exact_sums_create(&s->gain, s->outs, DIGITS, err);
-	if (status == TAMIS_OK && fisher)
-		status = exact_sums_create(&s->fisher, s->entries, FISHER_DIGITS, err);
+	if (status == TAMIS_OK && needs & SCORE_NEEDS_GRADIENT)
+		status = exact_sums_create(&s->gradient2, s->entries, SQUARES_DIGITS, err);
+	if (status == TAMIS_OK && needs & SCORE_NEEDS_ENERGY)
+		status = exact_sums_create(&s->energy, s->entries, SQUARES_DIGITS, err);
+	if (status == TAMIS_OK && needs & SCORE_NEEDS_COVARIANCE && s->fan_in <= SCORE_MAX_COVARIANCE)
+		status = exact_sums_create(&s->products, s->features * (s->fan_in + 1), SQUARES_DIGITS, err);
 	return status;
 }
 
 enum tamis_status parameter_sums_create(struct parameter_sums *s, int64_t entries, struct tamis_error *err)
 {
-	return exact_sums_create(&s->sum, entries, FISHER_DIGITS, err);
+	return exact_sums_create(&s->sum, entries, SQUARES_DIGITS, err);
 }
 
 /* ---- merging ------------------------------------------------------------------------------------------------ */
@@ -53,8 +57,14 @@ static enum tamis_status merge_layer(struct layer_sums *into, const struct layer
 	if (s == TAMIS_OK)
 		s = exact_sums_merge(&into->gain, &from->gain, err);
 	if (s == TAMIS_OK)
-		s = exact_sums_merge(&into->fisher, &from->fisher, err);
+		s = exact_sums_merge(&into->gradient2, &from->gradient2, err);
+	if (s == TAMIS_OK)
+		s = exact_sums_merge(&into->energy, &from->energy, err);
+	if (s == TAMIS_OK)
+		s = exact_sums_merge(&into->products, &from->products, err);
+	copies_meet(&into->copies, &from->copies);
 	into->signals += from->signals;
+	into->grid_rows += from->grid_rows;
 	into->reached |= from->reached;
 	return s;
 }
@@ -105,6 +115,32 @@ static enum tamis_status test_layer(const struct score_sums *all, const struct l
 	return TAMIS_OK;
 }
 
+/* From E u u' and E u, all by group, to Cov(u), full. */
+static void centre(const struct layer_sums *l, double *cov)
+{
+	const double *mean = cov + l->features * l->fan_in;
+	int64_t d = l->fan_in;
+
+	for (int64_t g = 0; g < l->features; g += d, cov += d * d)
+		for (int64_t i = 0; i < d; i++)
+			for (int64_t k = 0; k <= i; k++)
+				cov[i * d + k] = cov[k * d + i] = cov[i * d + k] - mean[g + i] * mean[g + k];
+}
+
+/* What only some criteria need. */
+static enum tamis_status finish_needs(const struct layer_sums *l, double items, struct layer_score *out, struct arena *a,
+                                      struct tamis_error *err)
+{
+	out->gradient2 = l->gradient2.n ? over(a, &l->gradient2, items) : NULL;
+	out->energy = l->energy.n ? over(a, &l->energy, items) : NULL;
+	out->covariance = l->products.n ? over(a, &l->products, (double)l->grid_rows) : NULL;
+	if ((l->gradient2.n && !out->gradient2) || (l->energy.n && !out->energy) || (l->products.n && !out->covariance))
+		return no_memory(err);
+	if (out->covariance)
+		centre(l, out->covariance);
+	return TAMIS_OK;
+}
+
 static enum tamis_status finish_layer(const struct score_sums *all, const struct layer_sums *l, struct layer_score *out,
                                       struct arena *a, struct tamis_error *err)
 {
@@ -113,14 +149,15 @@ static enum tamis_status finish_layer(const struct score_sums *all, const struct
 	out->mean = over(a, &l->mean, signals);
 	out->second = over(a, &l->second, signals);
 	out->gain = over(a, &l->gain, items);
-	out->fisher = l->fisher.n ? over(a, &l->fisher, items) : NULL;
 	out->relevance = arena_array(a, (size_t)l->features, sizeof *out->relevance);
 	out->p = arena_array(a, (size_t)l->features, sizeof *out->p);
 	out->blind = !l->reached;
-	if (!out->mean || !out->second || !out->gain || (l->fisher.n && !out->fisher) || !out->relevance || !out->p)
+	if (!out->mean || !out->second || !out->gain || !out->relevance || !out->p)
 		return no_memory(err);
 	for (int64_t o = 0; out->blind && o < l->outs; o++)
 		out->gain[o] = 1;
+	if (finish_needs(l, items, out, a, err) != TAMIS_OK || copies_copy(&l->copies, a, &out->copies, err) != TAMIS_OK)
+		return err->status;
 	return test_layer(all, l, out, err);
 }
 
@@ -167,7 +204,9 @@ void score_sums_free(struct score_sums *s)
 		exact_sums_free(&s->layer[i].mean);
 		exact_sums_free(&s->layer[i].second);
 		exact_sums_free(&s->layer[i].gain);
-		exact_sums_free(&s->layer[i].fisher);
+		exact_sums_free(&s->layer[i].gradient2);
+		exact_sums_free(&s->layer[i].energy);
+		exact_sums_free(&s->layer[i].products);
 	}
 	for (int k = 0; s->parameter && k < s->n_parameters; k++)
 		exact_sums_free(&s->parameter[k].sum);

@@ -9,14 +9,18 @@
 
 struct layer_sums {
 	bool alone;               /* left alone: all else is zero */
-	int64_t features, outs, entries;
+	int64_t features, fan_in, outs, entries;
 	int positions;            /* looked at by the test */
 	float *signal_scale;      /* features, of the rich test; NULL for the linear one. In the arena */
+	struct copies copies;     /* features that were equal on every item. In the arena */
 	struct comoment moment;
 	struct exact_sums mean, second; /* features: sums of u, u^2 over items and positions */
 	struct exact_sums gain;   /* outs */
-	struct exact_sums fisher; /* entries: squared gradients; n = 0 unless asked for */
+	struct exact_sums gradient2; /* entries: squared gradients; n = 0 in this and those below unless needed */
+	struct exact_sums energy; /* entries: (u delta)^2 over the grid, times positions a grid position */
+	struct exact_sums products; /* groups x fan_in x fan_in, lower triangles: u u' over the grid; features: u */
 	int64_t signals;          /* items * positions behind mean and second */
+	int64_t grid_rows;        /* items * positions of the grid behind products */
 	bool reached;             /* a gradient came */
 };
 
@@ -35,8 +39,9 @@ struct score_sums {
 	struct arena arena;       /* of the arrays of structs */
 };
 
-/* Sums of a layer with its shape fields set; the co-moments are made apart. */
-enum tamis_status layer_sums_create(struct layer_sums *s, bool fisher, struct tamis_error *err);
+/* Sums of a layer with its shape fields set, and those that are needed (enum score_need); the co-moments are made
+ * apart. */
+enum tamis_status layer_sums_create(struct layer_sums *s, unsigned needs, struct tamis_error *err);
 enum tamis_status parameter_sums_create(struct parameter_sums *s, int64_t entries, struct tamis_error *err);
 
 /* One pass over the items of the job, or of its shard. `out` zeroed; score_sums_free even after a failure. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Significance, criteria, and cuts: who goes first, how many stay, and that means are kept. */
 #include <criterion/criterion.h>
+#include <lapacke.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "onnx/payload.h"
 #include "ops/table.h"
 #include "slim/cut.h"
+#include "slim/obs.h"
 #include "slim/parameters.h"
 #include "stat/dependence.h"
 
@@ -25,7 +27,8 @@ static void score_with(struct lab *l, const char *kind, bool rich, struct scores
 	struct tamis_error err = { 0 };
 	struct head head;
 	struct score_job job = { .graph = l->graph, .layers = &l->layers, .reader = &l->reader, .select = all_items,
-		.batching = BATCH_STACKED, .chunk = 16, .seed = 2, .head = kind, .rich = rich, .fisher = true };
+		.batching = BATCH_STACKED, .chunk = 16, .seed = 2, .head = kind, .rich = rich,
+		.needs = SCORE_NEEDS_GRADIENT | SCORE_NEEDS_COVARIANCE };
 
 	*s = (struct scores){ 0 };
 	must(score_run(&job, &head, s, &err), &err, "score");
@@ -46,10 +49,10 @@ static void make_up(const struct lab *l, struct scores *s, uint64_t seed)
 	for (int i = 0; i < l->layers.n; i++) {
 		const struct layer *x = &l->layers.list[i];
 		double **list[] = { &s->layer[i].mean, &s->layer[i].second, &s->layer[i].relevance, &s->layer[i].p,
-			&s->layer[i].gain, &s->layer[i].fisher };
-		int64_t n[] = { x->features, x->features, x->features, x->features, x->view.outs, x->entries };
+			&s->layer[i].gain, &s->layer[i].gradient2, &s->layer[i].energy };
+		int64_t n[] = { x->features, x->features, x->features, x->features, x->view.outs, x->entries, x->entries };
 
-		for (int k = 0; k < 6; k++) {
+		for (int k = 0; k < 7; k++) {
 			*list[k] = arena_array(&s->arena, (size_t)n[k], sizeof(double));
 			for (int64_t m = 0; m < n[k]; m++)
 				(*list[k])[m] = k == 3 ? rng_uniform(&r) : fabs(rng_normal(&r));
@@ -229,8 +232,10 @@ static double expected(const char *name, const struct layer *l, const struct lay
 
 	if (!strcmp(name, "magnitude"))
 		return fabs(v);
+	if (!strcmp(name, "taylor"))
+		return v * v * s->gradient2[layer_offset(&l->view, o, d)];
 	if (!strcmp(name, "fisher"))
-		return v * v * s->fisher[layer_offset(&l->view, o, d)];
+		return v * v * s->energy[layer_offset(&l->view, o, d)];
 	if (!strcmp(name, "pii"))
 		return v * v * l->view.weight_scale * l->view.weight_scale * s->relevance[first + d] * s->gain[o];
 	for (int64_t k = 0; k < l->view.fan_in; k++)
@@ -240,18 +245,18 @@ static double expected(const char *name, const struct layer *l, const struct lay
 
 Test(criteria, scores_are_their_formulas)
 {
-	static const char *const names[] = { "pii", "fisher", "wanda", "magnitude" };
+	static const char *const names[] = { "pii", "fisher", "taylor", "wanda", "magnitude" };
 	struct lab l;
 	struct scores s;
 
 	lab_open(&l, net_logits(2), 5, 1);
 	make_up(&l, &s, 2);
 	for (int i = 0; i < 2; i++)
-		for (int k = 0; k < 4; k++) {
+		for (int k = 0; k < 5; k++) {
 			const struct layer *x = &l.layers.list[i];
 			float *out = calloc((size_t)x->entries, sizeof *out);
 
-			criterion_find(names[k])->score(x, &s.layer[i], weight_of(&l, i)->data, 1, out);
+			criterion_find(names[k])->score(x, &s.layer[i], weight_of(&l, i)->data, 1, out, NULL);
 			for (int64_t o = 0; o < x->view.outs; o++)
 				for (int64_t d = 0; d < x->view.fan_in; d++) {
 					double want = expected(names[k], x, &s.layer[i], weight_of(&l, i), o, d);
@@ -265,6 +270,89 @@ Test(criteria, scores_are_their_formulas)
 	lab_close(&l);
 }
 
+/* Variance of input d that the other inputs of the row's support do not explain: Schur's complement, by a general
+ * solver instead of an inverse. */
+static double unexplained(const double *cov, int64_t n, const bool *in, int64_t d, double damping)
+{
+	double *a = calloc((size_t)(n * n), sizeof *a), *b = calloc((size_t)n, sizeof *b), own = cov[d * n + d] + damping;
+	lapack_int *pivot = calloc((size_t)n, sizeof *pivot);
+
+	for (int64_t i = 0; i < n; i++) {
+		bool used = in[i] && i != d;
+
+		for (int64_t k = 0; k < n; k++)
+			a[i * n + k] = used && in[k] && k != d ? cov[i * n + k] : 0;
+		a[i * n + i] = used ? a[i * n + i] + damping : 1;
+		b[i] = used ? cov[i * n + d] : 0;
+	}
+	cr_assert_eq(LAPACKE_dgesv(LAPACK_ROW_MAJOR, (lapack_int)n, 1, a, (lapack_int)n, pivot, b, 1), 0);
+	for (int64_t i = 0; i < n; i++)
+		own -= in[i] && i != d ? cov[i * n + d] * b[i] : 0;
+	free(a);
+	free(b);
+	free(pivot);
+	return own;
+}
+
+static void check_obs(const struct lab *l, const struct scores *s, int i, bool related)
+{
+	const struct layer *x = &l->layers.list[i];
+	struct layer_score *y = &s->layer[i];
+	const float *w = weight_of(l, i)->data;
+	float *out = calloc((size_t)x->entries, sizeof *out);
+	double *kept = y->covariance;
+
+	y->covariance = related ? kept : NULL;
+	cr_assert_eq(criterion_find("obs")->score(x, y, w, 1, out, NULL), TAMIS_OK);
+	y->covariance = kept;
+	for (int64_t o = 0; o < x->view.outs; o++) {
+		int64_t n = x->view.fan_in, first = o / (x->view.outs / x->view.groups) * n;
+		const double *cov = kept + first * n;
+		double damping = 0, scale = x->view.weight_scale;
+		bool in[128];
+
+		for (int64_t d = 0; d < n; d++) {
+			damping += OBS_DAMPING * cov[d * n + d] / (double)n;
+			in[d] = w[layer_offset(&x->view, o, d)] != 0;
+		}
+		for (int64_t d = 0; d < n; d++) {
+			double v = scale * w[layer_offset(&x->view, o, d)], left = cov[d * n + d] > 0 ? cov[d * n + d] + damping : 0;
+			double want = v * v * y->gain[o] * (related && left > 0 ? unexplained(cov, n, in, d, damping) : left);
+
+			cr_assert(fabs(out[layer_offset(&x->view, o, d)] - want) <= (related ? 1e-5 : 0.05) * want, "%d %d %d: %g, not %g",
+			          i, (int)o, (int)d, (double)out[layer_offset(&x->view, o, d)], want);
+		}
+	}
+	free(out);
+}
+
+/* Rows of one support, rows of different ones, groups, an input that is constant, and no covariances. */
+Test(criteria, obs_is_what_the_others_cannot_make_up_for)
+{
+	struct document *(*const nets[])(uint64_t) = { net_logits, net_deep };
+	struct scores s;
+	struct lab l;
+
+	for (int k = 0; k < 2; k++)
+		for (int holes = 0; holes < 2; holes++) {
+			struct rng r = rng_make(6, (uint64_t)k);
+
+			lab_open(&l, nets[k](3), 150, 4);
+			for (int64_t t = 0; k == 1 && t < 150; t++)
+				tensor_set(&l.shelf.in[0], t * 20 + 5, 0.25);
+			for (int64_t e = 0; holes && e < weight_of(&l, 0)->count; e++)
+				if (rng_uniform(&r) < 0.3)
+					tensor_set(weight_of(&l, 0), e, 0);
+			score(&l, &s);
+			check_obs(&l, &s, 0, true);
+			check_obs(&l, &s, 1, true);
+			if (k == 1)
+				check_obs(&l, &s, 0, false); /* one position, so the variances are those of all rows */
+			scores_free(&s);
+			lab_close(&l);
+		}
+}
+
 Test(criteria, random_is_seeded_and_spares_zeros)
 {
 	struct lab l;
@@ -274,9 +362,9 @@ Test(criteria, random_is_seeded_and_spares_zeros)
 	lab_open(&l, net_deep(2), 5, 1);
 	make_up(&l, &s, 2);
 	tensor_set(weight_of(&l, 0), 7, 0);
-	criterion_find("random")->score(&l.layers.list[0], &s.layer[0], weight_of(&l, 0)->data, 1, a);
-	criterion_find("random")->score(&l.layers.list[0], &s.layer[0], weight_of(&l, 0)->data, 1, b);
-	criterion_find("random")->score(&l.layers.list[0], &s.layer[0], weight_of(&l, 0)->data, 2, c);
+	criterion_find("random")->score(&l.layers.list[0], &s.layer[0], weight_of(&l, 0)->data, 1, a, NULL);
+	criterion_find("random")->score(&l.layers.list[0], &s.layer[0], weight_of(&l, 0)->data, 1, b, NULL);
+	criterion_find("random")->score(&l.layers.list[0], &s.layer[0], weight_of(&l, 0)->data, 2, c, NULL);
 	cr_assert(!memcmp(a, b, sizeof a));
 	cr_assert(memcmp(a, c, sizeof a));
 	cr_assert_eq(a[7], 0);
@@ -323,13 +411,16 @@ Test(cut, keeps_exactly_what_is_wanted)
 /* What an own criterion says of each entry, and the order that follows from it. */
 static const float *given;
 
-static void as_given(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed, float *out)
+static enum tamis_status as_given(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed,
+                                  float *out, struct tamis_error *err)
 {
+	(void)err;
 	(void)s;
 	(void)w;
 	(void)seed;
 	memcpy(out, given, (size_t)l->entries * sizeof *out);
 	given += l->entries;
+	return TAMIS_OK;
 }
 
 struct entry { double weight, score; bool significant; int64_t at; };

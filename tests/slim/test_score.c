@@ -423,8 +423,8 @@ static double squared(const struct oracle *o, const double *each, int64_t chunk)
 	return all / (double)o->items;
 }
 
-static void check_fisher(const struct oracle *o, const struct sketch *s, const struct layer *l,
-                         const struct layer_score *got, int64_t chunk, const char *net)
+static void check_gradient(const struct oracle *o, const struct sketch *s, const struct layer *l,
+                           const struct layer_score *got, int64_t chunk, const char *net)
 {
 	double *each = grid(o->items);
 
@@ -438,9 +438,49 @@ static void check_fisher(const struct oracle *o, const struct sketch *s, const s
 					each[t] += l->view.weight_scale * s->delta[(t * s->positions + p) * s->outs + c]
 						* s->u[(t * s->positions + p) * s->features + f];
 			}
-			near(got->fisher[layer_offset(&l->view, c, d)], squared(o, each, chunk), 1e-3, 1e-7, "fisher", net, f);
+			near(got->gradient2[layer_offset(&l->view, c, d)], squared(o, each, chunk), 1e-3, 1e-7, "gradient", net, f);
 		}
 	free(each);
+}
+
+/* (u delta)^2 at the grid, for all positions. */
+static void check_energy(const struct oracle *o, const struct sketch *s, const struct layer *l,
+                         const struct layer_score *got, const char *net)
+{
+	int64_t pos[SCORE_POSITIONS], n = looked_at(s, pos);
+	double times = l->view.weight_scale * l->view.weight_scale * (double)s->positions / (double)(n * o->items);
+
+	for (int64_t c = 0; c < s->outs; c++)
+		for (int64_t d = 0; d < l->view.fan_in; d++) {
+			int64_t f = c / (l->view.outs / l->view.groups) * l->view.fan_in + d;
+			double sum = 0;
+
+			for (int64_t i = 0; i < o->items * n; i++) {
+				int64_t row = i / n * s->positions + pos[i % n];
+				double e = s->delta[row * s->outs + c] * s->u[row * s->features + f];
+
+				sum += times * e * e;
+			}
+			near(got->energy[layer_offset(&l->view, c, d)], sum, 1e-3, 1e-7, "energy", net, f);
+		}
+}
+
+static void check_covariance(const struct oracle *o, const struct sketch *s, const struct layer *l,
+                             const struct layer_score *got, const char *net)
+{
+	int64_t pos[SCORE_POSITIONS], n = looked_at(s, pos), d = l->view.fan_in;
+	double *u = grid(o->items * n * s->features);
+
+	for (int64_t i = 0; i < o->items * n; i++)
+		memcpy(u + i * s->features, s->u + (i / n * s->positions + pos[i % n]) * s->features,
+		       (size_t)s->features * sizeof *u);
+	for (int64_t i = 0; i < s->features * d; i++) {
+		int64_t a = i / d, b = a / d * d + i % d;
+
+		near(got->covariance[i], covariance(u + a, s->features, u + b, s->features, o->items * n), 1e-4, 1e-4,
+		     "covariance", net, i);
+	}
+	free(u);
 }
 
 static void check_parameters(const struct oracle *o, const struct scores *got, int64_t chunk, const char *net)
@@ -473,7 +513,8 @@ static void check_parameters(const struct oracle *o, const struct scores *got, i
 static struct score_job job_of(struct lab *l)
 {
 	return (struct score_job){ .graph = l->graph, .layers = &l->layers, .reader = &l->reader, .select = four_of_five,
-		.batching = BATCH_STACKED, .chunk = CHUNK, .seed = SEED, .head = "auto", .fisher = true, .parameters = true };
+		.batching = BATCH_STACKED, .chunk = CHUNK, .seed = SEED, .head = "auto",
+		.parameters = true, .needs = SCORE_NEEDS_GRADIENT | SCORE_NEEDS_ENERGY | SCORE_NEEDS_COVARIANCE };
 }
 
 static void run_pass(const struct score_job *job, struct head *head, struct scores *out)
@@ -507,7 +548,9 @@ static void check_all(const struct net *net, enum batching batching)
 
 		check_features(&o, &o.layer[i], &s.layer[at], net->name);
 		check_gain(&o, &o.layer[i], &s.layer[at], net->name);
-		check_fisher(&o, &o.layer[i], &l.layers.list[at], &s.layer[at], chunk, net->name);
+		check_gradient(&o, &o.layer[i], &l.layers.list[at], &s.layer[at], chunk, net->name);
+		check_energy(&o, &o.layer[i], &l.layers.list[at], &s.layer[at], net->name);
+		check_covariance(&o, &o.layer[i], &l.layers.list[at], &s.layer[at], net->name);
 	}
 	check_parameters(&o, &s, chunk, net->name);
 	scores_free(&s);
@@ -557,7 +600,9 @@ Test(score, same_bits_for_any_number_of_workers)
 				same(one.layer[k].relevance, s.layer[k].relevance, x->features, "the relevance");
 				same(one.layer[k].p, s.layer[k].p, x->features, "the p-value");
 				same(one.layer[k].gain, s.layer[k].gain, x->view.outs, "the gain");
-				same(one.layer[k].fisher, s.layer[k].fisher, x->entries, "the Fisher score");
+				same(one.layer[k].gradient2, s.layer[k].gradient2, x->entries, "the squared gradient");
+				same(one.layer[k].energy, s.layer[k].energy, x->entries, "the energy");
+				same(one.layer[k].covariance, s.layer[k].covariance, x->features * x->view.fan_in, "the covariance");
 			}
 			for (int k = 0; k < one.n_parameters; k++)
 				same(one.parameter[k].gradient2, s.parameter[k].gradient2,
