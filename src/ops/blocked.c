@@ -98,89 +98,97 @@ static enum tamis_status pool_shape(struct op_call *c)
 	return s ? s : op_set_out(c, 0, DT_FLOAT, 5, (int64_t[]){d[0], d[1], w.out[1], w.out[2], d[4]});
 }
 
-/* Rows and columns of the image under one output position, and the elements that count in an average. */
-struct under { int64_t y, y_end, x, x_end, count; };
+/* What lies under an output row or column: positions of the image, and how many count in an average. */
+struct span { int64_t from, to, count; };
 
-static void clip_axis(const struct window *w, int axis, int64_t o, int64_t *from, int64_t *to, int64_t *padded)
+static struct span find_span(const struct window *w, int axis, int64_t o, bool include_pad)
 {
 	int64_t start = o * w->stride[axis] - w->begin[axis], d = w->dilation[axis];
 	int64_t end = start + w->kernel[axis] * d, room = w->in[axis] + w->end[axis];
+	struct span s = {start < 0 ? start + (-start + d - 1) / d * d : start, least(end, w->in[axis]), 0};
 
-	*padded = (least(end, room) - start + d - 1) / d;
-	*from = start < 0 ? start + (-start + d - 1) / d * d : start;
-	*to = least(end, w->in[axis]);
+	if (include_pad)
+		s.count = (least(end, room) - start + d - 1) / d;
+	else if (s.to > s.from)
+		s.count = (s.to - s.from + d - 1) / d;
+	return s;
 }
 
-static struct under find_under(const struct window *w, int64_t oy, int64_t ox, bool include_pad)
+static struct span *find_spans(const struct op_call *c, const struct window *w, int axis)
 {
-	struct under u;
-	int64_t padded_y, padded_x, dy = w->dilation[1], dx = w->dilation[2];
+	const struct pool_attr *a = c->node->attr;
+	struct span *s = scratch_alloc(c->scratch, (size_t)w->out[axis], sizeof *s);
 
-	clip_axis(w, 1, oy, &u.y, &u.y_end, &padded_y);
-	clip_axis(w, 2, ox, &u.x, &u.x_end, &padded_x);
-	u.count = padded_y * padded_x;
-	if (!include_pad)
-		u.count = u.y_end > u.y && u.x_end > u.x ? (u.y_end - u.y + dy - 1) / dy * ((u.x_end - u.x + dx - 1) / dx) : 0;
-	return u;
+	for (int64_t o = 0; s && o < w->out[axis]; o++)
+		s[o] = find_span(w, axis, o, a->include_pad);
+	return s;
 }
 
-/* One output position of all `images`, which lie `in` floats apart and their results `out`. The width is a constant
- * where these are called, so that a block stays in registers. A NaN under the window is the maximum, as in the plain
- * layout. */
-#define AT(name, start, step, end) \
-	static inline __attribute__((always_inline)) void name(const struct window *w, const struct under *u, \
-		const float *image, int64_t images, int64_t in, int64_t out, float *to, int width) \
+/* Eight floats, the least width of a block, in a register or two; compilers do not find them in loops by themselves. */
+typedef float eight __attribute__((vector_size(32)));
+typedef int32_t mask __attribute__((vector_size(32)));
+enum { LANES = 8 };
+
+/* One image, of which `width`, a constant where these are called, is a block. A NaN under the window is the maximum, as
+ * in the plain layout. */
+#define OVER(name, start, step, end) \
+	static inline __attribute__((always_inline)) void name(const struct window *w, const struct span *down, \
+		const struct span *across, const float *image, float *to, int width) \
 	{ \
-		for (int64_t n = 0; n < images; n++, image += in, to += out) { \
-			float sum[MOST]; \
+		for (int64_t o = 0; o < w->out_size; o++, to += width) { \
+			const struct span *rows = &down[o / w->out[2]], *cols = &across[o % w->out[2]]; \
+			int64_t count = rows->count * cols->count; \
  \
-			for (int i = 0; i < width; i++) \
-				sum[i] = start; \
-			for (int64_t y = u->y; y < u->y_end; y += w->dilation[1]) \
-				for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) { \
-					const float *v = image + (y * w->in[2] + x) * width; \
+			(void)count; \
+			for (int part = 0; part < width; part += LANES) { \
+				eight sum = (eight){0} + start, v; \
  \
-					for (int i = 0; i < width; i++) \
-						sum[i] = step; \
-				} \
-			for (int i = 0; i < width; i++) \
-				to[i] = end; \
+				for (int64_t y = rows->from; y < rows->to; y += w->dilation[1]) \
+					for (int64_t x = cols->from; x < cols->to; x += w->dilation[2]) { \
+						memcpy(&v, image + (y * w->in[2] + x) * width + part, sizeof v); \
+						sum = step; \
+					} \
+				v = end; \
+				memcpy(to + part, &v, sizeof v); \
+			} \
 		} \
 	}
-AT(max_at, -INFINITY, v[i] > sum[i] || v[i] != v[i] ? v[i] : sum[i], sum[i])
-AT(average_at, 0, sum[i] + v[i], u->count ? sum[i] / (float)u->count : 0)
+#define CHOOSE(which, yes, no) (eight)(((mask)(yes) & (which)) | ((mask)(no) & ~(which)))
+OVER(max_over, -INFINITY, CHOOSE((v > sum) | (v != v), v, sum), sum)
+OVER(average_over, 0, sum + v, count ? sum / (float)count : (eight){0})
 
-#define BY_WIDTH(name, at) \
-	LOOP_VERSIONS static void name(const struct window *w, const struct under *u, const float *image, \
-	                               int64_t images, int64_t width, float *to) \
+#define BY_WIDTH(name, over) \
+	LOOP_VERSIONS static void name(const struct window *w, const struct span *down, const struct span *across, \
+	                               const float *image, float *to, int64_t width) \
 	{ \
-		int64_t in = w->in_size * width, out = w->out_size * width; \
- \
 		if (width == 8) \
-			at(w, u, image, images, in, out, to, 8); \
+			over(w, down, across, image, to, 8); \
 		else \
-			at(w, u, image, images, in, out, to, MOST); \
+			over(w, down, across, image, to, MOST); \
 	}
-BY_WIDTH(max_of_blocks, max_at)
-BY_WIDTH(average_of_blocks, average_at)
+BY_WIDTH(max_of_image, max_over)
+BY_WIDTH(average_of_image, average_over)
 
 static enum tamis_status run_pool(struct op_call *c, bool average)
 {
-	const struct pool_attr *a = c->node->attr;
 	const struct tensor *x = c->in[0], *y = c->out[0];
 	int64_t width = x->dims[4];
 	struct window w;
 	enum tamis_status s = resolve(c, &w);
+	struct span *down = s ? NULL : find_spans(c, &w, 1), *across = s ? NULL : find_spans(c, &w, 2);
 
-	for (int64_t o = 0; s == TAMIS_OK && o < w.out_size; o++) {
-		const struct under u = find_under(&w, o / w.out[2], o % w.out[2], a->include_pad);
+	if (s || !down || !across)
+		return s ? s : tm_no_memory(c->err, "pooling");
+	for (int64_t i = 0; i < x->dims[0] * x->dims[1]; i++) {
+		const float *image = (const float *)x->data + i * w.in_size * width;
+		float *to = (float *)y->data + i * w.out_size * width;
 
 		if (average)
-			average_of_blocks(&w, &u, x->data, x->dims[0] * x->dims[1], width, (float *)y->data + o * width);
+			average_of_image(&w, down, across, image, to, width);
 		else
-			max_of_blocks(&w, &u, x->data, x->dims[0] * x->dims[1], width, (float *)y->data + o * width);
+			max_of_image(&w, down, across, image, to, width);
 	}
-	return s;
+	return TAMIS_OK;
 }
 
 static enum tamis_status run_max_pool(struct op_call *c)
@@ -191,6 +199,16 @@ static enum tamis_status run_max_pool(struct op_call *c)
 static enum tamis_status run_average_pool(struct op_call *c)
 {
 	return run_pool(c, true);
+}
+
+/* Both together at one output position. */
+struct under { int64_t y, y_end, x, x_end, count; };
+
+static struct under find_under(const struct window *w, int64_t oy, int64_t ox, bool include_pad)
+{
+	struct span rows = find_span(w, 1, oy, include_pad), cols = find_span(w, 2, ox, include_pad);
+
+	return (struct under){rows.from, rows.to, cols.from, cols.to, rows.count * cols.count};
 }
 
 /* The first of the largest takes the gradient, in each lane; of NaNs the last, as in the maximum itself. */
