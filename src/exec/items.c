@@ -8,8 +8,8 @@
 
 /* The most of a chunk: items, and bytes of values. In forward programs values should stay in the caches, which 2 MiB
  * do, but weights are read once a chunk: so much more that reading an eighth of them hides behind it. */
-enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 2 << 20, WEIGHT_SHARE = 8 };
-enum { TRAINING_ITEMS = 64, MOST_BYTES = 256 << 20 };
+enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 2 << 20, WEIGHT_SHARE = 8, FORWARD_MOST = 16 << 20 };
+enum { TRAINING_ITEMS = 64, TRAINING_BYTES = 256 << 20 };
 
 /* A chunk with memory of its own, so that the reader can go on while it is worked on. */
 struct slot {
@@ -279,9 +279,9 @@ static uint64_t most_bytes(const struct program *p)
 {
 	uint64_t share = weight_bytes(p) / WEIGHT_SHARE;
 
-	if (p->options.training || share > MOST_BYTES)
-		return MOST_BYTES;
-	return share > FORWARD_BYTES ? share : FORWARD_BYTES;
+	if (p->options.training)
+		return TRAINING_BYTES;
+	return share > FORWARD_MOST ? FORWARD_MOST : share > FORWARD_BYTES ? share : FORWARD_BYTES;
 }
 
 int64_t items_chunk(const struct plan *one, uint64_t limit)
