@@ -4,8 +4,9 @@
 
     bench_models.py FOLDER [--full] [--only NAME]
 
-Needs torch. Writes resnet18.onnx, mobilenetv2.onnx (3x224x224 images) and bert.onnx (sequence 128, width 768;
-4 of its 12 layers unless --full). What is there already is left alone.
+Needs torch. Writes resnet18.onnx, mobilenetv2.onnx (3x224x224 images), bert.onnx (sequence 128, width 768;
+4 of its 12 layers unless --full), lstm.onnx and gru.onnx (two layers of 128 over 50 steps of 64) and convnet.onnx
+(3x64x64 images, to be quantised). What is there already is left alone.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 SEED = 7
+NAMES = ('resnet18', 'mobilenetv2', 'bert', 'lstm', 'gru', 'convnet')
 
 
 def conv(inputs, outputs, kernel, stride=1, groups=1, activation=None):
@@ -101,6 +103,26 @@ class Encoder(nn.Module):
         return self.classes(torch.tanh(self.layers(x)[:, 0]))
 
 
+class Recurrent(nn.Module):
+    """Two recurrent layers and a class of the last state."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.layers, self.classes = kind(64, 128, 2, batch_first=True), nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.classes(self.layers(x)[0][:, -1])
+
+
+def convnet():
+    layers, width = [nn.Conv2d(3, 32, 3, 2, 1), nn.ReLU()], 32
+    for outputs in (64, 128, 128):
+        layers += [nn.Conv2d(width, width, 3, 1, 1, groups=width), nn.ReLU(), nn.Conv2d(width, outputs, 1), nn.ReLU(),
+                   nn.Conv2d(outputs, outputs, 3, 2, 1), nn.ReLU()]
+        width = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+
+
 def settle(model):
     """Norms as after some training, so that activations neither vanish nor grow through the depth."""
     for module in model.modules():
@@ -122,6 +144,12 @@ def build(name, path, full):
     if name == 'bert':
         write(Encoder(12 if full else 4), torch.zeros(1, 128, dtype=torch.int64), path, 16)
         return
+    if name in ('lstm', 'gru'):
+        write(Recurrent({'lstm': nn.LSTM, 'gru': nn.GRU}[name]), torch.zeros(1, 50, 64), path, 14)
+        return
+    if name == 'convnet':
+        write(convnet(), torch.zeros(1, 3, 64, 64), path, 14)
+        return
     model = {'resnet18': resnet18, 'mobilenetv2': mobilenetv2}[name]()
     settle(model)
     write(model, torch.randn(1, 3, 224, 224), path, 16)
@@ -131,10 +159,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('folder', type=pathlib.Path)
     parser.add_argument('--full', action='store_true', help='all 12 layers of bert')
-    parser.add_argument('--only', metavar='NAME', choices=['resnet18', 'mobilenetv2', 'bert'])
+    parser.add_argument('--only', metavar='NAME', choices=NAMES)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    for name in [options.only] if options.only else ['resnet18', 'mobilenetv2', 'bert']:
+    for name in [options.only] if options.only else NAMES:
         path = options.folder / (name + '-full.onnx' if name == 'bert' and options.full else name + '.onnx')
         if not path.exists():
             build(name, path, options.full)

