@@ -150,6 +150,8 @@ static struct object gate_object(const struct gate_figures *g)
 	set_real(&o, "label_p", g->label_p);
 	set_real(&o, "accuracy_before", g->accuracy_before);
 	set_real(&o, "accuracy_after", g->accuracy_after);
+	set_real(&o, "calibration_error", g->calibration_error);
+	set_real(&o, "temperature", g->temperature);
 	return o;
 }
 

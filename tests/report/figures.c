@@ -40,7 +40,7 @@ static bool fill_slim(struct tamis_report *r, enum filling f)
 		.disagreement = 0.012, .disagreement_upper = 0.019, .worst = hostile ? 1e308 : 0.87, .looks = 5,
 		.spending = "fixed sequence", .passed = true, .label_loss = NAN, .label_p = NAN,
 		.accuracy_before = NAN,
-		.accuracy_after = NAN,
+		.accuracy_after = NAN, .calibration_error = NAN, .temperature = NAN,
 	};
 	s->n_layers = hostile ? 40 : 2;
 	s->layers = arena_array(&r->arena, s->n_layers, sizeof *s->layers);
