@@ -202,6 +202,48 @@ TAMIS_API enum tamis_status tamis_slim(struct tamis_model *model, struct tamis_c
                                        const struct tamis_slim_options *options, struct tamis_report **out,
                                        struct tamis_error *err);
 
+/* ---- Scoring once, cutting many times ------------------------------------------------------------------------------ */
+
+struct tamis_score_options {
+	int shard, shards;       /* score only part `shard`, from 1, of `shards` parts of the items; default 0, 0: all */
+	const char *criterion;   /* fisher, taylor: store what they need too; not obs; default pii */
+	const char *head;        /* as in tamis_slim_options, like all that follows */
+	double alpha;            /* behind which p-values are exact; default 0.05 */
+	double holdout_share;    /* the items that slimming with this share would fit on are scored; default 0.2 */
+	enum tamis_features features;
+	enum tamis_fdr fdr;
+	const char *only, *skip;
+	bool mutable_initializers;
+	uint64_t seed;
+	int threads, chunk;
+	uint64_t max_memory;
+	struct tamis_observer observer;
+};
+TAMIS_API void tamis_score_options_default(struct tamis_score_options *o);
+
+/* Tests and scores every connection of the model and writes a score file (proto/tamis_scores.proto), whole or not at
+ * all. The shards of a set, merged, are the file of one run, bit by bit, for any number of threads. *out (may be NULL)
+ * gets a report. */
+TAMIS_API enum tamis_status tamis_score(struct tamis_model *model, struct tamis_calibration *data, const char *path,
+                                        const struct tamis_score_options *options, struct tamis_report **out,
+                                        struct tamis_error *err);
+
+/* Adds up the shards of one set, each given once, in any order. TAMIS_E_INVALID says which is missing or does not
+ * belong. *out (may be NULL) gets a report. Memory: two shards. */
+TAMIS_API enum tamis_status tamis_scores_merge(const char *const *paths, size_t n_paths, const char *out_path,
+                                               struct tamis_report **out, struct tamis_error *err);
+
+struct tamis_scores_options {
+	const char *tensor; /* show connections of this weight too; default NULL */
+	int64_t output, input; /* the one between this output channel and input feature; default -1, -1: the first and last */
+	uint64_t max_bytes; /* largest file read; default 0: 2^31 - 1 */
+};
+TAMIS_API void tamis_scores_options_default(struct tamis_scores_options *o);
+
+/* What a score file says: layers, significance, the best and worst channels, and why single connections are cut. */
+TAMIS_API enum tamis_status tamis_scores(const char *path, const struct tamis_scores_options *options,
+                                         struct tamis_report **out, struct tamis_error *err);
+
 /* ---- Running and comparing --------------------------------------------------------------------------------------- */
 
 struct tamis_run_options {
@@ -226,6 +268,9 @@ TAMIS_API enum tamis_status tamis_compare(struct tamis_model *a, struct tamis_mo
 
 /* For a person: a table of at most 100 columns. *text is malloc'ed, NUL-terminated, the caller's to free(). */
 TAMIS_API enum tamis_status tamis_report_text(const struct tamis_report *r, char **text, struct tamis_error *err);
+/* One self-contained HTML page with charts: no scripts, no references; of slimming and of scores (TAMIS_E_USAGE for other
+ * reports). As above. */
+TAMIS_API enum tamis_status tamis_report_html(const struct tamis_report *r, char **html, struct tamis_error *err);
 /* For a script: one JSON object whose "schema" member names its version ("tamis.slim/1"). As above. */
 TAMIS_API enum tamis_status tamis_report_json(const struct tamis_report *r, char **json, struct tamis_error *err);
 /* Writes bytes to a path atomically ("-" = standard output). For reports. */

@@ -33,6 +33,13 @@ struct tamis_calibration {
  * NULL. */
 struct tamis_error *api_error(struct tamis_error *err, struct tamis_error *unheard);
 
+struct slim_inputs;
+
+/* What the slim room takes of a model and its items; hashes the items once. `options` must outlive *out. */
+enum tamis_status api_slim_inputs(struct tamis_model *m, struct tamis_calibration *c,
+                                  const struct tamis_slim_options *options, struct slim_inputs *out,
+                                  struct tamis_error *err);
+
 /* The graph inputs that items must give, read from the document alone: works with operators that are not
  * supported. Strings and the array live in the arena. */
 enum tamis_status api_inputs(const struct document *doc, struct arena *arena, struct data_input **out, int *n,

@@ -22,6 +22,13 @@ enum tamis_status tamis_report_json(const struct tamis_report *r, char **json, s
 	return report_json(r, json, err);
 }
 
+enum tamis_status tamis_report_html(const struct tamis_report *r, char **html, struct tamis_error *err)
+{
+	if (!r || !html)
+		return tm_fail(err, TAMIS_E_USAGE, "a report and a place for its page were expected, and NULL came");
+	return report_html(r, html, err);
+}
+
 void tamis_report_free(struct tamis_report *r)
 {
 	report_free(r);

@@ -55,6 +55,18 @@ static enum tamis_status hash_items(struct tamis_calibration *c, struct tamis_er
 	return s;
 }
 
+enum tamis_status api_slim_inputs(struct tamis_model *m, struct tamis_calibration *c,
+                                  const struct tamis_slim_options *options, struct slim_inputs *out,
+                                  struct tamis_error *err)
+{
+	enum tamis_status s = hash_items(c, err);
+
+	*out = (struct slim_inputs){ .doc = m->doc, .items = &c->reader, .holdout = c->holdout.next ? &c->holdout : NULL,
+		.labels = c->labels, .n_labels = c->n_labels, .random_items = c->random,
+		.calibration_sha256 = *c->sha256 ? c->sha256 : NULL, .options = options };
+	return s;
+}
+
 /* The slimmer document takes the old one's place, and its place on the disk: what is relative to it stays
  * so. */
 static void replace(struct tamis_model *m, struct document *slimmer)
@@ -77,15 +89,11 @@ static enum tamis_status slim(struct tamis_model *model, struct tamis_calibratio
 {
 	struct listener l = { .caller = &options->observer, .report = r };
 	struct tamis_slim_options o = *options;
-	struct slim_inputs in = { .doc = model->doc, .items = &data->reader,
-		.holdout = data->holdout.next ? &data->holdout : NULL, .labels = data->labels,
-		.n_labels = data->n_labels,
-		.random_items = data->random, .options = &o };
+	struct slim_inputs in = { 0 };
 	struct document *slimmer = NULL;
-	enum tamis_status s = hash_items(data, err);
+	enum tamis_status s = api_slim_inputs(model, data, &o, &in, err);
 
 	o.observer = (struct tamis_observer){ .ctx = &l, .progress = progress, .warn = warn };
-	in.calibration_sha256 = *data->sha256 ? data->sha256 : NULL;
 	r->slim.blas_core = arena_strdup(&r->arena, openblas_get_corename());
 	if (s == TAMIS_OK)
 		s = slim_document(&in, &slimmer, &r->slim, &r->arena, err);

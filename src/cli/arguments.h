@@ -10,7 +10,17 @@
 
 #include "tamis/tamis.h"
 
-enum command_bit { CHECK = 1, COMPARE = 2, INFO = 4, OPS = 8, RUN = 16, SLIM = 32, EVERY = 63 };
+enum command_bit {
+	CHECK = 1,
+	COMPARE = 2,
+	INFO = 4,
+	OPS = 8,
+	RUN = 16,
+	SLIM = 32,
+	MERGE = 64,
+	SCORE = 128,
+	EVERY = 255
+};
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_ALWAYS, PROGRESS_NEVER };
 
@@ -23,9 +33,11 @@ struct texts {
 struct arguments {
 	const struct command *command; /* NULL: none was named */
 	struct texts operands;
-	const char *output; /* OUT of slim, -o of run; "-" = standard output; NULL: none */
+	const char *output; /* OUT of slim, -o of run, score and merge; "-" = standard output; NULL: none */
 	struct texts data, holdout, shapes;
-	const char *labels, *json, *source;
+	const char *labels, *json, *html, *source;
+	const char *scores, *tensor;
+	int shard, shards;  /* 0, 0: no shard */
 	int64_t random, items;
 	int progress; /* enum progress_mode */
 	struct tamis_slim_options slim; /* its seed, threads and max_memory serve every command */
@@ -54,6 +66,7 @@ enum option_kind {
 	OPTION_INT64,   /* int64_t or uint64_t within the range */
 	OPTION_BYTES,   /* uint64_t, with an optional K, M or G (powers of 1,024) */
 	OPTION_SIZE,    /* bytes as above into slim.target_bytes, or a percentage into slim.target_size */
+	OPTION_SHARD,   /* I/N into shard and shards */
 	OPTION_CHOICE,  /* int: the value of one of the words of `metavar` */
 	OPTION_WORD     /* const char *: one of the words of `metavar` */
 };
@@ -93,8 +106,10 @@ const char *option_shown(const struct option *o, char buf[32]);
 enum tamis_status command_check(struct arguments *a);
 enum tamis_status command_compare(struct arguments *a);
 enum tamis_status command_info(struct arguments *a);
+enum tamis_status command_merge(struct arguments *a);
 enum tamis_status command_ops(struct arguments *a);
 enum tamis_status command_run(struct arguments *a);
+enum tamis_status command_score(struct arguments *a);
 enum tamis_status command_slim(struct arguments *a);
 
 #endif

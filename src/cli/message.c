@@ -58,6 +58,17 @@ enum tamis_status say_result(const char *text)
 	return tamis_write_file("-", text, strlen(text), &err) == TAMIS_OK ? TAMIS_OK : say_error(&err);
 }
 
+static enum tamis_status write_html(const char *path, const struct tamis_report *r)
+{
+	struct tamis_error err = {0};
+	char *html = NULL;
+
+	if (tamis_report_html(r, &html, &err) == TAMIS_OK)
+		tamis_write_file(path, html, strlen(html), &err);
+	free(html);
+	return err.status == TAMIS_OK ? TAMIS_OK : say_error(&err);
+}
+
 static enum tamis_status write_json(const char *path, const struct tamis_report *r)
 {
 	struct tamis_error err = {0};
@@ -95,7 +106,9 @@ enum tamis_status say_report(const struct arguments *a, const struct tamis_repor
 {
 	enum tamis_status status = a->json ? write_json(a->json, r) : TAMIS_OK;
 
-	if (status == TAMIS_OK && !a->quiet && !is_stdout(a->json) && !is_stdout(a->output))
+	if (status == TAMIS_OK && a->html)
+		status = write_html(a->html, r);
+	if (status == TAMIS_OK && !a->quiet && !is_stdout(a->json) && !is_stdout(a->html) && !is_stdout(a->output))
 		status = write_text(r);
 	return status;
 }

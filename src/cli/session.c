@@ -66,6 +66,8 @@ static enum tamis_status refuse_inputs(const struct arguments *a, const char *ou
 			return refuse_input(out, a->holdout.at[i]);
 	if (a->labels && same_as_input(&st, a->labels, false))
 		return refuse_input(out, a->labels);
+	if (a->scores && same_as_input(&st, a->scores, false))
+		return refuse_input(out, a->scores);
 	if (a->source && same_as_input(&st, a->source, false))
 		return refuse_input(out, a->source);
 	return TAMIS_OK;
@@ -108,12 +110,22 @@ enum tamis_status session_check_outputs(const struct arguments *a)
 
 	if (status == TAMIS_OK)
 		status = refuse_inputs(a, a->json, false);
+	if (status == TAMIS_OK)
+		status = refuse_inputs(a, a->html, false);
 	if (status == TAMIS_OK && a->output && a->json && same_output(a->output, a->json))
-		status = usage_error("%s: the model and the JSON report cannot go to the same place", a->output);
+		status = usage_error("%s: the %s and the JSON report cannot go to the same place", a->output,
+		                     a->command->bit == SLIM ? "model" : "scores");
+	if (status == TAMIS_OK && a->output && a->html && same_output(a->output, a->html))
+		status = usage_error("%s: the %s and the HTML report cannot go to the same place", a->output,
+		                     a->command->bit == SLIM ? "model" : "scores");
+	if (status == TAMIS_OK && a->json && a->html && same_output(a->json, a->html))
+		status = usage_error("%s: the JSON and the HTML report cannot go to the same place", a->json);
 	if (status == TAMIS_OK && !a->slim.dry_run)
 		status = check_writable(a->output);
 	if (status == TAMIS_OK)
 		status = check_writable(a->json);
+	if (status == TAMIS_OK)
+		status = check_writable(a->html);
 	return status;
 }
 

@@ -21,8 +21,17 @@ const struct command commands[] = {
 		.name = "info", .bit = INFO, .operands = "MODEL", .min_operands = 0, .max_operands = 1, .inputs = 1,
 		.summary = "show operators, parameters, zeros, MACs and bytes",
 		.description = "Describes a model and says which of its weights would be slimmed, and why "
-			"others would not. MODEL may be left out with --cpu.",
+			"others would not. MODEL may be left out with --cpu. With --scores it describes a "
+			"score file instead: layers, significance, the best and worst channels; with "
+			"--tensor, why connections are cut.",
 		.run = command_info,
+	}, {
+		.name = "merge", .bit = MERGE, .operands = "SCORES... -o FILE", .min_operands = 1, .max_operands = 65536,
+		.inputs = 65536,
+		.summary = "add up the shards of a scoring",
+		.description = "SCORES are the shards of one set, written by score --shard, each of them once, in any "
+			"order. FILE is what one run over all items would have written, bit by bit.",
+		.run = command_merge,
 	}, {
 		.name = "ops", .bit = OPS, .operands = "", .min_operands = 0, .max_operands = 0, .inputs = 0,
 		.summary = "list the supported operators",
@@ -36,6 +45,16 @@ const struct command commands[] = {
 		.description = "Writes an .npz with one member for each graph output, items stacked on the "
 			"first axis.",
 		.run = command_run,
+	}, {
+		.name = "score", .bit = SCORE, .operands = "MODEL -c DATA -o SCORES", .min_operands = 1,
+		.max_operands = 1,
+		.inputs = 1,
+		.summary = "test and score every connection",
+		.description = "Writes a score file, to cut by many times (slim --scores) and to look at (info "
+			"--scores). Only the items that slimming would fit on are scored; with the same seed "
+			"and share, those that the cut is judged on stay unseen. With --shard, several "
+			"machines share the work; merge adds up what they found.",
+		.run = command_score,
 	}, {
 		.name = "slim", .bit = SLIM, .operands = "MODEL OUT -c DATA", .min_operands = 1, .max_operands = 2,
 		.inputs = 1,
@@ -54,23 +73,30 @@ const size_t n_commands = sizeof commands / sizeof *commands;
 
 const struct option options[] = {
 	/* what goes in and out */
-	{ .name = "calibration", .letter = 'c', .kind = OPTION_LIST, .commands = SLIM | RUN | COMPARE,
+	{ .name = "calibration", .letter = 'c', .kind = OPTION_LIST, .commands = SLIM | SCORE | RUN | COMPARE,
 	  .offset = AT(data), .metavar = "DATA",
 	  .help = "items: an .npz, a directory of .npz or .npy, a directory in the ONNX layout "
 	          "(test_data_set_N/input_M.pb), NAME:file.npy, or a Polygraphy .json; may be repeated" },
-	{ .name = "random", .kind = OPTION_INT64, .commands = SLIM | RUN | COMPARE, .offset = AT(random),
+	{ .name = "random", .kind = OPTION_INT64, .commands = SLIM | SCORE | RUN | COMPARE, .offset = AT(random),
 	  .metavar = "N", .low = 1, .high = 1e9,
 	  .help = "N random items instead of -c; says nothing about real data" },
 	{ .name = "labels", .kind = OPTION_TEXT, .commands = SLIM | COMPARE, .offset = AT(labels),
 	  .metavar = "FILE", .help = "true classes of the items: an .npy of integers, one an item" },
-	{ .name = "output", .letter = 'o', .kind = OPTION_TEXT, .commands = RUN, .offset = AT(output),
-	  .metavar = "FILE", .help = "the .npz to write" },
+	{ .name = "output", .letter = 'o', .kind = OPTION_TEXT, .commands = RUN | SCORE | MERGE, .offset = AT(output),
+	  .metavar = "FILE", .help = "the file to write: outputs as an .npz, or scores" },
 	{ .name = "items", .kind = OPTION_INT64, .commands = RUN | COMPARE, .offset = AT(items),
 	  .metavar = "N", .low = 1, .high = 1e15, .help = "only the first N items" },
 	{ .name = "shape", .kind = OPTION_LIST, .commands = INFO, .offset = AT(shapes),
 	  .metavar = "NAME:DIMS",
 	  .help = "shape of a graph input with symbolic dimensions, as image:1,3,224,224; may be "
 	          "repeated" },
+	{ .name = "scores", .kind = OPTION_TEXT, .commands = INFO, .offset = AT(scores), .metavar = "FILE",
+	  .help = "a score file, written by score or merge" },
+	{ .name = "tensor", .kind = OPTION_TEXT, .commands = INFO, .offset = AT(tensor), .metavar = "NAME[:OUT,IN]",
+	  .help = "with --scores: the connections of a weight that go last and first, or the one between an output "
+	          "channel and an input feature, each counted from 0" },
+	{ .name = "shard", .kind = OPTION_SHARD, .commands = SCORE, .offset = AT(shard), .metavar = "I/N", .low = 1, .high = 65536,
+	  .help = "score only part I of N parts of the items" },
 	{ .name = "cpu", .kind = OPTION_FLAG, .commands = INFO, .offset = AT(cpu),
 	  .help = "show the processor and the arithmetic kernels in use" },
 	{ .name = "provenance", .kind = OPTION_FLAG, .commands = CHECK, .offset = AT(check_provenance),
@@ -95,19 +121,19 @@ const struct option options[] = {
 	  .metavar = "BYTES|P%", .low = 1, .high = 9e15,
 	  .help = "cut no deeper than this file size needs: bytes (1500000, 700K, 2M) or a percentage "
 	          "of the input (30%)" },
-	{ .name = "alpha", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.alpha),
+	{ .name = "alpha", .kind = OPTION_NUMBER, .commands = SLIM | SCORE, .offset = AT(slim.alpha),
 	  .metavar = "F", .low = 0, .high = 1, .help = "false discovery rate of the significance test" },
-	{ .name = "fdr", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.fdr), .metavar = "bh|by",
+	{ .name = "fdr", .kind = OPTION_CHOICE, .commands = SLIM | SCORE, .offset = AT(slim.fdr), .metavar = "bh|by",
 	  .help = "Benjamini-Hochberg, or Benjamini-Yekutieli for tests that depend on each other in any way" },
-	{ .name = "features", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.features),
+	{ .name = "features", .kind = OPTION_CHOICE, .commands = SLIM | SCORE, .offset = AT(slim.features),
 	  .metavar = "linear|rich",
 	  .help = "what the test sees of a signal; rich finds dependence without correlation too, slower" },
-	{ .name = "criterion", .kind = OPTION_WORD, .commands = SLIM, .offset = AT(slim.criterion),
+	{ .name = "criterion", .kind = OPTION_WORD, .commands = SLIM | SCORE, .offset = AT(slim.criterion),
 	  .metavar = "pii|fisher|obs|taylor|wanda|magnitude|random", .help = "how connections are ranked" },
 	{ .name = "granularity", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.granularity),
 	  .metavar = "weight|both", .values = (const int[]){TAMIS_WEIGHT, TAMIS_BOTH},
 	  .help = "zeros only, or channels that no longer matter out of the tensors too" },
-	{ .name = "head", .kind = OPTION_WORD, .commands = SLIM, .offset = AT(slim.head),
+	{ .name = "head", .kind = OPTION_WORD, .commands = SLIM | SCORE, .offset = AT(slim.head),
 	  .metavar = "auto|logits|probabilities|general",
 	  .help = "what the outputs are: scores of classes, their probabilities, or anything; auto "
 	          "looks at the graph" },
@@ -127,11 +153,11 @@ const struct option options[] = {
 	  .metavar = "FILE",
 	  .help = "keep the rounds of the search there; the same command goes on from them after it was "
 	          "stopped" },
-	{ .name = "only", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.only),
+	{ .name = "only", .kind = OPTION_TEXT, .commands = SLIM | SCORE, .offset = AT(slim.only),
 	  .metavar = "REGEX", .help = "slim only nodes or initializers whose name matches" },
-	{ .name = "skip", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.skip),
+	{ .name = "skip", .kind = OPTION_TEXT, .commands = SLIM | SCORE, .offset = AT(slim.skip),
 	  .metavar = "REGEX", .help = "leave alone nodes and initializers whose name matches" },
-	{ .name = "mutable-initializers", .kind = OPTION_FLAG, .commands = SLIM,
+	{ .name = "mutable-initializers", .kind = OPTION_FLAG, .commands = SLIM | SCORE,
 	  .offset = AT(slim.mutable_initializers),
 	  .help = "also slim initializers that a caller could override, because they are graph inputs "
 	          "too" },
@@ -139,7 +165,7 @@ const struct option options[] = {
 	  .metavar = "DATA",
 	  .help = "items to judge the cut on, instead of a share of the calibration items; may be "
 	          "repeated" },
-	{ .name = "holdout-share", .kind = OPTION_NUMBER, .commands = SLIM,
+	{ .name = "holdout-share", .kind = OPTION_NUMBER, .commands = SLIM | SCORE,
 	  .offset = AT(slim.holdout_share), .metavar = "F", .low = 0, .high = 1, .open_low = true,
 	  .open_high = true, .help = "share of the calibration items held out to judge the cut" },
 	/* the file */
@@ -158,23 +184,25 @@ const struct option options[] = {
 	{ .name = "dump", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.dump), .metavar = "PASS",
 	  .help = "print the state after a pass on standard output" },
 	/* common */
-	{ .name = "threads", .letter = 'j', .kind = OPTION_INT, .commands = SLIM | RUN | COMPARE,
+	{ .name = "threads", .letter = 'j', .kind = OPTION_INT, .commands = SLIM | SCORE | RUN | COMPARE,
 	  .offset = AT(slim.threads), .metavar = "N", .low = 0, .high = 1024,
 	  .help = "worker threads; 0 takes every processor. The result does not depend on it" },
-	{ .name = "seed", .kind = OPTION_INT64, .commands = SLIM | RUN | COMPARE, .offset = AT(slim.seed),
+	{ .name = "seed", .kind = OPTION_INT64, .commands = SLIM | SCORE | RUN | COMPARE, .offset = AT(slim.seed),
 	  .metavar = "N", .low = 0, .high = 9007199254740992.0, .help = "of everything drawn at random" },
-	{ .name = "max-memory", .kind = OPTION_BYTES, .commands = EVERY & ~OPS, .offset = AT(slim.max_memory),
+	{ .name = "max-memory", .kind = OPTION_BYTES, .commands = EVERY & ~OPS & ~MERGE, .offset = AT(slim.max_memory),
 	  .metavar = "BYTES", .low = 1, .high = 9e15,
 	  .help = "refuse a model, items or a plan that would take more memory than this (4G, 500M)" },
 	{ .name = "json", .kind = OPTION_TEXT, .commands = EVERY & ~RUN, .offset = AT(json),
 	  .metavar = "FILE",
 	  .help = "write the report there as JSON; - is standard output, instead of the text" },
-	{ .name = "progress", .kind = OPTION_CHOICE, .commands = SLIM | RUN | COMPARE,
+	{ .name = "html", .kind = OPTION_TEXT, .commands = SLIM | SCORE | MERGE | INFO, .offset = AT(html),
+	  .metavar = "FILE", .help = "write the report there as one HTML page with charts (of scores, with info)" },
+	{ .name = "progress", .kind = OPTION_CHOICE, .commands = SLIM | SCORE | RUN | COMPARE,
 	  .offset = AT(progress), .metavar = "auto|always|never",
 	  .help = "progress on standard error; auto shows it on a terminal" },
 	{ .name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .commands = EVERY, .offset = AT(quiet),
 	  .help = "print nothing but errors" },
-	{ .name = "verbose", .letter = 'v', .kind = OPTION_FLAG, .commands = SLIM | RUN | COMPARE,
+	{ .name = "verbose", .letter = 'v', .kind = OPTION_FLAG, .commands = SLIM | SCORE | RUN | COMPARE,
 	  .offset = AT(verbose), .help = "a line for each phase on standard error" },
 	{ .name = "help", .letter = 'h', .kind = OPTION_FLAG, .commands = EVERY, .offset = AT(help),
 	  .help = "print this help" },

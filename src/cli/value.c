@@ -198,6 +198,24 @@ static enum tamis_status store_size(struct arguments *a, const struct option *o,
 	return TAMIS_OK;
 }
 
+static enum tamis_status store_shard(struct arguments *a, const struct option *o, const char *text)
+{
+	static const char wanted[] = "a part and the number of parts such as 1/7";
+	const char *slash = strchr(text, '/');
+	char first[16];
+	uint64_t shard, shards;
+
+	if (!slash || slash - text >= (long)sizeof first)
+		return refuse(o, wanted, text);
+	snprintf(first, sizeof first, "%.*s", (int)(slash - text), text);
+	if (!read_count(first, false, &shard) || !read_count(slash + 1, false, &shards) || shard < 1 || shards > (uint64_t)o->high
+	    || shard > shards)
+		return refuse(o, wanted, text);
+	a->shard = (int)shard;
+	a->shards = (int)shards;
+	return TAMIS_OK;
+}
+
 static enum tamis_status store_word(struct arguments *a, const struct option *o, const char *text)
 {
 	const char *word;
@@ -241,6 +259,7 @@ enum tamis_status value_store(struct arguments *a, const struct option *o, const
 	case OPTION_INT64:
 	case OPTION_BYTES: return store_count(a, o, text);
 	case OPTION_SIZE: return store_size(a, o, text);
+	case OPTION_SHARD: return store_shard(a, o, text);
 	case OPTION_CHOICE:
 	case OPTION_WORD: return store_word(a, o, text);
 	}

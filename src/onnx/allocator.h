@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The allocator that protobuf-c is given: counts, caps, and fails on demand. Used inside this room only. */
+/* The allocator that protobuf-c is given: counts, caps, and fails on demand; and
+ * unpacking with it, for whoever reads a protobuf file. */
 #ifndef ONNX_ALLOCATOR_H
 #define ONNX_ALLOCATOR_H
 

@@ -14,7 +14,7 @@ bool scale_has(const struct scale *s, double value)
 
 double scale_pixel(const struct scale *s, double value)
 {
-	double share = s->axis->log ? log(value / s->low) / log(s->high / s->low)
+	double share = s->axis->log ? (log(value) - log(s->low)) / (log(s->high) - log(s->low))
 	                            : (value - s->low) / (s->high - s->low);
 
 	share = fmin(fmax(share, -1), 2); /* far outside is as good as outside, and keeps the numbers short */
@@ -66,16 +66,16 @@ static void log_range(struct scale *s)
 		s->low /= 2;
 		s->high *= 2;
 	}
-	room = pow(s->high / s->low, 0.04);
-	s->low /= room;
-	s->high *= room;
+	room = exp((log(s->high) - log(s->low)) * 0.04);
+	s->low = fmax(s->low / room, 1e-307);
+	s->high = fmin(s->high * room, 1e307);
 }
 
 /* Powers of ten, as many apart as is needed; below two decades their doubles and halves too. */
 static void log_ticks(struct scale *s)
 {
 	static const double few[] = {1, 2, 5}, one[] = {1};
-	double decades = log10(s->high / s->low);
+	double decades = log10(s->high) - log10(s->low);
 	const double *lead = decades < 2 ? few : one;
 	int n = decades < 2 ? 3 : 1, stride = (int)ceil(decades / WANTED);
 	int power = (int)floor(log10(s->low));
@@ -147,6 +147,6 @@ const char *scale_label(const struct scale *s, double value, char buf[PRINT_NUMB
 	else if (s->axis->log && power)
 		power_of_ten((int)round(exponent), buf);
 	else
-		snprintf(buf, PRINT_NUMBER, "%.4g", value);
+		snprintf(buf, PRINT_NUMBER, fabs(value) < 1e7 ? "%.7g" : "%.4g", value);
 	return buf;
 }

@@ -21,7 +21,6 @@ static void empty_slim(struct slim_figures *s)
 		.fit_items = -1, .held_out_items = -1, .tolerance = NAN, .confidence = NAN, .value = NAN,
 		.bound = NAN, .disagreement = NAN, .disagreement_upper = NAN, .worst = NAN, .looks = -1,
 		.label_loss = NAN, .label_p = NAN, .accuracy_before = NAN, .accuracy_after = NAN,
-		.calibration_error = NAN, .temperature = NAN,
 	};
 }
 
@@ -48,6 +47,7 @@ struct tamis_report *report_create(enum report_kind kind)
 	case REPORT_COMPARE: empty_compare(&r->compare); break;
 	case REPORT_CHECK:
 	case REPORT_OPS:
+	case REPORT_SCORES:
 	case REPORT_CPU: break;
 	}
 	return r;
@@ -70,6 +70,7 @@ void report_free(struct tamis_report *r)
 	if (!r)
 		return;
 	free(r->warnings);
+	score_file_free(&r->score_file);
 	arena_free(&r->arena);
 	free(r);
 }

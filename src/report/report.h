@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "slim/figures.h"
+#include "slim/score_view.h"
 
 /* Strings live in the report's arena or are constants. NAN / -1 where a figure does not apply. */
 
@@ -46,13 +47,14 @@ struct ops_figures { struct op_line *lines; size_t n_lines; };
 
 struct cpu_figures { const char *processor, *blas, *blas_core, *advice, *convolution; int threads; };
 
-enum report_kind { REPORT_SLIM, REPORT_INFO, REPORT_CHECK, REPORT_COMPARE, REPORT_OPS, REPORT_CPU };
+enum report_kind { REPORT_SLIM, REPORT_INFO, REPORT_CHECK, REPORT_COMPARE, REPORT_OPS, REPORT_SCORES, REPORT_CPU };
 
 struct tamis_report {
 	enum report_kind kind;
 	struct arena arena;           /* owns strings and arrays */
 	const char **warnings;
 	size_t n_warnings, cap_warnings;
+	struct score_file score_file; /* behind the figures of REPORT_SCORES; owned */
 	struct cpu_figures cpu;       /* with info --cpu; processor NULL otherwise */
 	union {
 		struct slim_figures slim;
@@ -60,6 +62,7 @@ struct tamis_report {
 		struct check_figures check;
 		struct compare_figures compare;
 		struct ops_figures ops;
+		struct scores_figures scores;
 	};
 };
 
@@ -69,6 +72,8 @@ enum tamis_status report_warn(struct tamis_report *r, const char *sentence); /* 
 void report_free(struct tamis_report *r);
 
 enum tamis_status report_text(const struct tamis_report *r, char **text, struct tamis_error *err);
+/* TAMIS_E_USAGE for kinds that have no page. */
+enum tamis_status report_html(const struct tamis_report *r, char **html, struct tamis_error *err);
 enum tamis_status report_json(const struct tamis_report *r, char **json, struct tamis_error *err);
 
 #endif

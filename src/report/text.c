@@ -12,6 +12,7 @@ static bool write_figures(FILE *out, const struct tamis_report *r)
 	case REPORT_CHECK: return text_check(out, &r->check);
 	case REPORT_COMPARE: return text_compare(out, &r->compare);
 	case REPORT_OPS: return text_ops(out, &r->ops);
+	case REPORT_SCORES: return text_scores(out, &r->scores);
 	case REPORT_CPU: return text_cpu(out, &r->cpu);
 	}
 	return false;

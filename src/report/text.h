@@ -13,6 +13,7 @@ bool text_info(FILE *out, const struct info_figures *f);
 bool text_check(FILE *out, const struct check_figures *f);
 bool text_compare(FILE *out, const struct compare_figures *f);
 bool text_ops(FILE *out, const struct ops_figures *f);
+bool text_scores(FILE *out, const struct scores_figures *f);
 bool text_cpu(FILE *out, const struct cpu_figures *f);
 
 #endif

@@ -149,7 +149,7 @@ static enum tamis_status fill_line(struct slim *s, int i, struct layer_line *lin
 	line->features = l->features;
 	for (int64_t f = 0; f < l->features; f++)
 		line->significant += s->significance.feature[i][f];
-	return TAMIS_OK;
+	return figures_histogram(s, i, &line->scores, err);
 }
 
 enum tamis_status figures_layers(struct slim *s, struct tamis_error *err)

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stat/distribution.h"
+
 struct model_figures {
 	int64_t nodes, initializers;
 	int64_t parameters;   /* float entries of all initializers */
@@ -20,6 +22,13 @@ struct model_figures {
 	int64_t channels;     /* output channels of linear nodes */
 };
 
+/* Scores of a layer's connections before the cut, and which of them stayed. */
+struct layer_histogram {
+	struct distribution all;
+	int64_t kept[DISTRIBUTION_BINS];
+	double cut;                     /* as many scores lie at or above it as connections stayed; 0: none went */
+};
+
 struct layer_line {
 	const char *node, *op, *weight; /* node name, operator, initializer name */
 	const char *shape;              /* of the weight before, "20x1x5x5" */
@@ -28,6 +37,7 @@ struct layer_line {
 	int64_t channels, channels_kept;
 	const char *storage;            /* "dense", "sparse", "external" */
 	const char *note;               /* why it was left alone; NULL where it was slimmed */
+	const struct layer_histogram *scores; /* NULL where nothing was cut */
 };
 
 struct gate_figures {
@@ -42,7 +52,6 @@ struct gate_figures {
 	bool passed;
 	double label_loss, label_p; /* accuracy loss on labels and McNemar's p; NAN without labels */
 	double accuracy_before, accuracy_after; /* on held-out labels; NAN without */
-	double calibration_error, temperature;  /* of the original's probabilities against them; NAN without */
 };
 
 struct look_line { double keep, ratio, value, bound, disagreement; bool passed; };

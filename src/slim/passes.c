@@ -274,6 +274,18 @@ enum tamis_status pass_score(struct slim *s, struct tamis_error *err)
 	return status;
 }
 
+enum tamis_status pass_sum(struct slim *s, int shard, int shards, struct score_sums *out, struct tamis_error *err)
+{
+	struct told told = { s, 0, SCORE_COST };
+	struct score_job job = score_job(s, &s->fit, &told);
+
+	job.parameters = true;
+	job.shard = shard - 1;
+	job.shards = shards;
+	s->work_total = items_in(&s->fit) * SCORE_COST / (shards ? shards : 1);
+	return score_sum(&job, &s->head, out, err);
+}
+
 enum tamis_status pass_significance(struct slim *s, struct tamis_error *err)
 {
 	enum tamis_status status = significance_find(&s->layers, &s->scores, s->fdr, s->in->options->alpha,
@@ -326,8 +338,6 @@ enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 		return status;
 	f->kind = gate_kind(&s->gate);
 	f->fit_items = s->n_fit;
-	f->calibration_error = s->gate.calibration_error;
-	f->temperature = s->gate.temperature;
 	f->held_out_items = s->gate.items;
 	f->tolerance = s->in->options->tolerance;
 	f->confidence = s->in->options->confidence;
@@ -443,8 +453,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 
 	job.refit = (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
 		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
-		.chunk = s->fit.chunk, .items = (int64_t)items_in(&s->refitted),
-		.sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
+		.chunk = s->fit.chunk, .sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
 		.progress_ctx = &refitting };
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
 	if (status == TAMIS_OK)

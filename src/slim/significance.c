@@ -26,12 +26,14 @@ static void line_up(const struct layers *l, const struct scores *s, double *p)
 }
 
 /* Layers point into one array each of the results. */
-static void hand_out(const struct layers *l, double *q, unsigned char *rejected, struct significance *out)
+static void hand_out(const struct layers *l, double *p, double *q, unsigned char *rejected, struct significance *out)
 {
 	for (int i = 0; i < l->n; i++)
 		if (!l->list[i].note) {
 			out->feature[i] = rejected;
+			out->p[i] = p;
 			out->q[i] = q;
+			p += l->list[i].features;
 			rejected += l->list[i].features;
 			q += l->list[i].features;
 		}
@@ -72,22 +74,24 @@ enum tamis_status significance_find(const struct layers *l, const struct scores 
 {
 	size_t n = (size_t)count_tests(l);
 	enum tamis_status status;
-	double *q, near = 0;
+	double *p, *q, near = 0;
 	unsigned char *rejected;
 
 	*out = (struct significance){ .tests = (int64_t)n };
+	p = arena_array(&out->arena, n + 1, sizeof *p);
 	q = arena_array(&out->arena, n + 1, sizeof *q);
 	rejected = arena_array(&out->arena, n + 1, 1);
 	out->feature = arena_array(&out->arena, (size_t)l->n + 1, sizeof *out->feature);
+	out->p = arena_array(&out->arena, (size_t)l->n + 1, sizeof *out->p);
 	out->q = arena_array(&out->arena, (size_t)l->n + 1, sizeof *out->q);
-	if (!q || !rejected || !out->feature || !out->q)
+	if (!p || !q || !rejected || !out->feature || !out->p || !out->q)
 		return tm_no_memory(err, "testing significance");
-	line_up(l, s, q);
-	hand_out(l, q, rejected, out);
-	status = threshold(rule, q, (int64_t)n, alpha, rejected, &near, err);
+	line_up(l, s, p);
+	hand_out(l, p, q, rejected, out);
+	status = threshold(rule, p, (int64_t)n, alpha, rejected, &near, err);
 	if (status == TAMIS_OK && alpha < 1)
-		status = refine(l, s, near, q, &out->inverted, err);
-	return status == TAMIS_OK ? fdr_adjust(rule, q, (int64_t)n, alpha, q, rejected, &out->significant, err) : status;
+		status = refine(l, s, near, p, &out->inverted, err);
+	return status == TAMIS_OK ? fdr_adjust(rule, p, (int64_t)n, alpha, q, rejected, &out->significant, err) : status;
 }
 
 void significance_free(struct significance *s)

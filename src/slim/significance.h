@@ -12,6 +12,7 @@
 /* Which features are significantly related to the outputs. */
 struct significance {
 	unsigned char **feature; /* by layer, by feature: 1 = significant; NULL for layers left alone */
+	double **p;              /* the same: p-value, near the threshold by exact inversion */
 	double **q;              /* the same: p-value adjusted by the rule */
 	int64_t tests, significant;
 	int64_t inverted;        /* tests whose p-value lay near the threshold */

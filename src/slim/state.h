@@ -8,6 +8,7 @@
 #include "slim/cut.h"
 #include "slim/gate.h"
 #include "slim/rounds.h"
+#include "slim/score_sums.h"
 #include "slim/slim.h"
 
 /* A source of items as the passes read it. */
@@ -73,11 +74,15 @@ const char *slim_describe_options(struct slim *s);
 /* Figures of the model as it is now, of each layer before the cut, and of what is left of them. */
 enum tamis_status figures_before(struct slim *s, struct tamis_error *err);
 enum tamis_status figures_layers(struct slim *s, struct tamis_error *err);
+/* Of one layer, whose weight in the graph is cut; *out in the arena. */
+enum tamis_status figures_histogram(struct slim *s, int i, const struct layer_histogram **out, struct tamis_error *err);
 enum tamis_status figures_after(struct slim *s, struct tamis_error *err);
 
 enum tamis_status pass_copy(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_layers(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_score(struct slim *s, struct tamis_error *err);
+/* The sums behind pass_score of shard `shard` of `shards` (from 1; 0 shards: all), and the head. */
+enum tamis_status pass_sum(struct slim *s, int shard, int shards, struct score_sums *out, struct tamis_error *err);
 enum tamis_status pass_significance(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_gate(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err);

@@ -21,6 +21,17 @@ static const char *name(struct tamis_report *r, enum filling f, const char *plai
 	return s;
 }
 
+static const struct layer_histogram histogram = {
+	.all = {.count = 500,
+            .zeros = 2,
+            .quantile = {0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2},
+            .low = 1e-9,
+            .high = 1e-2,
+            .bin = {[0] = 8, [20] = 400, [39] = 90}},
+	.kept = {[20] = 310, [39] = 90},
+	.cut = 3e-6,
+};
+
 static bool fill_slim(struct tamis_report *r, enum filling f)
 {
 	struct slim_figures *s = &r->slim;
@@ -30,17 +41,28 @@ static bool fill_slim(struct tamis_report *r, enum filling f)
 	s->criterion = "pii";
 	s->alpha = 0.05;
 	s->seed = 1;
-	s->before = (struct model_figures){10, 8, 431080, 431080, 430500, 430500, 2293000, 2293000, 1726311,
-		1600000, 580};
-	s->after = (struct model_figures){10, 8, 300000, 150000, 299500, 149500, 1800000, 900000, 800000,
-		600000, 520};
+	s->before = (struct model_figures){10,      8,       431080,  431080,  430500, 430500,
+	                                   2293000, 2293000, 1726311, 1600000, 580};
+	s->after = (struct model_figures){10,      8,      300000, 150000, 299500, 149500,
+	                                  1800000, 900000, 800000, 600000, 520};
 	s->gate = (struct gate_figures){
-		.kind = "expected accuracy loss", .fit_items = 4800, .held_out_items = 1200, .tolerance = 0.01,
-		.confidence = 0.95, .value = hostile ? INFINITY : 0.0042, .bound = hostile ? -INFINITY : 0.0087,
-		.disagreement = 0.012, .disagreement_upper = 0.019, .worst = hostile ? 1e308 : 0.87, .looks = 5,
-		.spending = "fixed sequence", .passed = true, .label_loss = NAN, .label_p = NAN,
+		.kind = "expected accuracy loss",
+		.fit_items = 4800,
+		.held_out_items = 1200,
+		.tolerance = 0.01,
+		.confidence = 0.95,
+		.value = hostile ? INFINITY : 0.0042,
+		.bound = hostile ? -INFINITY : 0.0087,
+		.disagreement = 0.012,
+		.disagreement_upper = 0.019,
+		.worst = hostile ? 1e308 : 0.87,
+		.looks = 5,
+		.spending = "fixed sequence",
+		.passed = true,
+		.label_loss = NAN,
+		.label_p = NAN,
 		.accuracy_before = NAN,
-		.accuracy_after = NAN, .calibration_error = NAN, .temperature = NAN,
+		.accuracy_after = NAN,
 	};
 	s->n_layers = hostile ? 40 : 2;
 	s->layers = arena_array(&r->arena, s->n_layers, sizeof *s->layers);
@@ -49,11 +71,19 @@ static bool fill_slim(struct tamis_report *r, enum filling f)
 		return false;
 	for (size_t i = 0; i < s->n_layers; i++)
 		s->layers[i] = (struct layer_line){
-			.node = name(r, f, "/conv1/Conv"), .op = name(r, f, "Conv"), .weight = name(r, f, "conv1.weight"),
-			.shape = name(r, f, "20x1x5x5"), .entries = hostile ? INT64_MAX : 500, .kept = 400,
+			.node = name(r, f, "/conv1/Conv"),
+			.op = name(r, f, "Conv"),
+			.weight = name(r, f, "conv1.weight"),
+			.shape = name(r, f, "20x1x5x5"),
+			.entries = hostile ? INT64_MAX : 500,
+			.kept = 400,
 			.features = 25,
-			.significant = 20, .channels = 20, .channels_kept = hostile ? 0 : 18, .storage = "sparse",
+			.significant = 20,
+			.channels = 20,
+			.channels_kept = hostile ? 0 : 18,
+			.storage = "sparse",
 			.note = i % 2 ? name(r, f, "an input of the graph too") : NULL,
+			.scores = i % 2 ? NULL : &histogram,
 		};
 	s->n_looks = 1;
 	s->looks[0] = (struct look_line){0.3, 3.3, NAN, 0.0087, 0.012, true};
@@ -77,16 +107,16 @@ static bool fill_info(struct tamis_report *r, enum filling f)
 	i->opsets = "ai.onnx 17";
 	i->inputs = name(r, f, "image: uint8[batch,1,28,28]\nscale: float32[]");
 	i->outputs = "logits: float32[batch,10]";
-	i->figures = (struct model_figures){10, 8, 431080, 431000, 430500, 430420, 2293000, 2292000, 1726311,
-		1600000, 580};
+	i->figures = (struct model_figures){10,      8,       431080,  431000,  430500, 430420,
+	                                    2293000, 2292000, 1726311, 1600000, 580};
 	i->layers = arena_array(&r->arena, 1, sizeof *i->layers);
 	i->ops = arena_array(&r->arena, 1, sizeof *i->ops);
 	if (!i->layers || !i->ops)
 		return false;
 	i->n_layers = i->n_ops = 1;
-	i->layers[0] = (struct info_layer){name(r, f, "/fc/Gemm"), "Gemm", name(r, f, "fc.weight"), "500x800",
-		400000, 3, NAN,
-		false, name(r, f, "int8")};
+	i->layers[0] = (struct info_layer){
+		name(r, f, "/fc/Gemm"), "Gemm", name(r, f, "fc.weight"), "500x800", 400000, 3, NAN, false,
+		name(r, f, "int8")};
 	i->ops[0] = (struct info_count){name(r, f, "ai.onnx"), name(r, f, "Gemm"), 2, false};
 	r->cpu = (struct cpu_figures){"Processor", "OpenBLAS", "Prescott", "SkylakeX", "oneDNN", 2};
 	return true;
@@ -101,7 +131,7 @@ static bool fill_check(struct tamis_report *r, enum filling f)
 	if (!c->lines)
 		return false;
 	c->lines[0] = (struct check_line){"graph-sorted", "error", name(r, f, "node 'a'"),
-		name(r, f, "it comes too early")};
+	                                  name(r, f, "it comes too early")};
 	c->n_lines = 1;
 	c->errors = 1;
 	return true;
@@ -112,10 +142,21 @@ static bool fill_compare(struct tamis_report *r, enum filling f)
 	struct compare_figures *c = &r->compare;
 
 	*c = (struct compare_figures){
-		.a = name(r, f, "a.onnx"), .b = name(r, f, "b.onnx"), .items = 1000, .agree = 990,
-		.agree_lower = 0.98, .agree_upper = 0.995, .max_abs = f == FILL_HOSTILE ? INFINITY : 3e-6,
-		.max_rel = NAN, .relative_squared_error = 1e-12, .expected_loss = 0.001, .accuracy_a = 0.91,
-		.accuracy_b = 0.9, .mcnemar_p = 0.3, .only_a = 5, .only_b = 4,
+		.a = name(r, f, "a.onnx"),
+		.b = name(r, f, "b.onnx"),
+		.items = 1000,
+		.agree = 990,
+		.agree_lower = 0.98,
+		.agree_upper = 0.995,
+		.max_abs = f == FILL_HOSTILE ? INFINITY : 3e-6,
+		.max_rel = NAN,
+		.relative_squared_error = 1e-12,
+		.expected_loss = 0.001,
+		.accuracy_a = 0.91,
+		.accuracy_b = 0.9,
+		.mcnemar_p = 0.3,
+		.only_a = 5,
+		.only_b = 4,
 	};
 	return true;
 }
@@ -131,6 +172,47 @@ static bool fill_ops(struct tamis_report *r, enum filling f)
 	return true;
 }
 
+static bool fill_scores(struct tamis_report *r, enum filling f)
+{
+	struct scores_figures *s = &r->scores;
+	bool hostile = f == FILL_HOSTILE;
+
+	s->path = name(r, f, "model.scores");
+	s->options = name(r, f, "head=auto features=linear");
+	s->source_sha256 = "e68cb3cfac623550bb00fdd67e83789dd2f3121e1a2c130fbddc5a3c9b4247e6";
+	s->items = hostile ? INT64_MAX : 3604;
+	s->alpha = hostile ? NAN : 0.05;
+	s->n_layers = hostile ? 20 : 2;
+	s->layers = arena_array(&r->arena, s->n_layers, sizeof *s->layers);
+	s->connections_shown = arena_array(&r->arena, 2, sizeof *s->connections_shown);
+	if (!s->layers || !s->connections_shown)
+		return false;
+	for (size_t i = 0; i < s->n_layers; i++)
+		s->layers[i] = (struct scores_layer){
+			.node = name(r, f, "/conv1/Conv"),
+			.op = name(r, f, "Conv"),
+			.weight = name(r, f, "conv1.weight"),
+			.entries = hostile ? INT64_MAX : 500,
+			.features = 25,
+			.significant = 20,
+			.channels = 20,
+			.score = histogram.all,
+			.p = histogram.all,
+			.gain_median = hostile ? NAN : 0.02,
+			.n_ends = 2,
+			.best = {{INT64_MAX, 1e300, 1}, {2, 1e-300, 1}},
+			.worst = {{3, hostile ? NAN : 0, INFINITY}, {0, 1, 1}},
+			.note = i % 2 ? name(r, f, "an input of the graph too") : NULL,
+		};
+	s->tensor = hostile ? name(r, f, "") : NULL;
+	s->n_connections = 2;
+	s->connections_shown[0] = (struct connection_line){3,      4,      0.3,  0.2,  1.06, 0.01,
+	                                                   1e-300, 1e-299, 0.02, 1e-5, true, 17};
+	s->connections_shown[1] = (struct connection_line){INT64_MAX, 0, NAN, -INFINITY, 1e300, 0,
+	                                                   1,         1, 0,   0,         false, 0};
+	return true;
+}
+
 static bool fill(struct tamis_report *r, enum filling f)
 {
 	switch (r->kind) {
@@ -139,6 +221,7 @@ static bool fill(struct tamis_report *r, enum filling f)
 	case REPORT_CHECK: return fill_check(r, f);
 	case REPORT_COMPARE: return fill_compare(r, f);
 	case REPORT_OPS: return fill_ops(r, f);
+	case REPORT_SCORES: return fill_scores(r, f);
 	case REPORT_CPU:
 		r->cpu = (struct cpu_figures){name(r, f, "Processor"), "OpenBLAS", "Haswell", NULL, "oneDNN", 2};
 		return true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "figures.h"
+#include "markup_check.h"
 #include "report/print.h"
 #include "report/unicode.h"
 
@@ -51,6 +52,29 @@ Test(render, text_of_every_kind_fits_and_is_printable)
 		}
 }
 
+/* Whatever a model's names hold, a page is well-formed, runs nothing and loads nothing. */
+Test(render, pages_are_harmless)
+{
+	for (int k = 0; k < N_KINDS; k++)
+		for (int f = 0; f < N_FILLINGS; f++) {
+			struct tamis_report *r = make_report((enum report_kind)k, (enum filling)f);
+			struct tamis_error err = {0};
+			char *html = NULL;
+			enum tamis_status status = report_html(r, &html, &err);
+
+			if (k != REPORT_SLIM && k != REPORT_SCORES) {
+				cr_expect_eq(status, TAMIS_E_USAGE, "kind %d", k);
+				cr_expect_null(html);
+			} else {
+				cr_assert_eq(status, TAMIS_OK, "kind %d: %s", k, err.message);
+				cr_expect_null(markup_fault(html), "kind %d filling %d: %s", k, f, markup_fault(html));
+				cr_expect_null(strstr(html, "<script"));
+			}
+			free(html);
+			report_free(r);
+		}
+}
+
 /* Every number in the tree is finite (JSON knows no other) and every key is in snake case. */
 static void check_tree(json_t *value)
 {
@@ -74,7 +98,7 @@ Test(render, json_of_every_kind_parses_and_names_its_schema)
 {
 	static const char *const schemas[] = {"tamis.slim/1", "tamis.info/1", "tamis.check/1",
 		"tamis.compare/1", "tamis.ops/1",
-		"tamis.cpu/1"};
+		"tamis.scores/1", "tamis.cpu/1"};
 
 	for (int k = 0; k < N_KINDS; k++)
 		for (int f = 0; f < N_FILLINGS; f++) {

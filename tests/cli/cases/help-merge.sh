@@ -1,0 +1,1 @@
+tamis merge --help

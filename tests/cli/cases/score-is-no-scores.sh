@@ -1,0 +1,1 @@
+tamis info --scores "$MODELS/tiny.onnx"
