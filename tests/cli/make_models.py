@@ -69,7 +69,7 @@ def refused():
         helper.make_node('Whirl', ['x'], ['a'], '/first', domain='com.example'),
         helper.make_node('Relu', ['a'], ['b'], '/second'),
         helper.make_node('Spin', ['b'], ['c'], '/third', domain='com.example'),
-        helper.make_node('TfIdfVectorizer', ['c'], ['d'], '/fourth'),
+        helper.make_node('SequenceConstruct', ['c'], ['d'], '/fourth'),
     ], [value('x', 'batch', INPUTS)], [value('d', 'n')], opsets=(OPSET, helper.make_opsetid('com.example', 1)))
     save('unsorted', [
         helper.make_node('Relu', ['a'], ['y'], '/late'),
