@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "onnx/document.h"
 
 #define ALIGN 64u
 #define FOLD_LIMIT 65536 /* elements: larger values that happen to follow from shapes are computed while running */
@@ -332,7 +333,7 @@ static void start_values(struct plan *p, const struct tensor *in)
 static enum tamis_status build(struct plan *p, const struct tensor *in, struct tamis_error *err)
 {
 	size_t ports = program_ports(p->program);
-	struct builder b = { .plan = p, .err = err };
+	struct builder b = { .plan = p, .err = err, .scratch.limit = p->program->graph->doc->max_memory };
 	enum tamis_status s;
 
 	b.in = tm_array(ports, sizeof *b.in);

@@ -25,6 +25,7 @@ enum tamis_status runner_create(const struct program *p, struct runner **out, st
 		return no_memory(err);
 	blas_prepare();
 	r->program = p;
+	r->scratch.limit = p->graph->doc->max_memory;
 	r->value = tm_array((size_t)p->n_values + 1, sizeof *r->value);
 	r->in = tm_array(ports, sizeof *r->in);
 	r->out = tm_array(ports, sizeof *r->out);

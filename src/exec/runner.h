@@ -31,7 +31,7 @@ void runner_free(struct runner *r); /* NULL is fine */
 
 /* Runs forward on the graph inputs (in order; types and ranks are checked against the declared ones). hooks may be
  * NULL. Input data must stay valid until the reverse pass, if any, is over. TAMIS_E_MEMORY also when the values that
- * live at once, or one of unplanned shape, take more than the document's max_memory. */
+ * live at once, one of unplanned shape, or the scratch of an operator takes more than the document's max_memory. */
 enum tamis_status runner_run(struct runner *r, const struct tensor *in, const struct run_hooks *hooks,
                              struct tamis_error *err);
 

@@ -124,6 +124,15 @@ static void run_view(const struct tensor *from, struct tensor *to)
 		memcpy(to->data, from->data, tensor_bytes(to));
 }
 
+/* No output has elements. Then what an operator prepares could be any size: the extents beside a 0 are not bounded. */
+static bool nothing_to_fill(const struct node *n, struct tensor *const *out)
+{
+	for (int i = 0; i < n->n_out; i++)
+		if (out[i] && out[i]->count)
+			return false;
+	return true;
+}
+
 static enum tamis_status call_run(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
                                   struct scratch *scratch, void **state, struct tamis_error *err)
 {
@@ -131,6 +140,8 @@ static enum tamis_status call_run(const struct node *n, const struct tensor *con
 		.state = state, .err = err };
 	enum tamis_status s;
 
+	if (nothing_to_fill(n, out))
+		return TAMIS_OK;
 	if ((n->op->flags & OP_VIEW) && out[0])
 		run_view(in[0], out[0]);
 	s = n->op->run ? n->op->run(&c) : TAMIS_OK;
@@ -257,7 +268,7 @@ enum tamis_status node_eval_within(const struct node *n, const struct tensor *co
                                    uint64_t max_bytes, struct tamis_error *err)
 {
 	struct tensor **list = tm_array((size_t)n->n_out + 1, sizeof *list);
-	struct scratch scratch = { 0 };
+	struct scratch scratch = { .limit = max_bytes };
 	enum tamis_status s;
 
 	if (!list)

@@ -20,8 +20,10 @@ struct channel_call;
 struct scratch {
 	struct scratch_block *blocks;
 	size_t used;
+	uint64_t limit; /* bytes it may hold; 0 = no limit */
 };
-void *scratch_alloc(struct scratch *s, size_t n, size_t size); /* NULL when out of memory or n * size overflows */
+void *scratch_alloc(struct scratch *s, size_t n, size_t size); /* NULL when out of memory, over the limit, or n * size
+                                                                * overflows */
 void scratch_reset(struct scratch *s);                         /* everything free again, memory kept for reuse */
 void scratch_free(struct scratch *s);
 size_t scratch_bytes(const struct scratch *s);                 /* held, in use or not */

@@ -27,6 +27,13 @@ static struct scratch_block *new_block(size_t size)
 	return b;
 }
 
+static bool fits(const struct scratch *s, size_t bytes)
+{
+	size_t held = scratch_bytes(s);
+
+	return s->limit == 0 || (held <= s->limit && bytes <= s->limit - held);
+}
+
 /* The newest block comes first and is at least as large as all before it together, so the search is short. */
 void *scratch_alloc(struct scratch *s, size_t n, size_t size)
 {
@@ -40,7 +47,8 @@ void *scratch_alloc(struct scratch *s, size_t n, size_t size)
 	b = s->blocks;
 	if (!b || b->size - b->used < bytes) {
 		want = b ? 2 * b->size : FIRST_BLOCK;
-		b = new_block(want > bytes ? want : bytes);
+		want = want > bytes && fits(s, want) ? want : bytes;
+		b = fits(s, want) ? new_block(want) : NULL;
 		if (!b)
 			return NULL;
 		b->next = s->blocks;

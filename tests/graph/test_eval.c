@@ -195,6 +195,10 @@ Test(scratch, blocks_are_aligned_apart_and_reused)
 	cr_assert_not_null(scratch_alloc(&s, held / 2, 1));
 	cr_assert_eq(scratch_bytes(&s), held, "memory is kept for reuse");
 	cr_assert_null(scratch_alloc(&s, SIZE_MAX, 2));
+	s.limit = held + 4096;
+	cr_assert_not_null(scratch_alloc(&s, held / 4, 1));
+	cr_assert_null(scratch_alloc(&s, 2 * held, 1), "beyond the limit");
+	cr_assert_leq(scratch_bytes(&s), s.limit);
 	cr_assert_null(scratch_alloc(&s, SIZE_MAX - 5, 1));
 	scratch_free(&s);
 	scratch_free(&s);
