@@ -453,7 +453,8 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 
 	job.refit = (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
 		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
-		.chunk = s->fit.chunk, .sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
+		.chunk = s->fit.chunk, .items = (int64_t)items_in(&s->refitted),
+		.sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
 		.progress_ctx = &refitting };
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
 	if (status == TAMIS_OK)

@@ -10,8 +10,10 @@
 #define REFIT_POSITIONS 16  /* of a channel, on a fixed grid, that rows are fitted on */
 #define REFIT_STEPS 40      /* conjugate gradient steps a sweep */
 #define REFIT_SOLVED 1e-8   /* a row is done when its squared residual has fallen by this factor */
-#define REFIT_LAMBDA 1e-3   /* pull towards the weights before, in units of the mean diagonal of the second moments */
-#define REFIT_MAX_FAN_IN 4096 /* features a group: beyond, a layer keeps its weights and only its bias is fitted */
+#define REFIT_LAMBDA 1e-3   /* ridge where it cannot be chosen, in units of the mean diagonal of the second moments */
+#define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on */
+#define REFIT_MAX_FAN_IN 4096 /* features a group: beyond, and beyond the rows, a layer is fitted on the items themselves */
+#define REFIT_MAX_BYTES ((size_t)1 << 30) /* of a layer's items so kept; the rest is not fitted on */
 
 struct refit_job {
 	const struct graph *reference;  /* the original: same nodes and values as `graph` */
@@ -22,6 +24,9 @@ struct refit_job {
 	void *select_ctx;
 	enum batching batching;
 	int64_t chunk;
+	int64_t items;                  /* expected; 0 = unknown */
+	double ridge;                   /* in units of the mean diagonal; 0 = chosen for each layer by the error on chunks apart */
+	double *chosen;                 /* by layer: the ridges of the last sweep; NULL = not wanted */
 	int sweeps;                     /* passes over the items; each fits every layer once, on the inputs of the sweep's start */
 	struct pool *pool;
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* as in struct score_job */
@@ -31,7 +36,8 @@ struct refit_job {
 /* For each row: min |z_original - (W u + b)|^2 + lambda |W - W_before|^2 over the entries of W that are not zero, by
  * conjugate gradients on the centred second moments, all rows at once, the mask applied to each iterate; b in closed form.
  * The same bits for any pool. O(items * positions * fan_in^2 + steps * outs * fan_in^2) a layer and sweep;
- * memory 8 fan_in (fan_in + outs) a layer and worker. */
+ * memory 8 fan_in (fan_in + outs) a layer and worker, and twice that again. A layer with more inputs than rows takes
+ * O(steps * outs * rows * fan_in) and 4 rows (fan_in + outs) instead. */
 enum tamis_status refit_run(const struct refit_job *job, struct tamis_error *err);
 
 #endif

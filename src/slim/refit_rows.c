@@ -8,11 +8,14 @@
 
 #include "slim/refit.h"
 
-/* Row-major n x d matrices of one solve, and the d x d moments in float. */
+/* Row-major n x d matrices of one solve. */
 struct solver {
+	const struct refit_rows *rows;
 	int64_t d, n;
 	int64_t row[REFIT_ROWS]; /* of the block, for each of the n */
-	float *moments;          /* uu + lambda I */
+	double lambda;
+	float *moments;          /* d x d: uu + lambda I; NULL where items are given */
+	float *products;         /* n x items: of the rows with them */
 	float *w, *residual, *direction, *image;
 	unsigned char *mask;
 	float *inverse;          /* d: 1 / diagonal */
@@ -20,11 +23,18 @@ struct solver {
 	double *start;           /* n: the same before the first step */
 };
 
+static bool on_items(const struct refit_rows *r)
+{
+	return r->data.u != NULL;
+}
+
 static bool allocate(struct solver *s)
 {
 	size_t cells = (size_t)(s->n * s->d);
+	bool items = on_items(s->rows);
 
-	s->moments = tm_array_uninit((size_t)(s->d * s->d), sizeof(float));
+	s->moments = items ? NULL : tm_array_uninit((size_t)(s->d * s->d), sizeof(float));
+	s->products = items ? tm_array_uninit((size_t)(s->n * s->rows->data.n), sizeof(float)) : NULL;
 	s->w = tm_array_uninit(cells, sizeof(float));
 	s->residual = tm_array_uninit(cells, sizeof(float));
 	s->direction = tm_array_uninit(cells, sizeof(float));
@@ -33,13 +43,14 @@ static bool allocate(struct solver *s)
 	s->inverse = tm_array_uninit((size_t)s->d, sizeof(float));
 	s->energy = tm_array_uninit((size_t)s->n, sizeof(double));
 	s->start = tm_array_uninit((size_t)s->n, sizeof(double));
-	return s->moments && s->w && s->residual && s->direction && s->image && s->mask && s->inverse && s->energy
-		&& s->start;
+	return (s->moments || s->products) && s->w && s->residual && s->direction && s->image && s->mask && s->inverse
+		&& s->energy && s->start;
 }
 
 static void release(struct solver *s)
 {
 	free(s->moments);
+	free(s->products);
 	free(s->w);
 	free(s->residual);
 	free(s->direction);
@@ -55,27 +66,54 @@ static int64_t output_of(const struct refit_rows *r, int64_t row)
 	return r->group * (r->layer->view.outs / r->layer->view.groups) + r->first + row;
 }
 
-/* lambda is relative to the mean diagonal: the ridge shrinks what the items do not determine towards what was there. */
-static double load_moments(const struct refit_rows *r, struct solver *s)
+static double square_of(const struct refit_rows *r, int64_t k)
 {
-	const double *uu = r->uu + r->group * s->d * s->d;
-	double mean = 0;
+	int64_t d = r->layer->view.fan_in, wide = r->layer->features;
+	double sum = 0;
 
-	for (int64_t i = 0; i < s->d; i++)
-		mean += uu[i * s->d + i] / (double)s->d;
-	for (int64_t i = 0; i < s->d * s->d; i++)
-		s->moments[i] = (float)uu[i];
-	for (int64_t i = 0; i < s->d; i++) {
-		double diagonal = uu[i * s->d + i] + REFIT_LAMBDA * mean;
+	if (!on_items(r))
+		return r->data.uu[(r->group * d + k) * d + k];
+	for (int64_t i = 0; i < r->data.n; i++) {
+		double u = r->data.u[i * wide + r->group * d + k];
 
-		s->moments[i * s->d + i] = (float)diagonal;
-		s->inverse[i] = diagonal > 0 ? (float)(1 / diagonal) : 0;
+		sum += u * u;
 	}
-	return REFIT_LAMBDA * mean;
+	return sum / (double)r->data.n;
 }
 
-static void load_weights(const struct refit_rows *r, struct solver *s)
+/* lambda is relative to the mean diagonal: the ridge shrinks what the items do not determine towards what was there. */
+static double lambda_of(const struct refit_rows *r)
 {
+	int64_t d = r->layer->view.fan_in;
+	double sum = 0;
+
+	for (int64_t k = 0; k < d; k++)
+		sum += square_of(r, k);
+	return r->ridge * sum / (double)d;
+}
+
+static void load_moments(struct solver *s)
+{
+	const double *uu = s->rows->data.uu + s->rows->group * s->d * s->d;
+
+	for (int64_t i = 0; i < s->d * s->d; i++)
+		s->moments[i] = (float)uu[i];
+	for (int64_t i = 0; i < s->d; i++)
+		s->moments[i * s->d + i] = (float)(uu[i * s->d + i] + s->lambda);
+}
+
+static void load_diagonal(struct solver *s)
+{
+	for (int64_t k = 0; k < s->d; k++) {
+		double diagonal = square_of(s->rows, k) + s->lambda;
+
+		s->inverse[k] = diagonal > 0 ? (float)(1 / diagonal) : 0;
+	}
+}
+
+static void load_weights(struct solver *s)
+{
+	const struct refit_rows *r = s->rows;
 	const struct tensor *w = &r->graph->values[r->layer->weight].constant;
 	double scale = r->layer->view.weight_scale;
 
@@ -88,18 +126,61 @@ static void load_weights(const struct refit_rows *r, struct solver *s)
 		}
 }
 
-/* residual = uz' + lambda W_before - W (uu + lambda I); with W = W_before the lambda terms cancel. */
-static void first_residual(const struct refit_rows *r, struct solver *s, double lambda)
-{
-	int64_t per = r->layer->view.outs / r->layer->view.groups;
-	const double *uz = r->uz + r->group * s->d * per + r->first;
+/* ---- products with the moments --------------------------------------------------------------------------------- */
 
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->n, (int)s->d, (int)s->d, 1, s->w, (int)s->d,
-	            s->moments, (int)s->d, 0, s->image, (int)s->d);
+/* out = x (u' u / n), n x d, through the items. */
+static void multiply_items(struct solver *s, const float *x, float *out)
+{
+	const struct refit_rows *r = s->rows;
+	const float *u = r->data.u + r->group * s->d;
+	int items = (int)r->data.n, d = (int)s->d, wide = (int)r->layer->features;
+
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)s->n, items, d, 1, x, d, u, wide, 0, s->products, items);
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->n, d, items, 1 / (float)items, s->products, items, u,
+	            wide, 0, out, d);
+}
+
+/* image = x (uu + lambda I) */
+static void multiply(struct solver *s, const float *x)
+{
+	if (s->moments) {
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->n, (int)s->d, (int)s->d, 1, x, (int)s->d,
+		            s->moments, (int)s->d, 0, s->image, (int)s->d);
+		return;
+	}
+	multiply_items(s, x, s->image);
+	for (int64_t i = 0; i < s->n * s->d; i++)
+		s->image[i] += (float)s->lambda * x[i];
+}
+
+/* Cov(u, z) of the rows into `out`, n x d. */
+static void load_targets(struct solver *s, float *out)
+{
+	const struct refit_rows *r = s->rows;
+	int64_t per = r->layer->view.outs / r->layer->view.groups, items = r->data.n;
+
+	if (!on_items(r)) {
+		for (int64_t i = 0; i < s->n; i++)
+			for (int64_t k = 0; k < s->d; k++)
+				out[i * s->d + k] = (float)r->data.uz[(r->group * s->d + k) * per + r->first + s->row[i]];
+		return;
+	}
+	for (int64_t i = 0; i < s->n; i++)
+		for (int64_t t = 0; t < items; t++)
+			s->products[i * items + t] = r->data.z[t * r->layer->view.outs + output_of(r, s->row[i])];
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->n, (int)s->d, (int)items, 1 / (float)items, s->products,
+	            (int)items, r->data.u + r->group * s->d, (int)r->layer->features, 0, out, (int)s->d);
+}
+
+/* residual = uz' + lambda W_before - W (uu + lambda I); with W = W_before the lambda terms cancel. */
+static void first_residual(struct solver *s)
+{
+	load_targets(s, s->residual);
+	multiply(s, s->w);
 	for (int64_t i = 0; i < s->n; i++)
 		for (int64_t k = 0; k < s->d; k++) {
 			int64_t at = i * s->d + k;
-			double v = uz[k * per + s->row[i]] + lambda * s->w[at] - s->image[at];
+			double v = s->residual[at] + s->lambda * s->w[at] - s->image[at];
 
 			s->residual[at] = s->mask[at] ? (float)v : 0;
 			s->direction[at] = s->residual[at] * s->inverse[k];
@@ -149,8 +230,7 @@ static void iterate(struct solver *s)
 	for (int64_t i = 0; i < s->n; i++)
 		s->start[i] = s->energy[i] = preconditioned(s, i);
 	for (int step = 0; going && step < REFIT_STEPS; step++) {
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->n, (int)s->d, (int)s->d, 1, s->direction,
-		            (int)s->d, s->moments, (int)s->d, 0, s->image, (int)s->d);
+		multiply(s, s->direction);
 		going = false;
 		for (int64_t i = 0; i < s->n; i++)
 			going |= step_row(s, i);
@@ -212,12 +292,12 @@ static bool directly(int64_t n, int64_t d)
 	return n * n * n / 3 < 2 * d * d * REFIT_STEPS;
 }
 
+/* Survivors at[0 .. n) of a row; w holds the weights before. Where the moments are singular they stay. */
 static enum tamis_status solve_directly(const struct refit_rows *r, int64_t row, const int64_t *at, int64_t n,
-                                        double lambda, struct tamis_error *err)
+                                        double lambda, double *w, struct tamis_error *err)
 {
-	int64_t d = r->layer->view.fan_in, per = r->layer->view.outs / r->layer->view.groups, o = output_of(r, row);
-	const double *uu = r->uu + r->group * d * d, *uz = r->uz + r->group * d * per + r->first + row;
-	const struct tensor *w = &r->graph->values[r->layer->weight].constant;
+	int64_t d = r->layer->view.fan_in, per = r->layer->view.outs / r->layer->view.groups;
+	const double *uu = r->data.uu + r->group * d * d, *uz = r->data.uz + r->group * d * per + r->first + row;
 	double *a = tm_array_uninit((size_t)(n * n) + 1, sizeof *a), *b = tm_array_uninit((size_t)n + 1, sizeof *b);
 	bool solved = false;
 
@@ -225,71 +305,126 @@ static enum tamis_status solve_directly(const struct refit_rows *r, int64_t row,
 		for (int64_t k = 0; k <= i; k++)
 			a[i * n + k] = uu[at[i] * d + at[k]];
 		a[i * n + i] += lambda;
-		b[i] = uz[at[i] * per]
-			+ lambda * r->layer->view.weight_scale * tensor_get(w, layer_offset(&r->layer->view, o, at[i]));
+		b[i] = uz[at[i] * per] + lambda * w[at[i]];
 	}
 	if (a && b && n)
 		solved = LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, 1, a, (lapack_int)n, b, (lapack_int)n) == 0;
 	for (int64_t i = 0; solved && i < n; i++)
-		store_weight(r, o, at[i], b[i]);
+		w[at[i]] = b[i];
 	free(a);
 	free(b);
-	if (!a || !b)
-		return tm_no_memory(err, "refitting");
-	store_bias(r, o); /* where the moments are singular the weights stay and only the bias is fitted */
-	return TAMIS_OK;
+	return a && b ? TAMIS_OK : tm_no_memory(err, "refitting");
 }
 
 /* ---- the block -------------------------------------------------------------------------------------------------- */
 
-static enum tamis_status solve_together(const struct refit_rows *r, struct solver *s, struct tamis_error *err)
+static enum tamis_status solve_together(struct solver *s, double *w, struct tamis_error *err)
 {
-	double lambda;
-
 	if (!allocate(s))
 		return tm_no_memory(err, "refitting");
-	lambda = load_moments(r, s);
-	load_weights(r, s);
-	first_residual(r, s, lambda);
+	if (s->moments)
+		load_moments(s);
+	load_diagonal(s);
+	load_weights(s);
+	first_residual(s);
 	iterate(s);
-	for (int64_t i = 0; i < s->n; i++) {
-		int64_t o = output_of(r, s->row[i]);
-
+	for (int64_t i = 0; i < s->n; i++)
 		for (int64_t k = 0; k < s->d; k++)
-			if (s->mask[i * s->d + k])
-				store_weight(r, o, k, s->w[i * s->d + k]);
-		store_bias(r, o);
-	}
+			w[s->row[i] * s->d + k] = s->mask[i * s->d + k] ? s->w[i * s->d + k] : 0;
 	return TAMIS_OK;
 }
 
-static double ridge(const struct refit_rows *r)
+/* w: count x fan_in, in units of weight_scale * weight. */
+static enum tamis_status solve(const struct refit_rows *r, double *w, struct tamis_error *err)
 {
-	int64_t d = r->layer->view.fan_in;
-	double sum = 0;
-
-	for (int64_t i = 0; i < d; i++)
-		sum += r->uu[(r->group * d + i) * d + i];
-	return REFIT_LAMBDA * sum / (double)d;
-}
-
-enum tamis_status refit_rows(const struct refit_rows *r, struct tamis_error *err)
-{
-	struct solver s = { .d = r->layer->view.fan_in };
+	struct solver s = { .rows = r, .d = r->layer->view.fan_in, .lambda = lambda_of(r) };
+	const struct tensor *before = &r->graph->values[r->layer->weight].constant;
 	int64_t *at = tm_array_uninit((size_t)s.d + 1, sizeof *at);
 	enum tamis_status status = at ? TAMIS_OK : tm_no_memory(err, "refitting");
 
 	for (int64_t row = 0; status == TAMIS_OK && row < r->count; row++) {
 		int64_t n = survivors(r, row, at);
 
-		if (directly(n, s.d))
-			status = solve_directly(r, row, at, n, ridge(r), err);
+		for (int64_t k = 0; k < s.d; k++)
+			w[row * s.d + k] = r->layer->view.weight_scale
+				* tensor_get(before, layer_offset(&r->layer->view, output_of(r, row), k));
+		if (!on_items(r) && directly(n, s.d))
+			status = solve_directly(r, row, at, n, s.lambda, w + row * s.d, err);
 		else
 			s.row[s.n++] = row;
 	}
 	if (status == TAMIS_OK && s.n)
-		status = solve_together(r, &s, err);
+		status = solve_together(&s, w, err);
 	release(&s);
 	free(at);
 	return status;
+}
+
+enum tamis_status refit_rows(const struct refit_rows *r, struct tamis_error *err)
+{
+	const struct tensor *before = &r->graph->values[r->layer->weight].constant;
+	int64_t d = r->layer->view.fan_in;
+	double *w = tm_array_uninit((size_t)(r->count * d) + 1, sizeof *w);
+	enum tamis_status s = w ? solve(r, w, err) : tm_no_memory(err, "refitting");
+
+	for (int64_t row = 0; s == TAMIS_OK && row < r->count; row++) {
+		int64_t o = output_of(r, row);
+
+		for (int64_t k = 0; k < d; k++)
+			if (tensor_get(before, layer_offset(&r->layer->view, o, k)) != 0)
+				store_weight(r, o, k, w[row * d + k]);
+		store_bias(r, o);
+	}
+	free(w);
+	return s;
+}
+
+/* ---- the error elsewhere ------------------------------------------------------------------------------------------ */
+
+/* w uu w' - 2 w uz of one row. */
+static double moment_error(const struct refit_rows *r, const struct refit_data *x, int64_t row, const double *w)
+{
+	int64_t d = r->layer->view.fan_in, per = r->layer->view.outs / r->layer->view.groups;
+	double error = 0;
+
+	for (int64_t i = 0; i < d; i++) {
+		const double *uu = x->uu + (r->group * d + i) * d;
+		double sum = 0;
+
+		for (int64_t k = 0; w[i] != 0 && k < d; k++)
+			sum += uu[k] * w[k];
+		error += w[i] * (sum - 2 * x->uz[(r->group * d + i) * per + r->first + row]);
+	}
+	return error;
+}
+
+/* E (z - w u)^2 - z^2 of one row. */
+static double item_error(const struct refit_rows *r, const struct refit_data *x, int64_t row, const double *w)
+{
+	int64_t d = r->layer->view.fan_in;
+	double error = 0;
+
+	for (int64_t t = 0; t < x->n; t++) {
+		const float *u = x->u + t * r->layer->features + r->group * d;
+		double sum = 0;
+
+		for (int64_t k = 0; k < d; k++)
+			sum += w[k] * u[k];
+		error += sum * (sum - 2 * x->z[t * r->layer->view.outs + output_of(r, row)]);
+	}
+	return error / (double)x->n;
+}
+
+enum tamis_status refit_rows_error(const struct refit_rows *r, const struct refit_data *other, double *error,
+                                   struct tamis_error *err)
+{
+	int64_t d = r->layer->view.fan_in;
+	double *w = tm_array_uninit((size_t)(r->count * d) + 1, sizeof *w);
+	enum tamis_status s = w ? solve(r, w, err) : tm_no_memory(err, "refitting");
+
+	*error = 0;
+	for (int64_t row = 0; s == TAMIS_OK && row < r->count; row++)
+		*error += other->u ? item_error(r, other, row, w + row * d) : moment_error(r, other, row, w + row * d);
+	free(w);
+	return s;
 }

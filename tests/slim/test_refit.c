@@ -53,10 +53,14 @@ static void disturb(struct lab *l, double zeros, double noise, uint64_t seed)
 	}
 }
 
+/* 1: every layer has more inputs than rows, as far as the refit knows, and is fitted on the items themselves. */
+static int64_t expected;
+
 static struct refit_job job_of(struct lab *l, int sweeps)
 {
 	return (struct refit_job){ .reference = l->original, .graph = l->graph, .layers = &l->layers,
-		.reader = &l->reader, .batching = BATCH_STACKED, .chunk = 16, .sweeps = sweeps };
+		.reader = &l->reader, .batching = BATCH_STACKED, .chunk = 16, .sweeps = sweeps,
+		.ridge = REFIT_LAMBDA, .items = expected };
 }
 
 static void refit(struct lab *l, int sweeps)
@@ -287,6 +291,13 @@ Test(refit, masked_rows_solve_the_restricted_one)
 			check_net(nets[i](2), zeros[k], 0.05);
 }
 
+Test(refit, items_do_instead_of_moments)
+{
+	expected = 1;
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+		check_net(nets[i](2), 0.6, 0.05);
+}
+
 Test(refit, double_weights_too)
 {
 	struct document *d = net_deep(3);
@@ -435,24 +446,115 @@ Test(refit, layers_left_alone)
 	lab_close(&l);
 }
 
-Test(refit, very_wide_rows)
+/* x[N,n] -> Gemm 2 */
+static struct document *wide(int64_t n, uint64_t seed)
 {
 	struct document *d = build_model(17);
-	struct rng r = rng_make(9, 0);
-	struct lab l;
-	struct tensor *w;
+	struct rng r = rng_make(seed, 0);
 
-	build_input(d, "x", 2, DIMS(-1, REFIT_MAX_FAN_IN + 1));
+	build_input(d, "x", 2, DIMS(-1, n));
 	build_output(d, "y", 2, DIMS(-1, 2));
-	build_floats(d, "w", 2, DIMS(REFIT_MAX_FAN_IN + 1, 2), 1, &r);
+	build_floats(d, "w", 2, DIMS(n, 2), 1, &r);
 	build_floats(d, "b", 1, DIMS(2), 1, &r);
 	build_node(d, "Gemm", "x w b", "y");
-	lab_open(&l, d, 8, 38);
-	w = weight_of(l.graph, &l.layers.list[0]);
-	tensor_set(w, 0, 5);
+	return d;
+}
+
+/* Mean squared error of the outputs of items from `first` on. */
+static double error_from(const struct lab *l, int64_t first)
+{
+	int64_t count, each;
+	double *a = lab_outputs(l, l->graph, 0, &count), *b = lab_outputs(l, l->original, 0, &count), sum = 0;
+
+	each = count / l->shelf.items;
+	for (int64_t i = first * each; i < count; i++)
+		sum += (a[i] - b[i]) * (a[i] - b[i]) / (double)(count - first * each);
+	free(a);
+	free(b);
+	return sum;
+}
+
+Test(refit, very_wide_rows)
+{
+	struct lab l;
+	double before;
+
+	lab_open(&l, wide(REFIT_MAX_FAN_IN + 1, 9), 8, 38);
+	disturb(&l, 0.5, 0, 1);
+	before = error_from(&l, 0);
 	refit(&l, 1);
-	cr_assert_eq(tensor_get(w, 0), 5);
+	cr_assert_lt(error_from(&l, 0), 1e-3 * before, "eight items are fitted by thousands of weights");
 	lab_close(&l);
+}
+
+/* ---- the ridge -------------------------------------------------------------------------------------------------- */
+
+static bool first_items(void *ctx, int64_t item)
+{
+	return item < *(int64_t *)ctx;
+}
+
+/* Fits most of 40 weights, far from where they were, on the first items; the error on the others, and the ridge. */
+static double error_elsewhere(int64_t items, double ridge, double *chosen, uint64_t seed)
+{
+	struct lab l;
+	struct refit_job job;
+	struct tamis_error err = { 0 };
+	double error;
+
+	lab_open(&l, wide(40, 5), 1500, seed);
+	disturb(&l, 0.1, 2, seed);
+	job = job_of(&l, 1);
+	job.chunk = 4;
+	job.select = first_items;
+	job.select_ctx = &items;
+	job.ridge = ridge;
+	job.chosen = chosen;
+	must(refit_run(&job, &err), &err, "refit");
+	error = error_from(&l, items);
+	lab_close(&l);
+	return error;
+}
+
+Test(refit, the_ridge_is_chosen_by_the_error_elsewhere)
+{
+	double few = 0, many = 0, chosen = 0, least = 0, most = 0;
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		double ridge;
+
+		chosen += error_elsewhere(40, 0, &ridge, seed);
+		few += log(ridge);
+		least += error_elsewhere(40, 1e-4, NULL, seed);
+		most += error_elsewhere(40, 1e-1, NULL, seed);
+		error_elsewhere(800, 0, &ridge, seed);
+		many += log(ridge);
+	}
+	cr_assert_gt(few, many, "the fewer the items, the greater the ridge");
+	cr_assert_lt(chosen, 0.9 * least, "%g, and %g with the least ridge", chosen, least);
+	cr_assert_lt(chosen, 1.25 * most, "%g, and %g with the greatest", chosen, most);
+}
+
+Test(refit, chosen_ridges_do_not_depend_on_the_workers)
+{
+	double ridge[2][3];
+
+	for (int k = 0; k < 2; k++) {
+		struct lab l;
+		struct refit_job job;
+		struct tamis_error err = { 0 };
+
+		lab_open(&l, net_deep(6), ITEMS, 3);
+		disturb(&l, 0.5, 0.05, 2);
+		job = job_of(&l, 2);
+		job.ridge = 0;
+		job.chosen = ridge[k];
+		must(pool_create(1 + 2 * k, &job.pool, &err), &err, "pool");
+		must(refit_run(&job, &err), &err, "refit");
+		pool_destroy(job.pool);
+		lab_close(&l);
+	}
+	cr_assert(!memcmp(ridge[0], ridge[1], sizeof ridge[0]));
 }
 
 static enum tamis_status stop(void *ctx, int64_t items, struct tamis_error *err)
