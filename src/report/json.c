@@ -51,6 +51,8 @@ static struct object gate_object(const struct gate_figures *g)
 	object_real(&o, "label_p", g->label_p);
 	object_real(&o, "accuracy_before", g->accuracy_before);
 	object_real(&o, "accuracy_after", g->accuracy_after);
+	object_real(&o, "calibration_error", g->calibration_error);
+	object_real(&o, "temperature", g->temperature);
 	return o;
 }
 

@@ -65,6 +65,9 @@ static void write_agreement(FILE *out, const struct gate_figures *g)
 		fprintf(out, " (McNemar's exact one-sided p = %s)", print_figure(buf, g->label_p, 3));
 	if (!isnan(g->accuracy_before))
 		fputc('\n', out);
+	if (!isnan(g->calibration_error) && !isnan(g->temperature))
+		fprintf(out, "the original's own probabilities on them: expected calibration error %s, temperature %s\n",
+		        print_share(buf, g->calibration_error), print_figure(bound, g->temperature, 3));
 }
 
 static void write_gate(FILE *out, const struct gate_figures *g)

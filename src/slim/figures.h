@@ -52,6 +52,7 @@ struct gate_figures {
 	bool passed;
 	double label_loss, label_p; /* accuracy loss on labels and McNemar's p; NAN without labels */
 	double accuracy_before, accuracy_after; /* on held-out labels; NAN without */
+	double calibration_error, temperature;  /* of the original's probabilities against them; NAN without */
 };
 
 struct look_line { double keep, ratio, value, bound, disagreement; bool passed; };

@@ -152,6 +152,59 @@ static void finish_mean(struct gate *g)
 		g->mean[i] /= (double)g->items;
 }
 
+/* ---- the original's probabilities against labels ------------------------------------------------------------- */
+
+static bool all_finite(const float *x, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		if (!isfinite(x[i]))
+			return false;
+	return true;
+}
+
+/* Probabilities and labels of the items that have one. Returns how many. */
+static int64_t line_up_labels(const struct gate *g, float *prob, int64_t *labels)
+{
+	int64_t c = g->job.head->classes, n = 0;
+
+	for (int64_t i = 0; i < g->n_chunks; i++)
+		for (int64_t t = 0; t < g->chunks[i].items; t++) {
+			int64_t item = g->chunks[i].item[t];
+			const float *y = g->chunks[i].reference + t * c;
+
+			if (item >= g->job.n_labels || g->job.labels[item] < 0 || g->job.labels[item] >= c || !all_finite(y, c))
+				continue;
+			if (g->job.head->kind == HEAD_LOGITS)
+				softmax_rows(y, 1, c, 1, prob + n * c);
+			else
+				memcpy(prob + n * c, y, (size_t)c * sizeof *prob);
+			labels[n++] = g->job.labels[item];
+		}
+	return n;
+}
+
+static enum tamis_status check_calibration(struct gate *g, struct tamis_error *err)
+{
+	int64_t c = g->job.head->classes, n;
+	float *prob;
+	int64_t *labels;
+	enum tamis_status s = TAMIS_OK;
+
+	g->temperature = g->calibration_error = NAN;
+	if (!has_labels(g) || g->along || g->job.head->rows != 1 || g->floats != g->items * c)
+		return TAMIS_OK;
+	prob = tm_array_uninit((size_t)(g->items * c), sizeof *prob);
+	labels = tm_array((size_t)g->items, sizeof *labels);
+	n = prob && labels ? line_up_labels(g, prob, labels) : 0;
+	if (!prob || !labels)
+		s = no_memory(err);
+	else if (n && expected_calibration_error(prob, labels, n, c, CALIBRATION_BINS, &g->calibration_error, NULL) == TAMIS_OK)
+		temperature_fit(prob, labels, n, c, &g->temperature, NULL);
+	free(prob);
+	free(labels);
+	return s;
+}
+
 enum tamis_status gate_open(const struct gate_job *job, struct gate *out, struct tamis_error *err)
 {
 	struct program_options options = { .merge_norms = true };
@@ -163,6 +216,8 @@ enum tamis_status gate_open(const struct gate_job *job, struct gate *out, struct
 		s = run_original(out, err);
 	if (s == TAMIS_OK && !out->items)
 		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is held out to judge the cut on");
+	if (s == TAMIS_OK)
+		s = check_calibration(out, err);
 	if (s == TAMIS_OK)
 		finish_mean(out);
 	else

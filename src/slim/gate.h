@@ -37,6 +37,9 @@ struct gate {
 	int64_t floats;               /* kept in all */
 	double *mean;                 /* HEAD_GENERAL: mean of each output value over the items */
 	int64_t n_mean;
+	/* How far the original's probabilities can be trusted, on the labelled items: NAN without labels, with several rows an
+	 * item, or where no references were kept. */
+	double temperature, calibration_error;
 };
 
 struct gate_result {

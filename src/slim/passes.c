@@ -338,6 +338,8 @@ enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 		return status;
 	f->kind = gate_kind(&s->gate);
 	f->fit_items = s->n_fit;
+	f->calibration_error = s->gate.calibration_error;
+	f->temperature = s->gate.temperature;
 	f->held_out_items = s->gate.items;
 	f->tolerance = s->in->options->tolerance;
 	f->confidence = s->in->options->confidence;

@@ -249,6 +249,50 @@ Test(gate, labels_take_the_place_of_probabilities)
 	lab_close(&l);
 }
 
+/* Labels drawn from the original's own probabilities: they can be trusted. Labels that it never gets right: they cannot. */
+Test(gate, probabilities_are_held_against_labels)
+{
+	struct lab l;
+	struct head h;
+	struct gate_job job;
+	struct gate g;
+	int64_t labels[ITEMS], wrong[ITEMS], count;
+	struct rng r = rng_make(9, 0);
+	double *y;
+
+	lab_open(&l, net_deep(4), ITEMS, 4);
+	find_head(&l, &h);
+	y = lab_outputs(&l, l.graph, 0, &count);
+	for (int64_t t = 0; t < ITEMS; t++) {
+		double sum = 0, u = rng_uniform(&r);
+
+		labels[t] = wrong[t] = 3;
+		for (int c = 0; c < 4; c++)
+			sum += exp(y[t * 4 + c]);
+		for (int c = 3; c >= 0; c--) {
+			u -= exp(y[t * 4 + c]) / sum;
+			labels[t] = u < 0 && u + exp(y[t * 4 + c]) / sum >= 0 ? c : labels[t];
+			wrong[t] = y[t * 4 + c] < y[t * 4 + wrong[t]] ? c : wrong[t];
+		}
+	}
+	job = job_of(&l, &h);
+	cr_assert_eq(gate_open(&job, &g, NULL), TAMIS_OK);
+	cr_assert(isnan(g.temperature) && isnan(g.calibration_error));
+	gate_close(&g);
+	job.labels = labels;
+	job.n_labels = ITEMS;
+	cr_assert_eq(gate_open(&job, &g, NULL), TAMIS_OK);
+	cr_assert(g.temperature > 0.7 && g.temperature < 1.4 && g.calibration_error < 0.1, "%g %g", g.temperature,
+	          g.calibration_error);
+	gate_close(&g);
+	job.labels = wrong;
+	cr_assert_eq(gate_open(&job, &g, NULL), TAMIS_OK);
+	cr_assert(g.temperature > 5 && g.calibration_error > 0.3, "%g %g", g.temperature, g.calibration_error);
+	gate_close(&g);
+	free(y);
+	lab_close(&l);
+}
+
 /* ---- other outputs ------------------------------------------------------------------------------------------ */
 
 Test(gate, relative_squared_error)
