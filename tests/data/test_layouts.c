@@ -273,6 +273,50 @@ Test(layouts, several_sets_mix_with_stacked_items)
 	tensor_free(&b);
 }
 
+static void hash_of(const char *const *specs, size_t n, int64_t random, uint8_t digest[32])
+{
+	const struct data_options o = {.random = random, .seed = 3};
+	struct data_source *s;
+	uint8_t again[32];
+
+	cr_assert_eq(data_open(specs, n, two, 2, &o, &s, NULL), TAMIS_OK);
+	cr_assert_eq(data_sha256(s, digest, NULL), TAMIS_OK);
+	cr_assert_eq(data_sha256(s, again, NULL), TAMIS_OK);
+	cr_assert_eq(memcmp(digest, again, 32), 0);
+	data_close(s);
+}
+
+/* Whatever the layout, its hash is of what it holds: other contents, another hash. */
+Test(layouts, every_layout_has_a_hash)
+{
+	static const char *const specs[][2] = {{"x.npz"}, {"image:0:a.npy", "image:b.npy"}, {"sets"}, {NULL}};
+	struct tensor a = ramp(12, 2, 2, 3), b = ramp(100, 1, 2);
+	uint8_t before[4][32], after[32];
+
+	cr_assert_eq(mkdir("sets", 0700), 0);
+	put_set(0, 0, 2);
+	put_set(1, 6, 2);
+	put_npz("x.npz", true, "image:0", &a, "image", &b, NULL);
+	put_ramp("a.npy", 18, "(5, 3)", 15);
+	put_ramp("b.npy", 100, "(5,)", 5);
+	for (size_t i = 0; i < 4; i++)
+		hash_of(specs[i], specs[i][0] ? 1 + (specs[i][1] != NULL) : 0, i == 3 ? 4 : 0, before[i]);
+	for (size_t i = 0; i < 4; i++)
+		for (size_t k = 0; k < i; k++)
+			cr_assert_neq(memcmp(before[i], before[k], 32), 0, "layouts %zu and %zu", i, k);
+	tensor_free(&b);
+	b = ramp(101, 1, 2);
+	put_npz("x.npz", true, "image:0", &a, "image", &b, NULL);
+	put_ramp("b.npy", 101, "(5,)", 5);
+	put_pb("sets/test_data_set_1/input_2.pb", 1, &b);
+	for (size_t i = 0; i < 4; i++) {
+		hash_of(specs[i], specs[i][0] ? 1 + (specs[i][1] != NULL) : 0, i == 3 ? 5 : 0, after);
+		cr_assert_neq(memcmp(before[i], after, 32), 0, "layout %zu", i);
+	}
+	tensor_free(&a);
+	tensor_free(&b);
+}
+
 /* Every input_0.pb that Debian's test data has: type and shape as the file says, read through a source. */
 Test(layouts, the_sets_of_the_onnx_test_data)
 {

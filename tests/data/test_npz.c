@@ -147,6 +147,60 @@ Test(npz, what_cannot_be_stacked_is_refused)
 	tensor_free(&ints);
 }
 
+/* Rows wait in TMPDIR then; what comes out of the pipe is the file that a path would get. */
+Test(npz, rows_grow_on_standard_output_too)
+{
+	static unsigned char piped[65536];
+	struct tensor a = ramp(0, 2, 2, 3);
+	int ends[2], saved = dup(1);
+	ssize_t size = 0, n;
+	size_t want;
+
+	cr_assert_eq(pipe(ends), 0);
+	for (int to_pipe = 0; to_pipe < 2; to_pipe++) {
+		enum tamis_status status;
+		struct npz_writer *w;
+
+		if (to_pipe)
+			dup2(ends[1], 1);
+		setenv("TMPDIR", to_pipe ? "." : "", 1);
+		status = npz_open(to_pipe ? "-" : "x.npz", true, &w, NULL);
+		for (int i = 0; i < 3 && status == TAMIS_OK; i++)
+			status = npz_append(w, "rows", &a, NULL);
+		if (status == TAMIS_OK)
+			status = npz_close(w, NULL);
+		dup2(saved, 1);
+		cr_assert_eq(status, TAMIS_OK);
+	}
+	close(ends[1]);
+	while ((n = read(ends[0], piped + size, sizeof piped - (size_t)size)) > 0)
+		size += n;
+	unsigned char *file = get_bytes("x.npz", &want);
+	cr_assert_eq((size_t)size, want);
+	cr_assert_arr_eq(piped, file, want);
+	free(file);
+	tensor_free(&a);
+}
+
+/* No name, and one longer than the format can hold. */
+Test(npz, names_beyond_the_format_are_refused)
+{
+	struct tensor a = ramp(0, 2, 2, 3);
+	struct tamis_error e = {0};
+	struct npz_writer *w;
+	char *name = malloc(70001);
+
+	memset(name, 'n', 70000);
+	name[70000] = '\0';
+	cr_assert_eq(npz_open("x.npz", false, &w, NULL), TAMIS_OK);
+	cr_assert_neq(npz_put(w, name, &a, &e), TAMIS_OK);
+	cr_assert_neq(e.message[0], '\0');
+	npz_abort(w);
+	cr_assert_eq(entries(), 0);
+	free(name);
+	tensor_free(&a);
+}
+
 Test(npz, a_name_twice_is_refused_at_the_end)
 {
 	struct tensor a = ramp(0, 2, 2, 3);

@@ -311,6 +311,66 @@ Test(check, attributes)
 	graph_breaks(&g, "attribute-duplicate");
 }
 
+/* An attribute of each type: its own field is right, every other one is not. The fields are numbers in AttributeProto. */
+Test(check, attributes_of_every_type)
+{
+	static const struct { int type; unsigned field; bool message; } kinds[] = {
+		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING, 4, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR, 5, true },
+		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH, 6, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR, 22, true },
+		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO, 14, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS, 8, false },
+		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS, 9, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSORS, 10, true },
+		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS, 11, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSORS, 23, true },
+		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTOS, 15, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT, 3, false },
+	};
+	size_t n = sizeof kinds / sizeof *kinds;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n; k++) {
+			struct bytes a = { 0 }, nd = node("Relu", "r", "x", "y"), g;
+
+			if (i == k)
+				continue;
+			bytes_text(&a, 1, "a");
+			if (kinds[k].message)
+				bytes_field(&a, kinds[k].field, "", 0);
+			else
+				bytes_int(&a, kinds[k].field, 1);
+			bytes_int(&a, 20, (uint64_t)kinds[i].type);
+			bytes_message(&nd, 5, &a);
+			g = graph_with(&nd, 1);
+			graph_breaks(&g, "attribute-value");
+		}
+}
+
+/* What a value can be besides a tensor, each around an element type that does not exist. */
+Test(check, types_of_every_kind)
+{
+	static const unsigned wraps[] = { 4, 9 }; /* TypeProto.sequence_type, optional_type: field 1 is the element's type */
+	struct bytes g, part;
+
+	for (size_t i = 0; i < 4; i++) {
+		struct bytes tensor = { 0 }, type = { 0 }, outer = { 0 }, map = { 0 };
+
+		bytes_int(&tensor, 1, 99);
+		if (i == 2) {
+			bytes_message(&type, 8, &tensor); /* sparse_tensor_type */
+			outer = type;
+		} else {
+			bytes_message(&type, 1, &tensor);
+			if (i == 3)
+				bytes_int(&map, 1, DT_STRING);
+			bytes_message(&map, i == 3 ? 2 : 1, &type);
+			bytes_message(&outer, i == 3 ? 5 : wraps[i], &map);
+		}
+		part = (struct bytes){ 0 };
+		bytes_text(&part, 1, "z");
+		bytes_message(&part, 2, &outer);
+		g = relu_graph();
+		bytes_message(&g, 13, &part);
+		graph_breaks(&g, "type-element");
+	}
+}
+
 /* A node whose attribute "body" is the graph, taken. */
 static struct bytes with_body(struct bytes *graph, const char *in, const char *out)
 {
