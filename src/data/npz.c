@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The zip format as far as arrays need it (PKWARE APPNOTE 6.3.10): stored or deflated members, ZIP64 where a
- * size or an offset needs it, sizes before data. Each member is read twice, once for its checksum and size,
- * once to write it. */
+/* Arrays as the members of a zip file, stored or deflated, sizes before data. Each member is read twice, once for
+ * its checksum and size, once to write it. */
 #include "data/npz.h"
 
 #include <errno.h>
@@ -12,28 +11,23 @@
 #include <zlib.h>
 
 #include "base/checked.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "data/npy.h"
+#include "data/zip_records.h"
 
-enum { BLOCK = 64 << 10, HEADER_ROOM = 512, DOS_DATE = 0x0021 /* 1980-01-01, the first there is */ };
-#define FIELD_MAX 0xffffffffULL /* what the classic 32-bit fields hold; the value itself says "see ZIP64" */
+enum { BLOCK = 64 << 10, HEADER_ROOM = 512 };
 
 struct member {
-	char *name;
+	struct zip_entry entry;
 	struct tensor shape;   /* as written; no data */
 	bool grown;
 	int spool;             /* rows of a grown member; -1 otherwise */
-	uint64_t spooled;      /* bytes */
 	uint8_t header[HEADER_ROOM];
 	size_t header_bytes;
-	uint32_t crc;
-	uint64_t offset, plain, packed; /* of its local header; sizes before and after compression */
 };
 
 struct npz_writer {
-	struct file_writer out;
-	uint64_t at;           /* bytes written */
+	struct zip_out out;
 	bool deflate;
 	struct member *members;
 	size_t n, cap;
@@ -53,7 +47,7 @@ enum tamis_status npz_open(const char *path, bool deflate, struct npz_writer **o
 	w->deflate = deflate;
 	w->block = malloc(BLOCK);
 	w->packed_block = malloc(BLOCK);
-	status = w->block && w->packed_block ? file_writer_open(&w->out, path, err)
+	status = w->block && w->packed_block ? file_writer_open(&w->out.file, path, err)
 	                                     : tm_no_memory(err, "opening an output");
 	if (status != TAMIS_OK) {
 		npz_abort(w);
@@ -67,11 +61,11 @@ void npz_abort(struct npz_writer *w)
 {
 	if (!w)
 		return;
-	file_writer_abort(&w->out);
+	file_writer_abort(&w->out.file);
 	for (size_t i = 0; i < w->n; i++) {
 		if (w->members[i].spool >= 0)
 			close(w->members[i].spool);
-		free(w->members[i].name);
+		free(w->members[i].entry.name);
 	}
 	free(w->members);
 	free(w->block);
@@ -83,7 +77,7 @@ void npz_abort(struct npz_writer *w)
 static struct member *find_grown(struct npz_writer *w, const char *name)
 {
 	for (size_t i = 0; i < w->n; i++)
-		if (w->members[i].grown && strcmp(w->members[i].name, name) == 0)
+		if (w->members[i].grown && strcmp(w->members[i].entry.name, name) == 0)
 			return &w->members[i];
 	return NULL;
 }
@@ -104,7 +98,7 @@ static enum tamis_status add_member(struct npz_writer *w, const char *name, stru
 	if (!copy)
 		return tm_no_memory(err, "writing an array");
 	*out = &w->members[w->n++];
-	**out = (struct member){.name = copy, .spool = -1};
+	**out = (struct member){.entry = {.name = copy, .deflated = w->deflate}, .spool = -1};
 	return TAMIS_OK;
 }
 
@@ -144,38 +138,7 @@ static enum tamis_status widen(const struct tensor *t, struct tensor *out, bool 
 	return status;
 }
 
-/* ---- bytes ---- */
-
-static void put16(uint8_t **p, unsigned v)
-{
-	*(*p)++ = (uint8_t)(v & 255);
-	*(*p)++ = (uint8_t)(v >> 8 & 255);
-}
-
-static void put32(uint8_t **p, uint64_t v)
-{
-	put16(p, (unsigned)(v & 0xffff));
-	put16(p, (unsigned)(v >> 16 & 0xffff));
-}
-
-static void put64(uint8_t **p, uint64_t v)
-{
-	put32(p, v & FIELD_MAX);
-	put32(p, v >> 32);
-}
-
-static uint64_t field(uint64_t v)
-{
-	return v < FIELD_MAX ? v : FIELD_MAX;
-}
-
-static enum tamis_status emit(struct npz_writer *w, const void *data, size_t size, struct tamis_error *err)
-{
-	enum tamis_status status = file_writer_write(&w->out, data, size, err);
-
-	w->at += size;
-	return status;
-}
+/* ---- temporary files ---- */
 
 /* An unnamed file beside the output. */
 static int open_spool(const char *path)
@@ -207,19 +170,19 @@ static enum tamis_status need_spool(struct npz_writer *w, int *fd, struct tamis_
 {
 	enum tamis_status status;
 
-	*fd = open_spool(w->out.path);
+	*fd = open_spool(w->out.file.path);
 	if (*fd >= 0)
 		return TAMIS_OK;
 	status = errno == ENOMEM ? TAMIS_E_MEMORY : TAMIS_E_OUTPUT;
 	tm_fail(err, status, "a temporary file for the output cannot be made: %m");
-	tm_in_file(err, w->out.path);
+	tm_in_file(err, w->out.file.path);
 	return status;
 }
 
 static enum tamis_status spool_write(struct npz_writer *w, int fd, const void *data, size_t size,
                                      struct tamis_error *err)
 {
-	struct file_writer spool = {.fd = fd, .path = w->out.path};
+	struct file_writer spool = {.fd = fd, .path = w->out.file.path};
 
 	return file_writer_write(&spool, data, size, err);
 }
@@ -267,7 +230,7 @@ static enum tamis_status checksum(struct npz_writer *w, struct content c, struct
 			return status;
 		crc = crc32_z(crc, p, n);
 	}
-	m->crc = (uint32_t)crc;
+	m->entry.crc = (uint32_t)crc;
 	return TAMIS_OK;
 }
 
@@ -316,129 +279,6 @@ static enum tamis_status deflate_content(struct npz_writer *w, struct content c,
 	return status;
 }
 
-/* ---- the zip's own records ---- */
-
-/* What both headers share, from "version needed" to the length of the name. */
-static void put_common(uint8_t **p, const struct npz_writer *w, const struct member *m, bool wide,
-                       size_t name)
-{
-	bool ascii = true;
-
-	for (const char *c = m->name; *c; c++)
-		ascii = ascii && (unsigned char)*c < 128;
-	put16(p, wide ? 45 : 20);
-	put16(p, ascii ? 0 : 1 << 11); /* names are UTF-8 */
-	put16(p, w->deflate ? Z_DEFLATED : 0);
-	put16(p, 0);
-	put16(p, DOS_DATE);
-	put32(p, m->crc);
-	put32(p, wide ? FIELD_MAX : m->packed);
-	put32(p, wide ? FIELD_MAX : m->plain);
-	put16(p, (unsigned)name);
-}
-
-static bool is_wide(const struct member *m)
-{
-	return m->plain >= FIELD_MAX || m->packed >= FIELD_MAX;
-}
-
-static enum tamis_status emit_name(struct npz_writer *w, const struct member *m, struct tamis_error *err)
-{
-	enum tamis_status status = emit(w, m->name, strlen(m->name), err);
-
-	return status == TAMIS_OK ? emit(w, ".npy", 4, err) : status;
-}
-
-static enum tamis_status emit_local_header(struct npz_writer *w, const struct member *m,
-                                           struct tamis_error *err)
-{
-	uint8_t buf[64], *p = buf, *extra;
-	bool wide = is_wide(m);
-	enum tamis_status status;
-
-	put32(&p, 0x04034b50);
-	put_common(&p, w, m, wide, strlen(m->name) + 4);
-	put16(&p, wide ? 20 : 0);
-	extra = p;
-	if (wide) {
-		put16(&p, 1);
-		put16(&p, 16);
-		put64(&p, m->plain);
-		put64(&p, m->packed);
-	}
-	status = emit(w, buf, (size_t)(extra - buf), err);
-	if (status == TAMIS_OK)
-		status = emit_name(w, m, err);
-	return status == TAMIS_OK ? emit(w, extra, (size_t)(p - extra), err) : status;
-}
-
-static enum tamis_status emit_central_header(struct npz_writer *w, const struct member *m,
-                                             struct tamis_error *err)
-{
-	uint8_t buf[96], *p = buf, *extra;
-	bool wide = is_wide(m), far = m->offset >= FIELD_MAX;
-	unsigned body = (wide ? 16U : 0U) + (far ? 8U : 0U);
-	enum tamis_status status;
-
-	put32(&p, 0x02014b50);
-	put16(&p, 3 << 8 | 45); /* made on Unix: permissions follow */
-	put_common(&p, w, m, wide, strlen(m->name) + 4);
-	put16(&p, body ? body + 4 : 0);
-	put16(&p, 0);
-	put16(&p, 0);
-	put16(&p, 0);
-	put32(&p, 0100644ULL << 16);
-	put32(&p, field(m->offset));
-	extra = p;
-	if (body) {
-		put16(&p, 1);
-		put16(&p, body);
-	}
-	if (wide) {
-		put64(&p, m->plain);
-		put64(&p, m->packed);
-	}
-	if (far)
-		put64(&p, m->offset);
-	status = emit(w, buf, (size_t)(extra - buf), err);
-	if (status == TAMIS_OK)
-		status = emit_name(w, m, err);
-	return status == TAMIS_OK ? emit(w, extra, (size_t)(p - extra), err) : status;
-}
-
-static enum tamis_status emit_end(struct npz_writer *w, uint64_t start, struct tamis_error *err)
-{
-	uint8_t buf[128], *p = buf;
-	uint64_t size = w->at - start, end = w->at;
-	unsigned count = w->n < 0xffff ? (unsigned)w->n : 0xffff;
-
-	if (w->n >= 0xffff || start >= FIELD_MAX || size >= FIELD_MAX) {
-		put32(&p, 0x06064b50);
-		put64(&p, 44);
-		put16(&p, 3 << 8 | 45);
-		put16(&p, 45);
-		put32(&p, 0);
-		put32(&p, 0);
-		put64(&p, w->n);
-		put64(&p, w->n);
-		put64(&p, size);
-		put64(&p, start);
-		put32(&p, 0x07064b50);
-		put32(&p, 0);
-		put64(&p, end);
-		put32(&p, 1);
-	}
-	put32(&p, 0x06054b50);
-	put16(&p, 0);
-	put16(&p, 0);
-	put16(&p, count);
-	put16(&p, count);
-	put32(&p, field(size));
-	put32(&p, field(start));
-	put16(&p, 0);
-	return emit(w, buf, (size_t)(p - buf), err);
-}
-
 /* ---- writing members ---- */
 
 static enum tamis_status emit_content(struct npz_writer *w, struct content c, struct tamis_error *err)
@@ -449,7 +289,7 @@ static enum tamis_status emit_content(struct npz_writer *w, struct content c, st
 		enum tamis_status status = next_block(w, &c, &p, &n, err);
 
 		if (status == TAMIS_OK)
-			status = emit(w, p, n, err);
+			status = zip_emit(&w->out, p, n, err);
 		if (status != TAMIS_OK)
 			return status;
 	}
@@ -464,11 +304,11 @@ static enum tamis_status emit_deflated(struct npz_writer *w, struct content c, s
 
 	if (status != TAMIS_OK)
 		return status;
-	status = deflate_content(w, c, packed.spool, &m->packed, err);
+	status = deflate_content(w, c, packed.spool, &m->entry.packed, err);
 	if (status == TAMIS_OK)
-		status = emit_local_header(w, m, err);
+		status = zip_local_header(&w->out, &m->entry, err);
 	if (status == TAMIS_OK)
-		status = emit_content(w, (struct content){.m = &packed, .size = m->packed}, err);
+		status = emit_content(w, (struct content){.m = &packed, .size = m->entry.packed}, err);
 	close(packed.spool);
 	return status;
 }
@@ -482,15 +322,15 @@ static enum tamis_status emit_member(struct npz_writer *w, struct member *m, con
 	npy_format(&m->shape, m->header, sizeof m->header, &m->header_bytes);
 	if (m->header_bytes == 0)
 		return tm_fail(err, TAMIS_E_INTERNAL, "no .npy header could be made for an output");
-	m->plain = c.size = m->header_bytes + tensor_bytes(&m->shape);
-	m->offset = w->at;
+	m->entry.plain = c.size = m->header_bytes + tensor_bytes(&m->shape);
+	m->entry.offset = w->out.at;
 	status = checksum(w, c, m, err);
 	if (status != TAMIS_OK)
 		return status;
 	if (w->deflate)
 		return emit_deflated(w, c, m, err);
-	m->packed = m->plain;
-	status = emit_local_header(w, m, err);
+	m->entry.packed = m->entry.plain;
+	status = zip_local_header(&w->out, &m->entry, err);
 	return status == TAMIS_OK ? emit_content(w, c, err) : status;
 }
 
@@ -588,7 +428,7 @@ static enum tamis_status check_names(const struct npz_writer *w, struct tamis_er
 	if (!names)
 		return tm_no_memory(err, "writing arrays");
 	for (size_t i = 0; i < w->n; i++)
-		names[i] = w->members[i].name;
+		names[i] = w->members[i].entry.name;
 	if (w->n > 1)
 		qsort(names, w->n, sizeof *names, by_name);
 	for (size_t i = 1; i < w->n && status == TAMIS_OK; i++)
@@ -608,13 +448,13 @@ enum tamis_status npz_close(struct npz_writer *w, struct tamis_error *err)
 	for (size_t i = 0; i < w->n && status == TAMIS_OK; i++)
 		if (w->members[i].grown)
 			status = emit_member(w, &w->members[i], NULL, err);
-	start = w->at;
+	start = w->out.at;
 	for (size_t i = 0; i < w->n && status == TAMIS_OK; i++)
-		status = emit_central_header(w, &w->members[i], err);
+		status = zip_central_header(&w->out, &w->members[i].entry, err);
 	if (status == TAMIS_OK)
-		status = emit_end(w, start, err);
+		status = zip_end(&w->out, start, w->n, err);
 	if (status == TAMIS_OK)
-		status = file_writer_commit(&w->out, err);
+		status = file_writer_commit(&w->out.file, err);
 	npz_abort(w);
 	return status;
 }

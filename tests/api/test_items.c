@@ -26,8 +26,7 @@ static void same_bytes(const uint8_t *a, size_t n, const uint8_t *b, size_t m, c
 	cr_assert_arr_eq(a, b, n, "%s", what);
 }
 
-/* Callbacks do not tell how many items will come; from 256 on chunks are of one size either way, and so every bit is
- * the same. */
+/* Callbacks do not tell how many items will come; chunks are of one size either way, and so every bit is the same. */
 Test(items, callbacks_give_what_files_give)
 {
 	static const int64_t each[] = { 1, 2, 5, 36, 0 };
@@ -36,7 +35,7 @@ Test(items, callbacks_give_what_files_give)
 	uint8_t *expected;
 	size_t n;
 
-	world_open(&w, 300, 1);
+	world_open(&w, ITEMS, 1);
 	c = world_items(&w);
 	expected = run(&w, c, NULL, &n);
 	tamis_calibration_close(c);
@@ -64,7 +63,7 @@ Test(items, threads_do_not_matter)
 	uint8_t *one, *three;
 	size_t n, m;
 
-	world_open(&w, 300, 2);
+	world_open(&w, ITEMS, 2);
 	c = world_items(&w);
 	tamis_run_options_default(&o);
 	o.threads = 1;
