@@ -39,6 +39,26 @@ static enum tamis_status cast_parse(struct op_parse *p, void **attr)
 	return status;
 }
 
+/* Before opset 6 the type is named. */
+static enum tamis_status cast_named_parse(struct op_parse *p, void **attr)
+{
+#define X(name, number, bits, type, kind, descr) [number] = #name,
+	static const char *const types[] = {"UNDEFINED", DTYPE_LIST(X) NULL};
+#undef X
+	struct cast_attr *a = *attr = args_alloc(p, sizeof *a);
+	int to;
+	enum tamis_status status;
+
+	if (!a)
+		return TAMIS_E_MEMORY;
+	a->saturate = true;
+	status = attr_choice(p, "to", types, DT_UNDEFINED, &to);
+	if (!status && to == DT_UNDEFINED)
+		return tm_fail(p->err, TAMIS_E_INVALID, "Cast names no data type in 'to'");
+	a->to = to;
+	return status;
+}
+
 static bool castable(enum dtype type)
 {
 	return type != DT_STRING && type != DT_COMPLEX64 && type != DT_COMPLEX128;
@@ -151,12 +171,14 @@ static enum tamis_status bits_run(struct op_call *c)
 	return TAMIS_OK;
 }
 
+#define CAST .name = "Cast", .domain = "", .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, \
+	.channels = channels_elementwise, .shape = cast_shape, .run = cast_run, .reverse = cast_reverse
+
 const struct op ops_cast[] = {
 	{.name = "BitCast", .domain = "", .since = 26, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .parse = cast_parse, .shape = bits_shape, .run = bits_run},
-	{.name = "Cast", .domain = "", .since = 6, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_elementwise, .parse = cast_parse, .shape = cast_shape,
-	 .run = cast_run, .reverse = cast_reverse},
+	{CAST, .since = 1, .until = 5, .parse = cast_named_parse},
+	{CAST, .since = 6, .until = OP_LATEST, .parse = cast_parse},
 	{.name = "CastLike", .domain = "", .since = 15, .until = OP_LATEST, .min_in = 2, .max_in = 2,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .parse = like_parse, .shape = cast_shape,
 	 .run = cast_run, .reverse = cast_reverse},

@@ -66,18 +66,15 @@ static void add_part(const struct tensor *whole, int axis, int64_t at, const str
 
 /* ---- Concat ---- */
 
-static enum tamis_status axis_parse(struct op_parse *p, void **attr)
-{
-	int64_t *axis = *attr = args_alloc(p, sizeof *axis);
-
-	return axis ? attr_int(p, "axis", 0, axis) : TAMIS_E_MEMORY;
-}
-
+/* Up to opset 3 a missing axis is that of the channels. */
 static enum tamis_status concat_parse(struct op_parse *p, void **attr)
 {
-	enum tamis_status status = attr_required(p, "axis");
+	int64_t *axis = *attr = args_alloc(p, sizeof *axis);
+	enum tamis_status status = axis ? TAMIS_OK : TAMIS_E_MEMORY;
 
-	return status ? status : axis_parse(p, attr);
+	if (!status && p->node->opset >= 4)
+		status = attr_required(p, "axis");
+	return status ? status : attr_int(p, "axis", 1, axis);
 }
 
 static int concat_axis(const struct op_call *c)
@@ -344,10 +341,10 @@ static void channels_split(struct channel_call *c)
 }
 
 const struct op ops_concat[] = {
-	{.name = "Concat", .domain = "", .since = 4, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1,
+	{.name = "Concat", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_concat, .parse = concat_parse,
 	 .shape = concat_shape, .run = concat_run, .reverse = concat_reverse},
-	{.name = "Split", .domain = "", .since = 2, .until = 12, .min_in = 1, .max_in = 1, .min_out = 1,
+	{.name = "Split", .domain = "", .since = 1, .until = 12, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = -1, .flags = OP_ANY_BITS, .channels = channels_split, .parse = split_parse, .shape = split_shape, .run = split_run,
 	 .reverse = split_reverse},
 	{.name = "Split", .domain = "", .since = 13, .until = OP_LATEST, .min_in = 1, .max_in = 2, .min_out = 1,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operators that put every element somewhere else, or in several places. Most describe themselves as one
  * strided walk from input to output: running copies along it, and the gradient adds along the swapped one. */
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -215,6 +216,64 @@ static enum tamis_status tile_run(struct op_call *c)
 static enum tamis_status tile_reverse(struct op_grad *g)
 {
 	return add_along(g, tile_walk);
+}
+
+/* Before opset 6: repeats and axis are one number each, of the data's own type. */
+static enum tamis_status tile_number(const struct op_call *c, int i, const char *what, int64_t *value)
+{
+	double v = c->in[i]->count == 1 ? tensor_get(c->in[i], 0) : NAN;
+
+	*value = fabs(v) < 0x1p31 ? (int64_t)v : 0;
+	if ((double)*value == v)
+		return TAMIS_OK;
+	return tm_fail(c->err, TAMIS_E_INVALID, "%s of Tile must be one whole number", what);
+}
+
+static enum tamis_status tile_axis_shape(struct op_call *c)
+{
+	const struct tensor *x = c->in[0];
+	int64_t dims[TENSOR_MAX_RANK], repeats, at;
+	int axis = 0;
+	enum tamis_status status;
+
+	if (!op_needs(c, 1) || !op_needs(c, 2))
+		return TAMIS_OK;
+	status = tile_number(c, 1, "the repeats", &repeats);
+	if (!status)
+		status = tile_number(c, 2, "the axis", &at);
+	if (!status)
+		status = args_axis(c->err, at, x->rank, &axis);
+	if (status)
+		return status;
+	for (int i = 0; i < x->rank; i++)
+		dims[i] = x->dims[i];
+	if (repeats < 0 || !tm_mul(repeats, dims[axis], &dims[axis]))
+		return tm_fail(c->err, TAMIS_E_INVALID, "axis %d of length %lld cannot be repeated %lld times", axis,
+		               (long long)x->dims[axis], (long long)repeats);
+	return set_moved(c, x->rank, dims);
+}
+
+static void tile_axis_walk(const struct op_call *c, struct strided *s)
+{
+	const struct tensor *x = c->in[0];
+	int64_t repeats = (int64_t)tensor_get(c->in[1], 0), at = (int64_t)tensor_get(c->in[2], 0);
+	int axis = (int)(at < 0 ? at + x->rank : at);
+	int64_t run = tensor_extent(x, axis, x->rank);
+
+	s->rank = 0;
+	strided_axis(s, tensor_extent(x, 0, axis), run, repeats * run);
+	strided_axis(s, repeats, 0, run);
+	strided_axis(s, run, 1, 1);
+}
+
+static enum tamis_status tile_axis_run(struct op_call *c)
+{
+	return copy_along(c, tile_axis_walk);
+}
+
+static enum tamis_status tile_axis_reverse(struct op_grad *g)
+{
+	return add_along(g, tile_axis_walk);
 }
 
 /* ---- DepthToSpace, SpaceToDepth ---- */
@@ -484,6 +543,9 @@ const struct op ops_move[] = {
 	{.name = "SpaceToDepth", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1,
 	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_blocks, .parse = blocks_parse, .shape = space_to_depth_shape,
 	 .run = space_to_depth_run, .reverse = space_to_depth_reverse},
+	{.name = "Tile", .domain = "", .since = 1, .until = 5, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
+	 .flags = OP_ANY_BITS, .channels = channels_tile, .shape = tile_axis_shape, .run = tile_axis_run,
+	 .reverse = tile_axis_reverse},
 	{.name = "Tile", .domain = "", .since = 6, .until = OP_LATEST, .min_in = 2, .max_in = 2, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels_tile, .shape = tile_shape, .run = tile_run,
 	 .reverse = tile_reverse},

@@ -10,7 +10,7 @@
 
 enum mode { MODE_CONSTANT, MODE_REFLECT, MODE_EDGE, MODE_WRAP };
 
-/* Up to opset 10 pads and value are attributes; then inputs. */
+/* Up to opset 10 pads (opset 1: paddings) and value are attributes; then inputs. */
 struct pad_attr { int mode; const int64_t *pads; int n; float value; };
 
 /* Pads of every axis of the input. */
@@ -19,6 +19,7 @@ struct pads { int64_t before[TENSOR_MAX_RANK], after[TENSOR_MAX_RANK]; };
 static enum tamis_status pad_parse(struct op_parse *p, void **attr)
 {
 	static const char *const modes[] = {"constant", "reflect", "edge", "wrap", NULL};
+	const char *name = p->node->opset == 1 ? "paddings" : "pads";
 	struct pad_attr *a = *attr = args_alloc(p, sizeof *a);
 	enum tamis_status status;
 
@@ -28,9 +29,9 @@ static enum tamis_status pad_parse(struct op_parse *p, void **attr)
 	status = attr_choice(p, "mode", modes, MODE_CONSTANT, &a->mode);
 	if (status || p->node->opset >= 11)
 		return status;
-	status = attr_required(p, "pads");
+	status = attr_required(p, name);
 	if (!status)
-		status = attr_ints(p, "pads", &a->pads, &a->n);
+		status = attr_ints(p, name, &a->pads, &a->n);
 	return status ? status : attr_float(p, "value", 0, &a->value);
 }
 
@@ -349,7 +350,7 @@ static void channels(struct channel_call *c)
 }
 
 const struct op ops_pad[] = {
-	{.name = "Pad", .domain = "", .since = 2, .until = 10, .min_in = 1, .max_in = 1, .min_out = 1,
+	{.name = "Pad", .domain = "", .since = 1, .until = 10, .min_in = 1, .max_in = 1, .min_out = 1,
 	 .max_out = 1, .channels = channels, .parse = pad_parse, .shape = pad_shape, .run = pad_run, .reverse = pad_reverse},
 	{.name = "Pad", .domain = "", .since = 11, .until = OP_LATEST, .min_in = 2, .max_in = 4, .min_out = 1,
 	 .max_out = 1, .flags = OP_ANY_BITS, .channels = channels, .parse = pad_parse, .shape = pad_shape, .run = pad_run,

@@ -37,12 +37,16 @@
  * here. */
 #define BY_TYPE(type, name, ...) ((type) == DT_FLOAT ? name##_float(__VA_ARGS__) : name##_double(__VA_ARGS__))
 
+/* Whole from opset 2 on. */
 static enum tamis_status parse_p(struct op_parse *p, struct pool_attr *a)
 {
-	enum tamis_status s = attr_int(p, "p", 2, &a->p);
+	int64_t whole = 2;
+	float any = 2;
+	enum tamis_status s = p->node->opset == 1 ? attr_float(p, "p", 2, &any) : attr_int(p, "p", 2, &whole);
 
-	if (!s && a->p < 1)
-		return tm_fail(p->err, TAMIS_E_INVALID, "p is %lld; at least 1 is expected", (long long)a->p);
+	a->p = p->node->opset == 1 ? (double)any : (double)whole;
+	if (!s && !(a->p >= 1 && isfinite(a->p)))
+		return tm_fail(p->err, TAMIS_E_INVALID, "p is %g; at least 1 is expected", a->p);
 	return s;
 }
 
@@ -416,13 +420,12 @@ static enum tamis_status reverse_global_lp(struct op_grad *g)
 	{.name = op, .domain = "", .since = first, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, \
 	 .max_out = outs, .channels = channels_window, .parse = p, .shape = s, .run = r, .reverse = b}
 
-/* LpPool and GlobalLpPool of opset 1 take a fractional p: not supported. */
 const struct op ops_pool[] = {
 	ROW("AveragePool", 1, 1, parse, shape, run_average, reverse_average),
 	ROW("GlobalAveragePool", 1, 1, NULL, shape_global, run_global_average, reverse_global_average),
-	ROW("GlobalLpPool", 2, 1, parse_global, shape_global, run_global_lp, reverse_global_lp),
+	ROW("GlobalLpPool", 1, 1, parse_global, shape_global, run_global_lp, reverse_global_lp),
 	ROW("GlobalMaxPool", 1, 1, NULL, shape_global, run_global_max, reverse_global_max),
-	ROW("LpPool", 2, 1, parse, shape, run_lp, reverse_lp),
+	ROW("LpPool", 1, 1, parse, shape, run_lp, reverse_lp),
 	ROW("MaxPool", 1, 2, parse, shape_max, run_max, reverse_max),
 	{0},
 };

@@ -10,7 +10,7 @@ struct pool_attr {
 	struct window_attr window;
 	bool include_pad;  /* AveragePool: padding counts as elements */
 	bool column_major; /* MaxPool: how Indices are numbered */
-	int64_t p;         /* LpPool */
+	double p;          /* LpPool */
 };
 
 /* A resolved pooling over planes = batch * channels images; the global forms have one window over

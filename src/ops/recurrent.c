@@ -425,12 +425,12 @@ static void channels(struct channel_call *c)
 }
 
 const struct op ops_recurrent[] = {
-	{.name = "GRU", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
+	{.name = "GRU", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
 	 .max_out = 2,
 	 .channels = channels, .parse = gru_parse, .shape = shape, .run = run, .reverse = reverse},
-	{.name = "LSTM", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 8, .min_out = 1,
+	{.name = "LSTM", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 3, .max_in = 8, .min_out = 1,
 	 .max_out = 3, .channels = channels, .parse = lstm_parse, .shape = shape, .run = run, .reverse = reverse},
-	{.name = "RNN", .domain = "", .since = 7, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
+	{.name = "RNN", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 3, .max_in = 6, .min_out = 1,
 	 .max_out = 2,
 	 .channels = channels, .parse = rnn_parse, .shape = shape, .run = run, .reverse = reverse},
 	{0},

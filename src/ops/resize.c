@@ -46,6 +46,28 @@ static enum tamis_status parse_rule(struct op_parse *p, struct resize_attr *a)
 	return status ? status : attr_ints(p, "axes", &a->axes, &a->n_axes);
 }
 
+/* Upsample before opset 7: images alone, scaled by two attributes. */
+static enum tamis_status parse_image(struct op_parse *p, struct resize_attr *a)
+{
+	static const char *const modes[] = {"nearest", "bilinear", NULL};
+	float *scales = args_alloc(p, 4 * sizeof *scales);
+	enum tamis_status status = scales ? attr_choice(p, "mode", modes, KERNEL_NEAREST, &a->rule.kernel) : TAMIS_E_MEMORY;
+
+	a->rule.coordinates = COORD_ASYMMETRIC;
+	a->rule.nearest = NEAREST_FLOOR;
+	a->scales = scales;
+	a->n_scales = 4;
+	if (!status)
+		status = attr_required(p, "height_scale");
+	if (!status)
+		status = attr_required(p, "width_scale");
+	if (status)
+		return status;
+	scales[0] = scales[1] = 1;
+	status = attr_float(p, "height_scale", 1, &scales[2]);
+	return status ? status : attr_float(p, "width_scale", 1, &scales[3]);
+}
+
 /* Up to opset 10 there is one way: coordinates divided by the scale, nearest meaning the pixel below. */
 static enum tamis_status resize_parse(struct op_parse *p, void **attr)
 {
@@ -56,6 +78,8 @@ static enum tamis_status resize_parse(struct op_parse *p, void **attr)
 	if (!a)
 		return TAMIS_E_MEMORY;
 	a->n_axes = -1;
+	if (p->node->opset < 7)
+		return parse_image(p, a);
 	status = attr_choice(p, "mode", modes, KERNEL_NEAREST, &a->rule.kernel);
 	if (status)
 		return status;
@@ -449,7 +473,7 @@ static void channels(struct channel_call *c)
 const struct op ops_resize[] = {
 	{.name = "Resize", .since = 10, .until = 10, .min_in = 2, .max_in = 2, RESIZE},
 	{.name = "Resize", .since = 11, .until = OP_LATEST, .min_in = 1, .max_in = 4, RESIZE},
-	{.name = "Upsample", .since = 7, .until = 8, .min_in = 1, .max_in = 1, RESIZE},
+	{.name = "Upsample", .since = 1, .until = 8, .min_in = 1, .max_in = 1, RESIZE},
 	{.name = "Upsample", .since = 9, .until = 9, .min_in = 2, .max_in = 2, RESIZE},
 	{0},
 };

@@ -80,6 +80,35 @@ static enum tamis_status reshape_shape(struct op_call *c)
 	return status ? status : op_set_out(c, 0, c->in[0]->type, n, dims);
 }
 
+/* Before opset 5 the new shape is an attribute. */
+static enum tamis_status reshape_listed_parse(struct op_parse *p, void **attr)
+{
+	struct axes_attr *a = *attr = args_alloc(p, sizeof *a);
+	enum tamis_status status = a ? attr_required(p, "shape") : TAMIS_E_MEMORY;
+
+	if (!status)
+		status = attr_ints(p, "shape", &a->axes, &a->n);
+	if (!status && a->n > TENSOR_MAX_RANK)
+		return tm_fail(p->err, TAMIS_E_UNSUPPORTED, "a new shape of %d axes is not supported; %d are", a->n,
+		               TENSOR_MAX_RANK);
+	return status;
+}
+
+static enum tamis_status reshape_listed_shape(struct op_call *c)
+{
+	const struct axes_attr *a = c->node->attr;
+	int64_t dims[TENSOR_MAX_RANK];
+	int inferred;
+	enum tamis_status status;
+
+	for (int i = 0; i < a->n; i++)
+		dims[i] = a->axes[i];
+	status = reshape_read(c, false, dims, a->n, &inferred);
+	if (!status)
+		status = reshape_infer(c, dims, a->n, inferred);
+	return status ? status : op_set_out(c, 0, c->in[0]->type, a->n, dims);
+}
+
 /* ---- Flatten ---- */
 
 static enum tamis_status flatten_parse(struct op_parse *p, void **attr)
@@ -399,6 +428,8 @@ const struct op ops_shape[] = {
 	 .channels = channels_regroup, .parse = flatten_parse, .shape = flatten_shape},
 	{.name = "Identity", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, VIEW,
 	 .channels = channels_elementwise, .shape = identity_shape},
+	{.name = "Reshape", .domain = "", .since = 1, .until = 4, .min_in = 1, .max_in = 1, VIEW,
+	 .parse = reshape_listed_parse, .shape = reshape_listed_shape},
 	{.name = "Reshape", .domain = "", .since = 5, .until = OP_LATEST, .min_in = 2, .max_in = 2, VIEW,
 	 .channels = channels_reshape, .parse = reshape_parse, .shape = reshape_shape},
 	{.name = "Shape", .domain = "", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1,
