@@ -34,11 +34,30 @@ def fetch(build):
     return where
 
 
-def arrays(build, split):
-    """Images uint8 [items, 1, 28, 28] and labels int64 of 'train' or 't10k'."""
+def idx_paths(build, split):
+    """Images and labels of 'train', of 't10k', or of 'fit': the training images but for the last 5,000."""
     where = fetch(build)
-    return (read_idx(where / f'{split}-images-idx3-ubyte')[:, None],
-            read_idx(where / f'{split}-labels-idx1-ubyte').astype(np.int64))
+    source = 'train' if split == 'fit' else split
+    paths = [where / f'{source}-images-idx3-ubyte', where / f'{source}-labels-idx1-ubyte']
+    return [shortened(path, where / path.name.replace('train', 'fit')) for path in paths] if split == 'fit' else paths
+
+
+def shortened(path, out):
+    """An IDX file without its last VALIDATION items."""
+    if not out.exists():
+        content = path.read_bytes()
+        items, header = int.from_bytes(content[4:8], 'big'), 4 + 4 * content[3]
+        kept = items - VALIDATION
+        out.write_bytes(content[:4] + kept.to_bytes(4, 'big') + content[8:header]
+                        + content[header:header + (len(content) - header) // items * kept])
+    return out
+
+
+def arrays(build, split):
+    """Images uint8 [items, 1, 28, 28] and labels int64 of a split of idx_paths, or of 'validation': what 'fit' leaves out."""
+    images, labels = map(read_idx, idx_paths(build, 'train' if split == 'validation' else split))
+    kept = slice(-VALIDATION, None) if split == 'validation' else slice(None)
+    return images[kept, None], labels[kept].astype(np.int64)
 
 
 def items(build, split):
@@ -52,14 +71,13 @@ def items(build, split):
     return images, labels
 
 
-def trained(build, network, seed):
-    """The path of a trained network ('mlp' or 'lenet5'), which is trained where it is missing."""
-    where = fetch(build)
-    path = where / f'{network}-{seed}.onnx'
+def trained(build, network, seed, split='train'):
+    """The path of a network ('mlp' or 'lenet5') trained on 'train' or 'fit', which is trained where it is missing."""
+    path = folder(build) / f'{network}-{split}-{seed}.onnx'
     if not path.exists():
+        images, labels = idx_paths(build, split)
         command = [TORCH_PYTHON, str(common.ROOT / 'tools' / 'benches' / 'lenet_train.py'), str(path), '--network', network,
-                   '--images', str(where / 'train-images-idx3-ubyte'),
-                   '--labels', str(where / 'train-labels-idx1-ubyte'), '--seed', str(seed)]
+                   '--images', str(images), '--labels', str(labels), '--seed', str(seed)]
         if subprocess.run(command).returncode:
             raise common.Failure(f'{network} could not be trained; python3-torch is needed')
     return path
