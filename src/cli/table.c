@@ -149,6 +149,10 @@ const struct option options[] = {
 	{ .name = "distill-rate", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.distil_rate),
 	  .metavar = "F", .low = 0, .high = 1, .open_low = true,
 	  .help = "largest step of a weight in that training" },
+	{ .name = "regrow", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.regrow),
+	  .metavar = "F", .low = 0, .high = 1, .open_high = true,
+	  .help = "let cut connections that are missed most replace this share of those kept, before each "
+	          "round of that training" },
 	{ .name = "checkpoint", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.checkpoint),
 	  .metavar = "FILE",
 	  .help = "keep the rounds of the search there; the same command goes on from them after it was "

@@ -115,6 +115,8 @@ static enum tamis_status refuse_number(const struct option *o, const char *text)
 		snprintf(wanted, sizeof wanted, "a number above %g and below %g", o->low, o->high);
 	else if (o->open_low)
 		snprintf(wanted, sizeof wanted, "a number above %g and at most %g", o->low, o->high);
+	else if (o->open_high)
+		snprintf(wanted, sizeof wanted, "a number of at least %g and below %g", o->low, o->high);
 	else
 		snprintf(wanted, sizeof wanted, "a number from %g to %g", o->low, o->high);
 	return refuse(o, wanted, text);

@@ -6,27 +6,27 @@
 
 #define BLOCK 65536 /* entries that one worker steps at a time */
 
-static int64_t survivors(const struct parameter *p, const struct tensor *t)
+static int64_t survivors(const struct parameter *p, const struct tensor *t, bool all)
 {
 	int64_t n = 0;
 
-	if (p->layer < 0)
+	if (p->layer < 0 || all)
 		return t->count;
 	for (int64_t i = 0; i < t->count; i++)
 		n += tensor_get(t, i) != 0;
 	return n;
 }
 
-static int64_t count_all(const struct graph *g, const struct parameters *p)
+static int64_t count_all(const struct graph *g, const struct parameters *p, bool all)
 {
 	int64_t n = 0;
 
 	for (int i = 0; i < p->n; i++)
-		n += p->list[i].trained ? survivors(&p->list[i], &g->values[p->list[i].value].constant) : 0;
+		n += p->list[i].trained ? survivors(&p->list[i], &g->values[p->list[i].value].constant, all) : 0;
 	return n;
 }
 
-static void take(struct adam *a, const struct parameter *p)
+static void take(struct adam *a, const struct parameter *p, bool all)
 {
 	const struct tensor *t = &a->graph->values[p->value].constant;
 	struct adam_tensor *x = &a->list[a->n];
@@ -35,7 +35,7 @@ static void take(struct adam *a, const struct parameter *p)
 	for (int64_t i = 0; i < t->count; i++) {
 		double v = tensor_get(t, i);
 
-		if (p->layer >= 0 && v == 0)
+		if (p->layer >= 0 && v == 0 && !all)
 			continue;
 		a->at[a->total] = i;
 		a->value[a->total++] = (float)v;
@@ -44,9 +44,10 @@ static void take(struct adam *a, const struct parameter *p)
 	a->index_of[p->value] = a->n++;
 }
 
-enum tamis_status adam_open(struct graph *g, const struct parameters *p, struct adam *out, struct tamis_error *err)
+enum tamis_status adam_open(struct graph *g, const struct parameters *p, bool all, struct adam *out,
+                            struct tamis_error *err)
 {
-	size_t n = (size_t)count_all(g, p) + 1;
+	size_t n = (size_t)count_all(g, p, all) + 1;
 
 	*out = (struct adam){ .graph = g };
 	out->list = arena_array(&out->arena, (size_t)p->n + 1, sizeof *out->list);
@@ -63,7 +64,7 @@ enum tamis_status adam_open(struct graph *g, const struct parameters *p, struct 
 		out->index_of[v] = -1;
 	for (int i = 0; i < p->n; i++)
 		if (p->list[i].trained)
-			take(out, &p->list[i]);
+			take(out, &p->list[i], all);
 	return TAMIS_OK;
 }
 

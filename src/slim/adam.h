@@ -25,8 +25,9 @@ struct adam {
 	struct arena arena;
 };
 
-/* Takes the trained parameters as they are in the graph now, moments zero. */
-enum tamis_status adam_open(struct graph *g, const struct parameters *p, struct adam *out, struct tamis_error *err);
+/* Takes the trained parameters as they are in the graph now, moments zero; all: cut weights too. */
+enum tamis_status adam_open(struct graph *g, const struct parameters *p, bool all, struct adam *out,
+                            struct tamis_error *err);
 void adam_close(struct adam *a);
 
 /* The trained entries of a gradient that belongs to `value`, into their place among a->total floats. */

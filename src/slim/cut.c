@@ -127,12 +127,12 @@ void cut_free(struct cut *c)
 /* ---- threshold ---------------------------------------------------------------------------------------------- */
 
 /* Two histograms of 16 bits find the k-th largest rank exactly. */
-static void histogram(const struct cut *c, int64_t *bins, bool low, uint32_t high)
+static void histogram(uint32_t *const *rank, const struct layers *l, int64_t *bins, bool low, uint32_t high)
 {
 	memset(bins, 0, BINS * sizeof *bins);
-	for (int i = 0; i < c->layers->n; i++)
-		for (int64_t k = 0; c->rank[i] && k < c->layers->list[i].entries; k++) {
-			uint32_t u = c->rank[i][k];
+	for (int i = 0; i < l->n; i++)
+		for (int64_t k = 0; rank[i] && k < l->list[i].entries; k++) {
+			uint32_t u = rank[i][k];
 
 			if (!u)
 				continue;
@@ -153,15 +153,14 @@ static uint32_t find_bin(const int64_t *bins, int64_t *want)
 	return b;
 }
 
-/* The least kept rank; *ties entries of that very rank are kept. */
-static uint32_t threshold(const struct cut *c, int64_t want, int64_t *ties)
+uint32_t cut_threshold(uint32_t *const *rank, const struct layers *l, int64_t want, int64_t *ties)
 {
 	int64_t bins[BINS];
 	uint32_t high;
 
-	histogram(c, bins, false, 0);
+	histogram(rank, l, bins, false, 0);
 	high = find_bin(bins, &want);
-	histogram(c, bins, true, high);
+	histogram(rank, l, bins, true, high);
 	high = high << 16 | find_bin(bins, &want);
 	*ties = want;
 	return high;
@@ -255,7 +254,7 @@ void cut_apply(struct cut *c, double keep)
 		return;
 	}
 	want = want < c->rankable ? want : c->rankable;
-	s.threshold = threshold(c, want > 0 ? want : 1, &s.ties);
+	s.threshold = cut_threshold(c->rank, c->layers, want > 0 ? want : 1, &s.ties);
 	if (want <= 0)
 		s = (struct sieve){ UINT32_MAX, 0 };
 	c->kept = 0;

@@ -31,6 +31,10 @@ enum tamis_status cut_create(struct graph *g, const struct layers *l, const stru
  * their mean signal in the bias. 1 restores the originals. Ties are broken by position. O(total). */
 void cut_apply(struct cut *c, double keep);
 
+/* Of ranks by layer (NULL = none) and entry, 0 for what has none, the least of the `want` (>= 1) greatest; of entries with that
+ * very rank *ties are among them. O(entries). */
+uint32_t cut_threshold(uint32_t *const *rank, const struct layers *l, int64_t want, int64_t *ties);
+
 void cut_free(struct cut *c); /* the graph keeps what the last apply left in it */
 
 #endif

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "slim/adam.h"
-
 /* What one worker owns. */
 struct hand {
 	struct runner *runner;
@@ -30,6 +28,7 @@ struct training {
 	int n_hands;
 	struct store *store;   /* whose block is walked */
 	bool backward;
+	int64_t limit;         /* items that gradients are only added up over, without a step; 0 = training */
 	int64_t *order, n_order;
 	size_t cap_order;
 	struct shard *shards;  /* of one batch */
@@ -158,12 +157,12 @@ static enum tamis_status run_batch(struct training *t, int64_t from, int64_t to,
 	double loss = 0;
 	enum tamis_status s = TAMIS_OK;
 
-	if (t->backward)
+	if (t->backward && !t->limit)
 		memset(t->gradient, 0, (size_t)t->adam.total * sizeof *t->gradient);
 	for (t->wave = 0; s == TAMIS_OK && t->wave < n; t->wave += t->n_hands)
 		s = run_wave(t, n - t->wave < t->n_hands ? n - t->wave : t->n_hands, &loss, err);
 	t->loss += loss;
-	if (s == TAMIS_OK && t->backward && isfinite(loss))
+	if (s == TAMIS_OK && t->backward && !t->limit && isfinite(loss))
 		s = adam_step(&t->adam, t->gradient, 1 / (double)(to - from), step_size(t), j->fit.pool, err);
 	t->done += t->backward ? (double)(to - from) : 0;
 	if (s == TAMIS_OK && j->progress)
@@ -176,10 +175,10 @@ static enum tamis_status run_batch(struct training *t, int64_t from, int64_t to,
 /* A new order for each epoch of each leg (Fisher, Yates). */
 static void shuffle(struct training *t)
 {
-	uint64_t stream = rng_hash(t->leg->stream, (uint64_t)t->epoch << 32 | (uint64_t)t->block);
+	uint64_t stream = rng_hash(t->leg ? t->leg->stream : 0, (uint64_t)t->epoch << 32 | (uint64_t)t->block);
 	struct rng g = rng_make(t->distil->job.seed, stream);
 
-	for (int64_t i = t->n_order - 1; t->backward && i > 0; i--) {
+	for (int64_t i = t->n_order - 1; t->backward && !t->limit && i > 0; i--) {
 		int64_t k = (int64_t)rng_below(&g, (uint64_t)i + 1), x = t->order[i];
 
 		t->order[i] = t->order[k];
@@ -195,6 +194,8 @@ static enum tamis_status walk_block(void *ctx, struct tamis_error *err)
 	if (!tm_grow((void **)&t->order, &t->cap_order, (size_t)t->store->n, sizeof *t->order))
 		return no_memory(err);
 	t->n_order = t->store->n;
+	if (t->limit)
+		t->n_order = (int64_t)fmin((double)t->n_order, (double)t->limit - t->done);
 	for (int64_t i = 0; i < t->n_order; i++)
 		t->order[i] = i;
 	shuffle(t);
@@ -286,7 +287,7 @@ static enum tamis_status set_up(struct training *t, struct tamis_error *err)
 {
 	const struct distil_job *j = &t->distil->job;
 	struct program_options options = { .training = true };
-	enum tamis_status s = adam_open(j->graph, j->parameters, &t->adam, err);
+	enum tamis_status s = adam_open(j->graph, j->parameters, t->limit > 0, &t->adam, err);
 
 	if (s == TAMIS_OK)
 		s = program_create(j->graph, &options, &t->program, err);
@@ -329,6 +330,19 @@ enum tamis_status distil_run(struct distil *d, const struct distil_leg *leg, str
 	*out = (struct distil_result){ NAN, NAN };
 	if (s == TAMIS_OK)
 		s = train(&t, out, err);
+	tear_down(&t);
+	return s;
+}
+
+enum tamis_status distil_gradient(struct distil *d, int64_t items, float *gradient, struct tamis_error *err)
+{
+	struct training t = { .distil = d, .limit = items, .n_hands = pool_size(d->job.fit.pool) };
+	enum tamis_status s = set_up(&t, err);
+
+	if (s == TAMIS_OK)
+		s = walk(&t, &d->fit, true, err);
+	if (s == TAMIS_OK)
+		memcpy(gradient, t.gradient, (size_t)t.adam.total * sizeof *gradient);
 	tear_down(&t);
 	return s;
 }

@@ -3,6 +3,7 @@
 #ifndef SLIM_DISTIL_H
 #define SLIM_DISTIL_H
 
+#include "slim/adam.h"
 #include "slim/match.h"
 #include "slim/parameters.h"
 #include "slim/store.h"
@@ -46,5 +47,9 @@ void distil_close(struct distil *d);
  * item and epoch; memory: a gradient a worker, three floats a weight, and the stores. */
 enum tamis_status distil_run(struct distil *d, const struct distil_leg *leg, struct distil_result *out,
                              struct tamis_error *err);
+
+/* Gradient of the loss, summed over the first `items` items, of every entry of the trained parameters, cut ones too, in
+ * the places of adam_open(all). */
+enum tamis_status distil_gradient(struct distil *d, int64_t items, float *gradient, struct tamis_error *err);
 
 #endif

@@ -50,6 +50,8 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 		return usage(err, "the rounds", "a number from 1 on", o->rounds);
 	if (o->distil < 0)
 		return usage(err, "distilling", "a number of epochs", o->distil);
+	if (!(o->regrow >= 0 && o->regrow < 1))
+		return usage(err, "regrowing", "a share of at least 0, below 1", o->regrow);
 	if (!(o->distil_rate > 0 && o->distil_rate <= 1))
 		return usage(err, "the rate of distilling", "a number above 0, at most 1", o->distil_rate);
 	if (o->chunk < 0)

@@ -302,9 +302,9 @@ const char *slim_describe_options(struct slim *s)
 	const struct tamis_slim_options *o = s->in->options;
 
 	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
-	                    "seed=%llu refit=%d distill=%d rate=%g rounds=%d granularity=%s", s->criterion->name,
+	                    "seed=%llu refit=%d distill=%d rate=%g regrow=%g rounds=%d granularity=%s", s->criterion->name,
 	                    s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
-	                    (unsigned long long)o->seed, o->refit, o->distil, o->distil_rate, o->rounds,
+	                    (unsigned long long)o->seed, o->refit, o->distil, o->distil_rate, o->regrow, o->rounds,
 	                    o->granularity == TAMIS_WEIGHT ? "weight" : "both");
 }
 
@@ -439,7 +439,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	struct distil distil = { 0 };
 	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
 		.criterion = s->criterion, .distil = o->distil ? &distil : NULL, .epochs = o->distil,
-		.rate = o->distil_rate, .rounds = o->rounds,
+		.rate = o->distil_rate, .regrow = o->regrow, .rounds = o->rounds,
 		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr,
 		.alpha = o->alpha,
 		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
@@ -455,9 +455,8 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 
 	job.refit = (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
 		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
-		.chunk = s->fit.chunk, .items = (int64_t)items_in(&s->refitted),
-		.sweeps = o->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
-		.progress_ctx = &refitting };
+		.chunk = s->fit.chunk, .items = (int64_t)items_in(&s->refitted), .sweeps = o->refit ? ROUNDS_SWEEPS : 0,
+		.pool = s->pool, .progress = tell, .progress_ctx = &refitting };
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
 	if (status == TAMIS_OK)
 		status = open_distil(s, &training, &distil, err);

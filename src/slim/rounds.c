@@ -26,6 +26,15 @@ static int64_t alive_in(const struct rounds_job *j)
 	return n;
 }
 
+static int64_t connections_in(const struct layers *l)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < l->n; i++)
+		n += l->list[i].note ? 0 : l->list[i].entries;
+	return n;
+}
+
 static void restore_original(const struct rounds_job *j)
 {
 	for (int i = 0; i < j->parameters->n; i++) {
@@ -61,22 +70,6 @@ static enum tamis_status cut_with(const struct search *w, const struct scores *s
 		cut_apply(&cut, keep);
 	cut_free(&cut);
 	significance_free(&sig);
-	return s;
-}
-
-/* What the network has become is scored anew; where nothing was fitted the first scores stay true enough. */
-static enum tamis_status score_and_cut(const struct search *w, double keep, struct tamis_error *err)
-{
-	struct scores scores = { 0 };
-	struct head head;
-	enum tamis_status s;
-
-	if (w->walk.rounds == 0 || (!w->job->refit.sweeps && !w->job->distil))
-		return cut_with(w, w->first, keep, err);
-	s = score_run(&w->job->score, &head, &scores, err);
-	if (s == TAMIS_OK)
-		s = cut_with(w, &scores, keep, err);
-	scores_free(&scores);
 	return s;
 }
 
@@ -165,14 +158,49 @@ static enum tamis_status finish_round(struct search *w, struct tamis_error *err)
 	return s;
 }
 
-static enum tamis_status go_to(struct search *w, double keep, struct tamis_error *err)
+static bool is_last(const struct search *w)
 {
-	enum tamis_status s = score_and_cut(w, keep, err);
+	return is_given(w) && w->walk.rounds + 1 == given_rounds(w->job);
+}
+
+/* Cuts a little deeper than `keep`, so that what regrows makes up for it; the last cut on the way to a given share is
+ * final. */
+static enum tamis_status cut_and_repair(const struct search *w, const struct scores *scores, double keep,
+                                        struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	double share = j->distil && !is_last(w) ? j->regrow : 0;
+	struct regrow_job regrow = { .distil = j->distil, .layers = j->layers, .scores = scores,
+		.original = j->refit.reference, .start = j->rate };
+	enum tamis_status s = cut_with(w, scores, keep * (1 - share), err);
 
 	if (s == TAMIS_OK)
-		s = refit_run(&w->job->refit, err);
+		s = refit_run(&j->refit, err);
+	if (s == TAMIS_OK && share > 0)
+		s = regrow_run(&regrow, llround(keep * share * (double)connections_in(j->layers)), err);
+	return s == TAMIS_OK ? distil(w, err) : s;
+}
+
+/* What the network has become is scored anew; where nothing was fitted the first scores stay true enough. */
+static enum tamis_status score_and_go(const struct search *w, double keep, struct tamis_error *err)
+{
+	struct scores scores = { 0 };
+	struct head head;
+	enum tamis_status s;
+
+	if (w->walk.rounds == 0 || (!w->job->refit.sweeps && !w->job->distil))
+		return cut_and_repair(w, w->first, keep, err);
+	s = score_run(&w->job->score, &head, &scores, err);
 	if (s == TAMIS_OK)
-		s = distil(w, err);
+		s = cut_and_repair(w, &scores, keep, err);
+	scores_free(&scores);
+	return s;
+}
+
+static enum tamis_status go_to(struct search *w, double keep, struct tamis_error *err)
+{
+	enum tamis_status s = score_and_go(w, keep, err);
+
 	w->walk.keep = keep;
 	w->walk.rounds++;
 	return s == TAMIS_OK ? finish_round(w, err) : s;

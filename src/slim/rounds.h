@@ -8,6 +8,7 @@
 #include "slim/figures.h"
 #include "slim/gate.h"
 #include "slim/refit.h"
+#include "slim/regrow.h"
 #include "slim/walk.h"
 
 #define ROUNDS_STEP 0.8      /* keep-fraction from one round to the next */
@@ -28,6 +29,7 @@ struct rounds_job {
 	struct distil *distil;      /* how to distil it afterwards; NULL = not at all */
 	int epochs;                 /* of distilling, at each depth that may be judged */
 	double rate;                /* of distilling: the largest step of a weight */
+	double regrow;              /* share of what is kept that cut connections take over in each round of distilling */
 	struct gate *guess;         /* on items neither scored nor refitted on, nor judged on: looks are free */
 	struct gate *gate;          /* on held-out items */
 	enum fdr_rule fdr;

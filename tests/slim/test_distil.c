@@ -8,6 +8,7 @@
 
 #include "nets.h"
 #include "slim/distil.h"
+#include "slim/regrow.h"
 #include "slimming.h"
 
 #define CLASSES 3
@@ -389,6 +390,104 @@ Test(distil, items_one_by_one)
 	}
 	cr_assert_lt(r[0].after, r[0].before);
 	cr_assert_float_eq(r[0].after, r[1].after, 1e-4 * r[0].after);
+}
+
+/* ---- coming back ------------------------------------------------------------------------------------------------- */
+
+struct missed { struct tensor *t; int64_t at; double gradient, score; };
+
+static int by_score(const void *a, const void *b)
+{
+	double x = ((const struct missed *)a)->score, y = ((const struct missed *)b)->score;
+
+	return (x < y) - (x > y);
+}
+
+/* Cut connections and what each of them would gain, from the loss written out above. */
+static int64_t list_missed(struct bench *b, const struct scores *scores, struct missed *m)
+{
+	const double h = 1e-5;
+	int64_t n = 0, count;
+	double *target = lab_outputs(&b->lab, b->lab.original, 0, &count);
+
+	for (int i = 0; i < b->lab.layers.n; i++) {
+		const struct layer *l = &b->lab.layers.list[i];
+		struct tensor *w = &b->lab.graph->values[l->weight].constant;
+
+		for (int64_t o = 0; o < l->view.outs; o++)
+			for (int64_t d = 0; d < l->view.fan_in; d++) {
+				int64_t k = layer_offset(&l->view, o, d);
+				double f = scores->layer[i].second[o / (l->view.outs / l->view.groups) * l->view.fan_in + d], up;
+
+				if (tensor_get(w, k) != 0)
+					continue;
+				tensor_set(w, k, h);
+				up = loss_now(b, &target);
+				tensor_set(w, k, -h);
+				m[n] = (struct missed){ w, k, (up - loss_now(b, &target)) / (2 * h), 0 };
+				tensor_set(w, k, 0);
+				m[n].score = pow(m[n].gradient / l->view.weight_scale, 2) / (f * scores->layer[i].gain[o]);
+				n++;
+			}
+	}
+	free(target);
+	qsort(m, (size_t)n, sizeof *m, by_score);
+	return n;
+}
+
+Test(distil, what_is_missed_most_regrows)
+{
+	static struct missed m[2000];
+	struct document *d = net_logits(21);
+	struct bench b;
+	struct distil distil;
+	struct scores scores = { 0 };
+	struct score_job score;
+	struct head head;
+	struct tamis_error err = { 0 };
+	int64_t n;
+
+	nets_retype(d, DT_DOUBLE);
+	bench_open(&b, d, 90, &everything, 2, 0);
+	disturb(&b.lab, 0.5, 0.05);
+	score = (struct score_job){ .graph = b.lab.graph, .layers = &b.lab.layers, .reader = &b.lab.reader,
+		.batching = BATCH_STACKED, .chunk = 32, .seed = 1, .head = "auto" };
+	must(score_run(&score, &head, &scores, &err), &err, "score");
+	n = list_missed(&b, &scores, m);
+	cr_assert_gt(n, 40);
+	must(distil_open(&b.job, &distil, &err), &err, "open");
+	must(regrow_run(&(struct regrow_job){ .distil = &distil, .layers = &b.lab.layers, .scores = &scores,
+	                .original = b.lab.original, .start = 0.01 }, 12, &err), &err, "regrow");
+	for (int64_t i = 0; i < n; i++)
+		cr_assert_float_eq(tensor_get(m[i].t, m[i].at), i < 12 ? m[i].gradient > 0 ? -0.01 : 0.01 : 0, 1e-9,
+		                   "the connection that ranks %lld", (long long)i);
+	distil_close(&distil);
+	scores_free(&scores);
+	bench_close(&b);
+}
+
+Test(distil, regrowing_keeps_the_share_and_the_bytes)
+{
+	uint8_t *bytes[2];
+	size_t size[2];
+
+	for (int k = 0; k < 2; k++) {
+		struct slimming s;
+
+		slimming_open(&s, net_deep(2), 900, 4);
+		s.o.keep = 0.3;
+		s.o.tolerance = 1;
+		s.o.distil = 6;
+		s.o.regrow = 0.3;
+		s.o.threads = 1 + 2 * k;
+		cr_assert_eq(slimming_run(&s), TAMIS_OK, "%s", s.err.message);
+		cr_assert_leq(s.figures.after.connections_nonzero, llround(0.3 * (480 + 576 + 96)));
+		bytes[k] = slimming_bytes(s.out, &size[k]);
+		slimming_close(&s);
+	}
+	cr_assert(size[0] == size[1] && !memcmp(bytes[0], bytes[1], size[0]));
+	free(bytes[0]);
+	free(bytes[1]);
 }
 
 /* ---- the whole document -------------------------------------------------------------------------------------------- */

@@ -524,7 +524,7 @@ Test(document, options_out_of_range)
 	o = s.o;
 	s.o.criterion = "no such";
 	expect(&s, TAMIS_E_USAGE);
-	for (int i = 0; i < 21; i++) {
+	for (int i = 0; i < 22; i++) {
 		s.o = o;
 		switch (i) {
 		case 0: s.o.alpha = -0.1; break;
@@ -547,6 +547,7 @@ Test(document, options_out_of_range)
 		case 17: s.o.distil = -1; break;
 		case 18: s.o.distil_rate = 0; break;
 		case 19: s.o.rounds = 0; break;
+		case 20: s.o.regrow = 1; break;
 		default: s.o.chunk = -3; break;
 		}
 		cr_assert_eq(slimming_run(&s), TAMIS_E_USAGE, "case %d", i);

@@ -68,6 +68,7 @@ static void open_variant(struct slimming *s, const struct variant *v)
 	slimming_open(s, d, 60, 2);
 	s->o.keep = v->keep;
 	s->o.distil = v->epochs;
+	s->o.regrow = 0.1;
 	s->o.tolerance = 1;
 	s->o.chunk = 16;
 }
