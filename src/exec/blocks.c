@@ -23,6 +23,7 @@ struct fused {
 	bool plain;
 	void *attr;
 	int weight, bias; /* the weight packed; GRAPH_NONE: no bias */
+	int unpacked;     /* the weight in the model's layout */
 };
 
 struct layout {
@@ -124,9 +125,13 @@ static enum tamis_status prepare(struct layout *l, struct fused *f)
 	spec.has_bias = f->bias != GRAPH_NONE;
 	if (status == TAMIS_OK)
 		status = blocked_conv_prepare(&spec, &l->p->arena, &f->attr, &packed, l->err);
-	tensor_free(&scaled);
 	if (status == TAMIS_OK && f->attr)
 		f->weight = add_constant(l, &packed);
+	f->unpacked = s->in[1];
+	if (status == TAMIS_OK && f->attr && linear && l->p->options.training)
+		f->unpacked = add_constant(l, &scaled);
+	else
+		tensor_free(&scaled);
 	return status;
 }
 
@@ -243,6 +248,28 @@ static void makes_blocks(struct layout *l, struct step *s, int value)
 	l->missing[value] = true;
 }
 
+/* What the convolution itself makes: inside of a norm, of scalars, or of what follows. NULL: no memory. */
+static const struct hidden *hidden_in(struct layout *l, const struct fused *f)
+{
+	const struct step *conv = &l->p->steps[f->conv];
+	const struct chain *c = &f->chain;
+	struct hidden *h = arena_alloc(&l->p->arena, sizeof *h);
+	float *scale;
+
+	if (!h)
+		return NULL;
+	*h = (struct hidden){ .value = conv->out[0], .channels = step_constant(l->p, conv, 1)->dims[0] };
+	if (conv->hidden)
+		*h = *conv->hidden;
+	if (!c->n_after || c->after[0].kind != BLOCKED_LINEAR)
+		return h;
+	scale = arena_array(&l->p->arena, (size_t)h->channels, sizeof *scale);
+	for (int64_t o = 0; scale && o < h->channels; o++)
+		scale[o] = c->after[0].a * (h->scale ? h->scale[o] : 1);
+	h->scale = scale;
+	return scale ? h : NULL;
+}
+
 /* What a reverse pass has to know. */
 static enum tamis_status reversible(struct layout *l, const struct fused *f, struct step *s)
 {
@@ -250,16 +277,14 @@ static enum tamis_status reversible(struct layout *l, const struct fused *f, str
 	const struct chain *c = &f->chain;
 	const struct blocked_after *last = c->n_after ? &c->after[c->n_after - 1] : NULL;
 	struct fused_conv *back = arena_alloc(&l->p->arena, sizeof *back);
-	struct hidden *hidden = arena_alloc(&l->p->arena, sizeof *hidden);
 
-	if (!back || !hidden)
+	s->hidden = hidden_in(l, f);
+	if (!back || !s->hidden)
 		return no_memory(l);
-	*back = (struct fused_conv){ .weight = conv->in[1], .conv = conv->node, .residual = s->in[3] };
-	back->has_after = last && last->kind != BLOCKED_RESIDUAL;
+	*back = (struct fused_conv){ .weight = f->unpacked, .conv = conv->node, .residual = s->in[3] };
+	back->has_after = last && last->kind != BLOCKED_RESIDUAL && last->kind != BLOCKED_LINEAR;
 	if (back->has_after)
 		back->after = *last;
-	*hidden = (struct hidden){ .value = conv->out[0], .channels = step_constant(l->p, conv, 1)->dims[0] };
-	s->hidden = conv->hidden ? conv->hidden : hidden;
 	s->fused = back;
 	l->p->hides[s->hidden->value] = true;
 	return TAMIS_OK;

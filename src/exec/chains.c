@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec/chains.h"
 
-#include <float.h>
-#include <math.h>
-
 struct search {
 	const struct uses *uses;
 	const bool *gone;
@@ -36,13 +33,14 @@ static bool is_new(const struct chain *c, enum blocked_kind kind)
 	return true;
 }
 
-/* Can a reverse pass undo this from the result of the whole chain? */
+/* Can a reverse pass undo this from the result of the whole chain? A scalar right after the convolution goes into the
+ * weight. */
 static bool undoable(const struct chain *c, struct blocked_after after)
 {
 	bool fits = after.kind == BLOCKED_CLIP || after.kind == BLOCKED_SIGMOID || after.kind == BLOCKED_TANH
-		|| (after.kind == BLOCKED_RELU && after.a >= 0);
+		|| (after.kind == BLOCKED_RELU && after.a >= 0) || (after.kind == BLOCKED_LINEAR && !c->n_after);
 
-	for (int i = 0; i < c->n_after; i++)
+	for (int i = c->n_after && c->after[0].kind == BLOCKED_LINEAR; i < c->n_after; i++)
 		if (c->after[i].kind != BLOCKED_RESIDUAL)
 			return false;
 	return fits || after.kind == BLOCKED_RESIDUAL;
@@ -66,18 +64,6 @@ static bool take(struct search *f, const struct step *const *steps, int n, struc
 
 /* ---- one step, one effect ---------------------------------------------------------------------------------------- */
 
-/* Bounds of a Clip: inputs, or attributes in old opsets. */
-static bool clip_bounds(const struct search *f, const struct step *s, float *low, float *high)
-{
-	const struct program *p = f->uses->program;
-
-	*low = step_float(s, "min", -FLT_MAX);
-	*high = step_float(s, "max", FLT_MAX);
-	if (s->n_in > 1 && s->in[1] != GRAPH_NONE && !step_scalar(p, s, 1, low))
-		return false;
-	return s->n_in <= 2 || s->in[2] == GRAPH_NONE || step_scalar(p, s, 2, high);
-}
-
 static bool activation(const struct search *f, const struct step *s, struct blocked_after *out)
 {
 	*out = (struct blocked_after){ BLOCKED_RELU, 0, 0 };
@@ -92,7 +78,7 @@ static bool activation(const struct search *f, const struct step *s, struct bloc
 	else if (step_is(s, "HardSwish"))
 		out->kind = BLOCKED_HARDSWISH;
 	else if (step_is(s, "Clip"))
-		return out->kind = BLOCKED_CLIP, clip_bounds(f, s, &out->a, &out->b);
+		return out->kind = BLOCKED_CLIP, step_clip_bounds(f->uses->program, s, &out->a, &out->b);
 	else
 		return false;
 	return true;
@@ -165,49 +151,16 @@ static bool extend_by_one(struct search *f)
 
 /* ---- several steps, one activation ------------------------------------------------------------------------------- */
 
-static bool close_to(float a, double b)
-{
-	return fabs((double)a - b) < 1e-5;
-}
-
-/* Is s the product of these two values? */
-static bool product_of(const struct step *s, int a, int b)
-{
-	return s && step_is(s, "Mul") && ((s->in[0] == a && s->in[1] == b) || (s->in[0] == b && s->in[1] == a));
-}
-
 /* value * gate(value), written out: the gate's own step or steps in `steps`, the product last. */
 static bool gated(struct search *f, const struct step **steps, int n, struct blocked_after after)
 {
 	int value = f->chain->value;
 	const struct step *mul = only_reader(f, steps[n - 1]->out[0]);
 
-	if (!product_of(mul, value, steps[n - 1]->out[0]) || f->uses->reader[value][1] != index_of(f, mul))
+	if (!step_is_product(mul, value, steps[n - 1]->out[0]) || f->uses->reader[value][1] != index_of(f, mul))
 		return false;
 	steps[n] = mul;
 	return take(f, steps, n + 1, after);
-}
-
-/* value * clip(value + 3, 0, 6) / 6, in the five steps that some exporters write. */
-static bool written_hardswish(struct search *f, const struct step *add)
-{
-	const struct step *steps[4] = { add };
-	struct blocked_after part;
-	float low, high;
-	int value = f->chain->value;
-
-	if (!affine(f, add, value, &part) || part.a != 1 || part.b != 3)
-		return false;
-	steps[1] = only_reader(f, add->out[0]);
-	if (!steps[1] || !step_is(steps[1], "Clip") || !clip_bounds(f, steps[1], &low, &high) || low != 0 || high != 6)
-		return false;
-	steps[2] = only_reader(f, steps[1]->out[0]);
-	if (!product_of(steps[2], value, steps[1]->out[0]) || f->uses->reader[value][1] != index_of(f, steps[2]))
-		return false;
-	steps[3] = only_reader(f, steps[2]->out[0]);
-	if (!steps[3] || !affine(f, steps[3], steps[2]->out[0], &part) || part.b != 0 || !close_to(part.a, 1 / 6.0))
-		return false;
-	return take(f, steps, 4, (struct blocked_after){ .kind = BLOCKED_HARDSWISH });
 }
 
 static bool extend_by_gate(struct search *f)
@@ -220,13 +173,8 @@ static bool extend_by_gate(struct search *f)
 		return false;
 	if (step_is(s, "Sigmoid"))
 		return gated(f, steps, 1, (struct blocked_after){ BLOCKED_SWISH, 1, 0 });
-	if (step_is(s, "HardSigmoid") && close_to(step_float(s, "alpha", 0.2f), 1 / 6.0)
-	    && close_to(step_float(s, "beta", 0.5f), 0.5))
-		return gated(f, steps, 1, (struct blocked_after){ .kind = BLOCKED_HARDSWISH });
-	if (affine(f, s, value, &part) && part.b == 0 && (steps[1] = only_reader(f, s->out[0]))
-	    && step_is(steps[1], "Sigmoid"))
-		return gated(f, steps, 2, (struct blocked_after){ BLOCKED_SWISH, part.a, 0 });
-	return written_hardswish(f, s);
+	return affine(f, s, value, &part) && part.b == 0 && (steps[1] = only_reader(f, s->out[0]))
+		&& step_is(steps[1], "Sigmoid") && gated(f, steps, 2, (struct blocked_after){ BLOCKED_SWISH, part.a, 0 });
 }
 
 void chain_find(const struct uses *u, const bool *gone, int step, int value, struct chain *out)

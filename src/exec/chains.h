@@ -19,8 +19,8 @@ struct chain {
 	int steps[CHAIN_STEPS]; /* all that follow the convolution, in order */
 };
 
-/* The longest chain from the step that makes `value`, over steps that are not `gone`. In training programs it is one sum
- * and one activation at most, whose slope follows from its result. O(length). */
+/* The longest chain from the step that makes `value`, over steps that are not `gone`. In training programs it is
+ * scalars, then one sum and one activation at most, whose slope follows from its result. O(length). */
 void chain_find(const struct uses *u, const bool *gone, int step, int value, struct chain *out);
 
 #endif

@@ -122,7 +122,7 @@ static enum tamis_status speed_up(struct program *p, struct tamis_error *err)
 {
 	enum tamis_status s = merge_norms(p, err);
 
-	if (s == TAMIS_OK && !p->options.training)
+	if (s == TAMIS_OK)
 		s = join_written_out(p, err);
 	if (s == TAMIS_OK && !p->options.training)
 		s = fuse_products(p, err);

@@ -27,7 +27,7 @@ struct hidden {
 
 /* How a convolution over blocks, with what follows it, is reversed. */
 struct fused_conv {
-	int weight;                 /* constant, in the model's layout */
+	int weight;                 /* constant, in the model's layout, with norm and scalars in it */
 	const struct node *conv;    /* as the model has it */
 	struct blocked_after after; /* the activation, where has_after */
 	bool has_after;

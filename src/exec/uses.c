@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec/uses.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,11 @@ bool step_is_activation(const struct step *s)
 	return false;
 }
 
+bool step_is_product(const struct step *s, int a, int b)
+{
+	return s && step_is(s, "Mul") && ((s->in[0] == a && s->in[1] == b) || (s->in[0] == b && s->in[1] == a));
+}
+
 const struct tensor *step_constant(const struct program *p, const struct step *s, int i)
 {
 	if (i >= s->n_in || s->in[i] == GRAPH_NONE || !p->constant[s->in[i]].data)
@@ -75,6 +81,15 @@ float step_float(const struct step *s, const char *name, float fallback)
 		if (n->attribute[i]->name && !strcmp(n->attribute[i]->name, name))
 			return n->attribute[i]->f;
 	return fallback;
+}
+
+bool step_clip_bounds(const struct program *p, const struct step *s, float *low, float *high)
+{
+	*low = step_float(s, "min", -FLT_MAX);
+	*high = step_float(s, "max", FLT_MAX);
+	if (s->n_in > 1 && s->in[1] != GRAPH_NONE && !step_scalar(p, s, 1, low))
+		return false;
+	return s->n_in <= 2 || s->in[2] == GRAPH_NONE || step_scalar(p, s, 2, high);
 }
 
 int uses_only_reader(const struct uses *u, int value)

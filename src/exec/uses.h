@@ -23,6 +23,9 @@ bool step_is(const struct step *s, const char *name);
  * may be further inputs. */
 bool step_is_activation(const struct step *s);
 
+/* Is the step the product of these two values? NULL is none. */
+bool step_is_product(const struct step *s, int a, int b);
+
 /* The constant at input i, NULL where it is none. */
 const struct tensor *step_constant(const struct program *p, const struct step *s, int i);
 
@@ -31,6 +34,9 @@ bool step_scalar(const struct program *p, const struct step *s, int i, float *va
 
 /* A float attribute of the step's node. */
 float step_float(const struct step *s, const char *name, float fallback);
+
+/* The bounds of a Clip, which are inputs, or attributes in old opsets. False: they may change. */
+bool step_clip_bounds(const struct program *p, const struct step *s, float *low, float *high);
 
 /* The one step that alone reads the value once; GRAPH_NONE where it has other readers or leaves the graph. */
 int uses_only_reader(const struct uses *u, int value);

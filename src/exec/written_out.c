@@ -75,7 +75,40 @@ static bool match_gelu(const struct matcher *m, struct step *first, struct form 
 	mul = sum ? follow(m, f, f->steps[2], "Mul") : NULL;
 	half = mul ? follow(m, f, f->steps[3], "Mul") : NULL;
 	return half && with_number(m, sum, erf->out[0], 1, true) && with_number(m, half, mul->out[0], 0.5, true)
-		&& ((mul->in[0] == x && mul->in[1] == sum->out[0]) || (mul->in[1] == x && mul->in[0] == sum->out[0]));
+		&& step_is_product(mul, x, sum->out[0]);
+}
+
+/* ---- HardSwish: x + 3 -> Clip to 0..6 -> times x -> / 6, or HardSigmoid of slope 1 / 6 -> times x ------------------- */
+
+static bool clips_to_six(const struct matcher *m, const struct step *s)
+{
+	float low, high;
+
+	return s && step_clip_bounds(m->p, s, &low, &high) && low == 0 && high == 6;
+}
+
+static bool match_hardswish(const struct matcher *m, struct step *first, struct form *f)
+{
+	bool gate = step_is(first, "HardSigmoid");
+	int x = first->n_in == 2 && step_constant(m->p, first, 0) ? first->in[1] : first->in[0];
+	struct step *clip = first, *mul, *sixth;
+
+	*f = (struct form){ .steps = { first }, .n = 1, .op = "HardSwish", .opset = 14, .in = { x }, .n_in = 1 };
+	if (gate && (!near(step_float(first, "alpha", 0.2f), 1 / 6.0) || !near(step_float(first, "beta", 0.5f), 0.5)))
+		return false;
+	if (!gate && (!step_is(first, "Add") || !with_number(m, first, x, 3, true)
+	              || !clips_to_six(m, clip = follow(m, f, first, "Clip"))))
+		return false;
+	mul = follow(m, f, clip, "Mul");
+	if (!mul || !step_is_product(mul, x, clip->out[0]))
+		return false;
+	if (gate)
+		return true;
+	sixth = at(m, uses_only_reader(&m->uses, mul->out[0]));
+	if (!sixth || !follow(m, f, mul, step_is(sixth, "Div") ? "Div" : "Mul"))
+		return false;
+	return step_is(sixth, "Div") ? with_number(m, sixth, mul->out[0], 6, false)
+	                             : with_number(m, sixth, mul->out[0], 1 / 6.0, true);
 }
 
 /* ---- layer normalisation: d = x - mean(x), d / sqrt(mean(d^2) + epsilon) * scale + bias ----------------------------- */
@@ -200,7 +233,7 @@ static enum tamis_status join(const struct matcher *m, const struct form *f, str
 		.n_out = 1 };
 	for (int i = 0; i < f->n - 1; i++)
 		f->steps[i]->node = NULL;
-	return n->op->parse(&parse, &n->attr);
+	return n->op->parse ? n->op->parse(&parse, &n->attr) : TAMIS_OK;
 }
 
 enum tamis_status join_written_out(struct program *p, struct tamis_error *err)
@@ -213,7 +246,7 @@ enum tamis_status join_written_out(struct program *p, struct tamis_error *err)
 		struct step *first = &p->steps[i];
 		bool plain = first->node && first->n_in >= 1 && first->in[0] != GRAPH_NONE && first->out[0] != GRAPH_NONE;
 
-		if (plain && (match_norm(&m, first, &f) || match_gelu(&m, first, &f)))
+		if (plain && (match_norm(&m, first, &f) || match_gelu(&m, first, &f) || match_hardswish(&m, first, &f)))
 			s = join(&m, &f, err);
 	}
 	uses_free(&m.uses);

@@ -5,8 +5,8 @@
 #include "exec/program.h"
 
 /* Replaces operators that exporters write out in simpler ones, of which every step goes through memory: layer
- * normalisation in nine steps and Gelu in five become one step each. Forward programs only; results differ from the
- * plain program's by rounding alone. O(steps). */
+ * normalisation in nine steps, Gelu in five and HardSwish in four or two become one step each. The values between are
+ * gone, and results differ from the plain program's by rounding alone. O(steps). */
 enum tamis_status join_written_out(struct program *p, struct tamis_error *err);
 
 #endif

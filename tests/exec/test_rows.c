@@ -79,6 +79,31 @@ static void activation(struct maker *m)
 	apply(m, ops[below(m, m->opset < 20 ? 6 : 7)], "%s");
 }
 
+/* x clip(x + 3, 0, 6) / 6, or x times HardSigmoid; one in four is not quite HardSwish. */
+static void hardswish(struct maker *m)
+{
+	char in[64], product[64];
+	double six = below(m, 4) ? 6 : 5;
+	int bounds = m->names;
+
+	snprintf(product, sizeof product, below(m, 2) ? "%s %%s" : "%%s %s", m->x);
+	if (below(m, 2)) {
+		node_float(m->d, apply(m, "HardSigmoid", "%s"), "alpha", 1 / six);
+		apply(m, "Mul", product);
+		return;
+	}
+	number(m, in, false, 0);
+	number(m, in, false, six);
+	apply(m, "Add", number(m, in, below(m, 2), 3));
+	snprintf(in, sizeof in, "%%s c%d c%d", bounds, bounds + 1);
+	apply(m, "Clip", in);
+	apply(m, "Mul", product);
+	if (below(m, 2))
+		apply(m, "Div", number(m, in, false, 6));
+	else
+		apply(m, "Mul", number(m, in, below(m, 2), 1 / 6.0));
+}
+
 /* The axes are an attribute until opset 17. */
 static void mean(struct maker *m)
 {
@@ -146,14 +171,14 @@ static void reuse(struct maker *m)
 
 static struct document *network(uint64_t seed)
 {
-	static void (*const parts[])(struct maker *) = { matmul, matmul, bias, bias, activation, activation, gelu, norm, reuse };
+	static void (*const parts[])(struct maker *) = { matmul, matmul, bias, bias, activation, activation, gelu, norm, hardswish, reuse };
 	int64_t opset = seed % 2 ? 17 : 20;
 	struct maker m = { .d = model_new(opset), .x = "x", .width = WIDTH, .opset = opset };
 
 	m.r = rng_make(seed, 0);
 	model_input(m.d, "x", DT_FLOAT, DIMS(-1, 3, WIDTH));
 	for (int i = 0; i < 4 + below(&m, 16); i++)
-		parts[below(&m, 9)](&m);
+		parts[below(&m, 10)](&m);
 	apply(&m, "Neg", "%s");
 	model_output(m.d, m.x);
 	return m.d;
@@ -221,7 +246,7 @@ static void compare(const struct graph *g, const struct program *plain, const st
 
 Test(rows, random_chains_agree)
 {
-	int products = 0, norms = 0, erfs = 0, steps = 0, before = 0;
+	int products = 0, norms = 0, erfs = 0, gates = 0, steps = 0, before = 0;
 
 	for (uint64_t seed = 1; seed <= 300; seed++) {
 		struct document *d = network(seed);
@@ -232,6 +257,7 @@ Test(rows, random_chains_agree)
 		products += count(fast, "Dense");
 		norms += count(fast, "LayerNormalization");
 		erfs += count(plain, "Erf") - count(fast, "Erf");
+		gates += count(plain, "HardSigmoid") + count(plain, "Clip") - count(fast, "HardSigmoid") - count(fast, "Clip");
 		steps += fast->n_steps;
 		before += plain->n_steps;
 		program_free(plain);
@@ -239,8 +265,8 @@ Test(rows, random_chains_agree)
 		graph_free(g);
 		doc_free(d);
 	}
-	cr_expect(products > 100 && norms > 50 && erfs > 50, "%d products, %d norms, %d Gelus: too tame", products, norms,
-	          erfs);
+	cr_expect(products > 100 && norms > 50 && erfs > 50 && gates > 50, "%d products, %d norms, %d Gelus, %d HardSwishes",
+	          products, norms, erfs, gates);
 	cr_expect_lt(2 * steps, before + steps, "%d steps of %d", steps, before);
 }
 
