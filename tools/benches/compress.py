@@ -58,7 +58,7 @@ def accuracy(options, files, ratio, words):
 def svg(title, base, curves):
     """Curves of accuracy, 85 % and up, over the logarithm of the ratio."""
     width, height, left, top, low = 760, 460, 60, 40, 85
-    x = lambda k: left + k * (width - left - 230) / (len(RATIOS) - 1)
+    x = lambda k: left + k * (width - left - 230) / max(1, len(RATIOS) - 1)
     y = lambda percent: top + (100 - max(percent, low)) / (100 - low) * (height - top - 50)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
              f'font-size="12"><rect width="{width}" height="{height}" fill="#fff"/>'
