@@ -213,18 +213,6 @@ struct loop {
 	int n_carried, n_stacked;
 };
 
-/* A scalar as the body declares it: of rank 0, or of rank 1 as some exporters have it. */
-static struct tensor scalar_for(const struct graph *g, int input, enum dtype type, void *data)
-{
-	struct tensor t = { .type = type, .count = 1, .data = data };
-
-	if (g->values[g->inputs[input]].declared.rank == 1) {
-		t.rank = 1;
-		t.dims[0] = 1;
-	}
-	return t;
-}
-
 static enum tamis_status run_trip(struct control *c, struct loop *l, int64_t trip)
 {
 	struct inner *b = l->body;
@@ -232,8 +220,8 @@ static enum tamis_status run_trip(struct control *c, struct loop *l, int64_t tri
 	unsigned char go = 1;
 	enum tamis_status s;
 
-	b->in[0] = scalar_for(g, 0, DT_INT64, &trip);
-	b->in[1] = scalar_for(g, 1, DT_BOOL, &go);
+	b->in[0] = control_scalar(g, 0, DT_INT64, &trip);
+	b->in[1] = control_scalar(g, 1, DT_BOOL, &go);
 	for (int i = 0; i < l->n_carried; i++)
 		b->in[2 + i] = l->carried[i];
 	s = runner_run(b->runner, b->in, NULL, c->err);

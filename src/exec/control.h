@@ -18,7 +18,7 @@ enum tamis_status control_run(const struct program *p, const struct step *s, con
 void control_free(const struct step *s, void *state); /* NULL state is fine */
 
 
-/* Reverse of an If's last run (OP_CONTROL_REVERSE), in a program made with `training`: adds to gin[i] (NULL: not wanted) what reaches
+/* Reverse of a step's last run (OP_CONTROL_REVERSE), in a program made with `training`: adds to gin[i] (NULL: not wanted) what reaches
  * input i from gout (by output, NULL = zero). in: as the run had it. no_reverse, NULL or called with ctx and
  * s->graph_node, is told where a gradient stops inside the branch. */
 enum tamis_status control_reverse(const struct step *s, const struct tensor *const *in,

@@ -88,7 +88,8 @@ static enum tamis_status set_ports(struct runner *r, const struct step *s, struc
 
 	for (int i = 0; status == TAMIS_OK && i < s->n_in; i++) {
 		r->in[i] = s->in[i] == GRAPH_NONE ? NULL : &r->value[s->in[i]];
-		status = widen(r, &r->in[i], err);
+		if (!(s->node->op->flags & OP_CONTROL)) /* bodies take them as they are */
+			status = widen(r, &r->in[i], err);
 	}
 	for (int i = 0; status == TAMIS_OK && i < s->n_out; i++) {
 		const struct tensor *t = s->out[i] == GRAPH_NONE ? NULL : &r->value[s->out[i]];

@@ -139,6 +139,17 @@ void slice_read(struct tensor *slice, const struct tensor *t, int axis, int64_t 
 		       inner);
 }
 
+void slice_add(struct tensor *t, int axis, int64_t at, const struct tensor *slice)
+{
+	int64_t inner = tensor_extent(t, axis + 1, t->rank);
+
+	for (int64_t i = 0; i < slice->count; i++) {
+		int64_t to = (i / inner * t->dims[axis] + at) * inner + i % inner;
+
+		tensor_set(t, to, tensor_get(t, to) + tensor_get(slice, i));
+	}
+}
+
 void stack_cut(struct tensor *t, int64_t length)
 {
 	t->dims[0] = length;

@@ -34,6 +34,9 @@ enum tamis_status slice_shape(struct tensor *slice, const struct tensor *t, int 
 /* Element `at` along the axis. O(slice). */
 void slice_read(struct tensor *slice, const struct tensor *t, int axis, int64_t at);
 
+/* The same place of t += slice; both FLOAT or both DOUBLE. */
+void slice_add(struct tensor *t, int axis, int64_t at, const struct tensor *slice);
+
 /* Only the first `length` of axis 0, or up to `length` with zeros behind. */
 void stack_cut(struct tensor *t, int64_t length);
 enum tamis_status stack_lengthen(struct tensor *t, int64_t length, struct tamis_error *err);

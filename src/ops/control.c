@@ -127,9 +127,9 @@ const struct op ops_control[] = {
 	{.name = "If", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, .parse = if_parse,
 	 CONTROL(OP_CONTROL_REVERSE)},
 	{.name = "Loop", .since = 1, .until = OP_LATEST, .min_in = 0, .max_in = -1, .min_out = 1, .parse = loop_parse,
-	 CONTROL(0)},
+	 CONTROL(OP_CONTROL_REVERSE)},
 	{.name = "Scan", .since = 8, .until = 8, .min_in = 0, .max_in = -1, .min_out = 1, .parse = scan_parse, CONTROL(0)},
 	{.name = "Scan", .since = 9, .until = OP_LATEST, .min_in = 1, .max_in = -1, .min_out = 1, .parse = scan_parse,
-	 CONTROL(0)},
+	 CONTROL(OP_CONTROL_REVERSE)},
 	{0},
 };

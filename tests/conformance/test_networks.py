@@ -3,8 +3,8 @@
 
     test_networks.py TAMIS FOLDER [--slim] [--only NAME] [--model MODEL.onnx --items ITEMS.npz]
 
-For each network: tamis and onnxruntime agree to 1e-4 relative, and to 1e-2 after conversion to float16. With
---slim: `tamis slim` writes a model, or says in one sentence why not; what it writes passes onnx.checker and gives
+For each network: tamis and onnxruntime agree to 1e-4 relative, and to 1e-2 after conversion to float16 and, for two
+of them, to 8 bits: one with quantised activations throughout, one that quantises them as they come. With --slim: `tamis slim` writes a model, or says in one sentence why not; what it writes passes onnx.checker and gives
 the same in tamis and in onnxruntime. Needs numpy, onnx and onnxruntime.
 """
 
@@ -19,13 +19,15 @@ try:
     import numpy as np
     import onnx
     import onnxruntime
+    import onnxruntime.quantization as quantization
     from onnx import TensorProto, numpy_helper
 except ImportError as missing:
     print(f'skipped: {missing}', file=sys.stderr)
     sys.exit(77)
 
 SOME = 24  # items on which outputs are compared
-LIMIT, HALF_LIMIT = 1e-4, 1e-2
+LIMIT, COARSE_LIMIT = 1e-4, 1e-2
+QUANTISED = {'mobilenetv2': True, 'bert': False}  # whether the activations' ranges are fixed beforehand
 NO_CUT_PASSES = 5
 
 
@@ -47,9 +49,12 @@ def run_tamis(options, *arguments, allowed=(0,)):
     return done.returncode, said
 
 
-def run_reference(model, feeds):
-    """Outputs by name, items on the first axis; a model of fixed batch is run item by item."""
+def run_reference(model, feeds, plain=False):
+    """Outputs by name, items on the first axis; a model of fixed batch is run item by item. plain: node by node as
+    the model has them."""
     settings = onnxruntime.SessionOptions()
+    if plain:
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.intra_op_num_threads = 2
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(model), settings, providers=['CPUExecutionProvider'])
@@ -70,7 +75,7 @@ def difference(ours, reference):
     return float(worst) if np.isfinite(worst) else math.inf
 
 
-def compare(options, model, feeds, limit, whole=None):
+def compare(options, model, feeds, limit, whole=None, plain=False):
     """The largest difference of any output. whole: outputs in float32; where onnxruntime itself is further than the
     limit from them, tamis may be twice as far from onnxruntime (both round, but not at the same places)."""
     work = options.folder / 'work'
@@ -79,7 +84,7 @@ def compare(options, model, feeds, limit, whole=None):
     run_tamis(options, 'run', model, '-c', work / 'items.npz', '-o', work / 'outputs.npz')
     with np.load(work / 'outputs.npz') as file:
         ours = {name: file[name] for name in file.files}
-    reference = run_reference(model, feeds)
+    reference = run_reference(model, feeds, plain)
     if list(ours) != list(reference):
         raise Failure(f'{model.name}: tamis gives {list(ours)}, onnxruntime {list(reference)}')
     worst = max(difference(ours[name], reference[name]) for name in reference)
@@ -130,7 +135,30 @@ def compare_halved(options, model, feeds):
     onnx.save(halve(onnx.load(model)), halved)
     whole = run_reference(model, feeds)
     feeds = {name: feed.astype('float16') if feed.dtype == 'float32' else feed for name, feed in feeds.items()}
-    return compare(options, halved, feeds, HALF_LIMIT, whole)
+    return compare(options, halved, feeds, COARSE_LIMIT, whole)
+
+
+# ---- 8 bits --------------------------------------------------------------------------------------------
+
+class Calibration(quantization.CalibrationDataReader):
+    """All items at once, one time."""
+
+    def __init__(self, feeds):
+        self.left = [feeds]
+
+    def get_next(self):
+        return self.left.pop() if self.left else None
+
+
+def compare_quantised(options, model, feeds):
+    """Weights take 7 bits, since onnxruntime's products of 8-bit ones saturate on some processors. A value between two
+    steps may round to either and takes what follows with it, within what quantising does to the outputs."""
+    path = options.folder / 'work' / f'{model.stem}-int8.onnx'
+    if QUANTISED[model.stem]:
+        quantization.quantize_static(model, path, Calibration(feeds), per_channel=True, reduce_range=True)
+    else:
+        quantization.quantize_dynamic(model, path, reduce_range=True)
+    return compare(options, path, feeds, COARSE_LIMIT, run_reference(model, feeds), True)
 
 
 # ---- slimming ------------------------------------------------------------------------------------------
@@ -157,6 +185,8 @@ def judge(options, model, items):
     with np.load(items) as file:
         feeds = {name: file[name][:SOME] for name in file.files}
     found = [f'{compare(options, model, feeds, LIMIT):.1e}', f'half {compare_halved(options, model, feeds):.1e}']
+    if model.stem in QUANTISED:
+        found.append(f'int8 {compare_quantised(options, model, feeds):.1e}')
     if options.slim:
         found.append(slim(options, model, items, feeds))
     return ', '.join(found)

@@ -437,7 +437,7 @@ Test(reverse, misuse_and_errors)
 	finish(&k);
 }
 
-/* ---- through a branch ------------------------------------------------------------------------------------------- */
+/* ---- through bodies --------------------------------------------------------------------------------------------- */
 
 static struct document *branch(const char *op, const char *inputs)
 {
@@ -472,35 +472,133 @@ static double weighed(struct rig *k, const struct tensor *in)
 	double sum = 0;
 
 	must(runner_run(k->r, in, NULL, &k->err), k);
-	for (int64_t e = 0; e < k->seed[0].count; e++)
-		sum += tensor_get(&k->seed[0], e) * tensor_get(runner_output(k->r, 0), e);
+	for (int i = 0; i < k->g->n_outputs; i++)
+		for (int64_t e = 0; e < k->seed[i].count; e++)
+			sum += tensor_get(&k->seed[i], e) * tensor_get(runner_output(k->r, i), e);
 	return sum;
+}
+
+/* The gradients of all inputs of type DOUBLE against central differences of the run itself; frees everything. */
+static void check_inputs(struct document *d, struct tensor *in, const char *what)
+{
+	struct rig k = start(d);
+
+	memset(k.watch, true, (size_t)k.g->n_values);
+	run(&k, in, 5);
+	for (int i = 0; i < k.g->n_inputs; i++) {
+		const struct tensor *g = &k.grad[k.g->inputs[i]];
+
+		for (int64_t e = 0; in[i].type == DT_DOUBLE && e < in[i].count; e++) {
+			double old = tensor_get(&in[i], e), h = 1e-5, rise;
+
+			tensor_set(&in[i], e, old + h);
+			rise = weighed(&k, in);
+			tensor_set(&in[i], e, old - h);
+			rise -= weighed(&k, in);
+			tensor_set(&in[i], e, old);
+			cr_expect_float_eq(g->data ? tensor_get(g, e) : 0, rise / (2 * h), 1e-8, "%s: input %d", what, i);
+		}
+	}
+	for (int i = 0; i < k.g->n_inputs; i++)
+		tensor_free(&in[i]);
+	finish(&k);
+}
+
+static struct tensor doubles(int n, const double *values)
+{
+	return tensor_make(DT_DOUBLE, 1, (int64_t[]){ n }, values, NULL);
 }
 
 Test(reverse, passes_the_branch_that_ran)
 {
 	for (int c = 0; c < 2; c++) {
-		struct rig k = start(choice());
 		struct tensor in[3] = { tensor_make(DT_BOOL, SCALAR, (double[]){ c }, NULL),
-			tensor_make(DT_DOUBLE, DIMS(3), (double[]){ 0.3, -0.7, 1.1 }, NULL),
-			tensor_make(DT_DOUBLE, DIMS(3), (double[]){ 1.5, 0.6, -0.9 }, NULL) };
+			doubles(3, (double[]){ 0.3, -0.7, 1.1 }), doubles(3, (double[]){ 1.5, 0.6, -0.9 }) };
 
-		memset(k.watch, true, (size_t)k.g->n_values);
-		run(&k, in, 5);
-		for (int i = 1; i < 3; i++)
-			for (int64_t e = 0; e < 3; e++) {
-				double old = tensor_get(&in[i], e), h = 1e-5, up, down;
+		check_inputs(choice(), in, c ? "then" : "else");
+	}
+}
 
-				tensor_set(&in[i], e, old + h);
-				up = weighed(&k, in);
-				tensor_set(&in[i], e, old - h);
-				down = weighed(&k, in);
-				tensor_set(&in[i], e, old);
-				cr_expect_float_eq(tensor_get(&k.grad[k.g->inputs[i]], e), (up - down) / (2 * h), 1e-8,
-				                   "branch %d, input %d", c, i);
-			}
-		finish(&k);
-		for (int i = 0; i < 3; i++)
-			tensor_free(&in[i]);
+/* s = tanh(s w) + x is carried, and a list of all s, longer with each trip; sin(s) is stacked. Ends when max(s) is at
+ * the limit. */
+static struct document *loop(void)
+{
+	struct document *d = model_new(17), *b = model_new(17);
+
+	model_input(b, "i", DT_INT64, SCALAR);
+	model_input(b, "go", DT_BOOL, SCALAR);
+	model_input(b, "s", DT_DOUBLE, DIMS(-1));
+	model_input(b, "list", DT_DOUBLE, DIMS(-1));
+	model_node(b, "Mul", "s w", "p");
+	model_node(b, "Tanh", "p", "q");
+	model_node(b, "Add", "q x", "next");
+	node_int(b, model_node(b, "Concat", "list next", "longer"), "axis", 0);
+	model_node(b, "Sin", "next", "seen");
+	node_int(b, model_node(b, "ReduceMax", "next", "most"), "keepdims", 0);
+	model_node(b, "Less", "most limit", "on");
+	for (int i = 0; i < 4; i++)
+		model_output(b, (const char *[]){ "on", "next", "longer", "seen" }[i]);
+	model_input(d, "m", DT_INT64, SCALAR);
+	model_input(d, "limit", DT_DOUBLE, SCALAR);
+	model_input(d, "x", DT_DOUBLE, DIMS(-1));
+	model_input(d, "w", DT_DOUBLE, DIMS(-1));
+	node_graph(d, model_node(d, "Loop", "m - x w", "end list all"), "body", b);
+	model_output(d, "end");
+	model_output(d, "list");
+	model_output(d, "all");
+	return d;
+}
+
+Test(reverse, passes_every_trip_of_a_loop)
+{
+	static const struct { double trips, limit; const char *what; } cases[] = { { 0, 9, "no trip" }, { 1, 9, "one trip" },
+		{ 4, 9, "four trips" }, { 100, 1.6, "as long as it says" } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct tensor in[4] = { tensor_make(DT_INT64, SCALAR, &cases[i].trips, NULL),
+			tensor_make(DT_DOUBLE, SCALAR, &cases[i].limit, NULL), doubles(3, (double[]){ 0.3, -0.7, 1.1 }),
+			doubles(3, (double[]){ 1.5, 0.6, -0.9 }) };
+
+		check_inputs(loop(), in, cases[i].what);
+	}
+}
+
+/* s = tanh(s c) + w over the columns c of a, cos(s) stacked as columns; both ways. */
+static struct document *scan(int64_t back_in, int64_t back_out)
+{
+	struct document *d = model_new(17), *b = model_new(17);
+	Onnx__NodeProto *n;
+
+	model_input(b, "s", DT_DOUBLE, DIMS(-1));
+	model_input(b, "c", DT_DOUBLE, DIMS(-1));
+	model_node(b, "Mul", "s c", "p");
+	model_node(b, "Tanh", "p", "q");
+	model_node(b, "Add", "q w", "next");
+	model_node(b, "Cos", "next", "seen");
+	model_output(b, "next");
+	model_output(b, "seen");
+	model_input(d, "s0", DT_DOUBLE, DIMS(-1));
+	model_input(d, "a", DT_DOUBLE, DIMS(-1, -1));
+	model_input(d, "w", DT_DOUBLE, DIMS(-1));
+	n = model_node(d, "Scan", "s0 a", "end all");
+	node_graph(d, n, "body", b);
+	node_int(d, n, "num_scan_inputs", 1);
+	node_ints(d, n, "scan_input_axes", 1, (int64_t[]){ -1 });
+	node_ints(d, n, "scan_input_directions", 1, &back_in);
+	node_ints(d, n, "scan_output_axes", 1, (int64_t[]){ 1 });
+	node_ints(d, n, "scan_output_directions", 1, &back_out);
+	model_output(d, "end");
+	model_output(d, "all");
+	return d;
+}
+
+Test(reverse, passes_every_part_of_a_scan)
+{
+	for (int k = 0; k < 4; k++) {
+		struct tensor in[3] = { doubles(2, (double[]){ 0.4, -1.2 }),
+			tensor_make(DT_DOUBLE, DIMS(2, 3), (double[]){ 0.3, -0.7, 1.1, 0.9, 1.4, -0.2 }, NULL),
+			doubles(2, (double[]){ 0.8, -0.5 }) };
+
+		check_inputs(scan(k % 2, k / 2), in, k % 2 ? "backwards" : "forwards");
 	}
 }
