@@ -61,27 +61,26 @@ static enum tamis_status gather(struct data_source *s, const char *const *specs,
 	return status == TAMIS_OK ? pieces_add_paired(s, err) : status;
 }
 
-static bool set_is_complete(struct data_source *s, const struct piece *p, struct tamis_error *err)
+static enum tamis_status expect_complete(struct data_source *s, const struct piece *p, struct tamis_error *err)
 {
-	for (int i = 0; i < s->n_inputs; i++) {
+	enum tamis_status status = TAMIS_OK;
+
+	for (int i = 0; i < s->n_inputs && status == TAMIS_OK; i++) {
 		struct arena a = {0};
 		char *path = set_path(&a, p->path, &s->inputs[i]);
 		uint64_t size;
 		int fd = -1;
-		bool there = path && open_regular(path, &fd, &size, err) == TAMIS_OK;
 
-		if (!path)
-			tm_no_memory(err, "opening calibration data");
-		if (!there && path)
+		status = path ? open_regular(path, &fd, &size, err) : tm_no_memory(err, "opening calibration data");
+		if (status == TAMIS_OK) {
+			close(fd);
+		} else {
 			tm_in_file(err, path);
-		arena_free(&a);
-		if (!there) {
 			tm_in_tensor(err, s->inputs[i].name);
-			return false;
 		}
-		close(fd);
+		arena_free(&a);
 	}
-	return true;
+	return status;
 }
 
 /* Of the sets in ONNX layout only the first is decoded: they have no headers apart from their contents. */
@@ -92,7 +91,7 @@ static enum tamis_status inspect(struct data_source *s, struct piece *p, bool fi
 
 	p->items = 1;
 	if (p->kind == PIECE_SET && !first)
-		return set_is_complete(s, p, err) ? TAMIS_OK : TAMIS_E_INVALID;
+		return expect_complete(s, p, err);
 	status = table_open(s, p, &t, err);
 	if (status != TAMIS_OK)
 		return status;

@@ -55,6 +55,21 @@ static enum tamis_status read_all(const char *spec, struct tamis_error *e)
 	return status;
 }
 
+static enum tamis_status read_random(const char *path, struct tamis_error *e)
+{
+	const struct data_options o = {.random = 5, .seed = 1};
+	struct data_source *s;
+	enum tamis_status status = data_open(NULL, 0, &one, 1, &o, &s, e);
+	uint8_t digest[32];
+
+	(void)path;
+	if (status != TAMIS_OK)
+		return status;
+	status = data_sha256(s, digest, e);
+	data_close(s);
+	return status;
+}
+
 static enum tamis_status write_npz(const char *path, struct tamis_error *e)
 {
 	struct npz_writer *w;
@@ -121,6 +136,8 @@ Test(exhaustion, every_allocation_may_fail)
 	/* a .npy of float[1,3] holding 0, 1, 2 */
 	static const char feed[] = "k05VTVBZAQA9AHsnZGVzY3InOiAnPGY0JywgJ2ZvcnRyYW5fb3JkZXInOiBG"
 		"YWxzZSwgJ3NoYXBlJzogKDEsMyl9ICAgIAoAAAAAAACAPwAAAEA=";
+	/* a TensorProto of float[1,3], raw */
+	static const unsigned char pb[] = {8, 1, 8, 3, 16, 1, 74, 12, 0, 0, 0, 0, 0, 0, 128, 63, 0, 0, 0, 64};
 	char text[256];
 	struct tensor a = ramp(0, 2, 5, 3);
 
@@ -133,6 +150,15 @@ Test(exhaustion, every_allocation_may_fail)
 	cr_assert_eq(mkdir("d", 0700), 0);
 	put_npy("d/1.npy", "<f4", "False", "(5, 3)", a.data, 60);
 	put_npy("d/2.npy", "<f4", "False", "(5, 3)", a.data, 60);
+	cr_assert_eq(mkdir("sets", 0700) | mkdir("sets/test_data_set_0", 0700) | mkdir("sets/test_data_set_1", 0700), 0);
+	put_bytes("sets/test_data_set_0/input_0.pb", pb, sizeof pb);
+	put_bytes("sets/test_data_set_1/input_0.pb", pb, sizeof pb);
+	put_npz("l.npz", true, "l", &(struct tensor){.type = DT_INT32, .rank = 1, .dims = {3}, .count = 3, .data = (void *)labels},
+	        NULL);
+	sweep(read_all, "x:a.npy", 6);
+	sweep(read_all, "sets", 8);
+	sweep(read_random, "", 3);
+	sweep(read_labels, "l.npz", 3);
 	sweep(read_all, "a.npy", 5);
 	sweep(read_all, "f.npy", 7);
 	sweep(read_all, "a.npz", 5);

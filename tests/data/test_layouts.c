@@ -109,6 +109,39 @@ Test(layouts, a_directory_is_read_in_natural_order)
 	tensor_free(&z);
 }
 
+/* Numbers that are equal but for zeros, and names that end where others go on. */
+Test(layouts, names_that_are_nearly_alike_have_an_order)
+{
+	static const char *const names[] = {"001", "01", "1", "1a", "2", "10", "a", "a0", "ab"};
+	char path[32];
+
+	cr_assert_eq(mkdir("d", 0700), 0);
+	for (int i = 8; i >= 0; i--) {
+		snprintf(path, sizeof path, "d/%s.npy", names[i]);
+		put_ramp(path, 3.0f * (float)i, "(1, 3)", 3);
+	}
+	struct data_source *s = open_one("d", &one, 1);
+	check_ramp(s, 0, 0, 27);
+	data_close(s);
+}
+
+/* Of many members, the message names the first few. */
+Test(layouts, a_long_list_of_members_is_cut)
+{
+	struct tensor a = ramp(0, 2, 2, 3);
+	char name[8];
+	struct npz_writer *w;
+
+	cr_assert_eq(npz_open("x.npz", false, &w, NULL), TAMIS_OK);
+	for (int i = 0; i < 12; i++) {
+		snprintf(name, sizeof name, "m%d", i);
+		cr_assert_eq(npz_put(w, name, &a, NULL), TAMIS_OK);
+	}
+	cr_assert_eq(npz_close(w, NULL), TAMIS_OK);
+	check_refused("x.npz", &one, 1, TAMIS_E_INVALID, "m7.npy, ...");
+	tensor_free(&a);
+}
+
 Test(layouts, a_change_of_shape_ends_a_batch)
 {
 	struct data_input in = {.name = "x", .type = DT_FLOAT, .rank = 2, .dims = {-1, -1}};
