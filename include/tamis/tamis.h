@@ -153,7 +153,8 @@ TAMIS_API void tamis_calibration_close(struct tamis_calibration *c);
 
 /* ---- Slimming --------------------------------------------------------------------------------------------------- */
 
-enum tamis_granularity { TAMIS_WEIGHT = 1, TAMIS_BOTH = 3 }; /* zeros only, or dead channels out of the tensors too */
+/* Single connections (zeros), whole channels out of the tensors, or channels first and then connections. */
+enum tamis_granularity { TAMIS_WEIGHT = 1, TAMIS_CHANNEL = 2, TAMIS_BOTH = 3 };
 enum tamis_features { TAMIS_FEATURES_LINEAR, TAMIS_FEATURES_RICH }; /* of a signal: itself; and Fourier features */
 enum tamis_fdr { TAMIS_FDR_BH, TAMIS_FDR_BY }; /* Benjamini-Hochberg; Benjamini-Yekutieli, for any dependence */
 enum tamis_storage { TAMIS_STORAGE_AUTO, TAMIS_STORAGE_DENSE, TAMIS_STORAGE_SPARSE };
@@ -170,6 +171,8 @@ struct tamis_slim_options {
 	double keep;             /* share of connections to keep, (0, 1]; default -1: the gate decides */
 	uint64_t target_bytes;   /* deepest cut needed to reach this file size; default 0: none */
 	double target_size;      /* the same as a share of the input's size; default -1: none */
+	double target_macs;      /* channels go until this share of the MACs is left, (0, 1), and nothing else; default -1: none */
+	int64_t round_to;        /* widths of narrowed layers become multiples of it, >= 1; default 8, which kernels like */
 	double holdout_share;    /* share of items held out for the gate, (0, 1); default 0.2 */
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
 	int rounds;              /* of score, cut and refit on the way to `keep`, 1 or more; default 8 */

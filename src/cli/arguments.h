@@ -67,6 +67,7 @@ enum option_kind {
 	OPTION_BYTES,   /* uint64_t, with an optional K, M or G (powers of 1,024) */
 	OPTION_SIZE,    /* bytes as above into slim.target_bytes, or a percentage into slim.target_size */
 	OPTION_SHARD,   /* I/N into shard and shards */
+	OPTION_SHARE,   /* double: a percentage between 0 and 100, as a share */
 	OPTION_CHOICE,  /* int: the value of one of the words of `metavar` */
 	OPTION_WORD     /* const char *: one of the words of `metavar` */
 };

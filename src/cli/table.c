@@ -121,6 +121,8 @@ const struct option options[] = {
 	  .metavar = "BYTES|P%", .low = 1, .high = 9e15,
 	  .help = "cut no deeper than this file size needs: bytes (1500000, 700K, 2M) or a percentage "
 	          "of the input (30%)" },
+	{ .name = "target-macs", .kind = OPTION_SHARE, .commands = SLIM, .offset = AT(slim.target_macs),
+	  .metavar = "P%", .help = "take out channels until this share of the MACs is left, and nothing else" },
 	{ .name = "alpha", .kind = OPTION_NUMBER, .commands = SLIM | SCORE, .offset = AT(slim.alpha),
 	  .metavar = "F", .low = 0, .high = 1, .help = "false discovery rate of the significance test" },
 	{ .name = "fdr", .kind = OPTION_CHOICE, .commands = SLIM | SCORE, .offset = AT(slim.fdr), .metavar = "bh|by",
@@ -131,8 +133,12 @@ const struct option options[] = {
 	{ .name = "criterion", .kind = OPTION_WORD, .commands = SLIM | SCORE, .offset = AT(slim.criterion),
 	  .metavar = "pii|fisher|obs|taylor|wanda|magnitude|random", .help = "how connections are ranked" },
 	{ .name = "granularity", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.granularity),
-	  .metavar = "weight|both", .values = (const int[]){TAMIS_WEIGHT, TAMIS_BOTH},
-	  .help = "zeros only, or channels that no longer matter out of the tensors too" },
+	  .metavar = "weight|channel|both", .values = (const int[]){TAMIS_WEIGHT, TAMIS_CHANNEL, TAMIS_BOTH},
+	  .help = "cut single connections, which become zeros; take whole channels out of the tensors; or channels "
+	          "first, then connections" },
+	{ .name = "round-to", .kind = OPTION_INT64, .commands = SLIM, .offset = AT(slim.round_to), .metavar = "N",
+	  .low = 1, .high = 1024,
+	  .help = "channels go until widths are multiples of N, which some kernels like" },
 	{ .name = "head", .kind = OPTION_WORD, .commands = SLIM | SCORE, .offset = AT(slim.head),
 	  .metavar = "auto|logits|probabilities|general",
 	  .help = "what the outputs are: scores of classes, their probabilities, or anything; auto "

@@ -177,17 +177,36 @@ static enum tamis_status store_count(struct arguments *a, const struct option *o
 	return TAMIS_OK;
 }
 
+/* "30%" */
+static bool read_percent(const char *text, double *percent)
+{
+	size_t len = strlen(text);
+	char number[32];
+
+	if (len < 2 || len >= sizeof number || text[len - 1] != '%')
+		return false;
+	snprintf(number, sizeof number, "%.*s", (int)len - 1, text);
+	return read_number(number, percent);
+}
+
+static enum tamis_status store_share(struct arguments *a, const struct option *o, const char *text)
+{
+	double percent;
+
+	if (!read_percent(text, &percent) || !(percent > 0 && percent < 100))
+		return refuse(o, "a percentage between 0 and 100 such as 50%", text);
+	*(double *)place(a, o) = percent / 100;
+	return TAMIS_OK;
+}
+
 static enum tamis_status store_size(struct arguments *a, const struct option *o, const char *text)
 {
 	static const char wanted[] = "bytes such as 700K or a percentage above 0 and at most 100 such as 30%";
-	size_t len = strlen(text);
-	char number[32];
 	uint64_t bytes;
 	double percent;
 
-	if (len > 1 && len < sizeof number && text[len - 1] == '%') {
-		snprintf(number, sizeof number, "%.*s", (int)len - 1, text);
-		if (!read_number(number, &percent) || !(percent > 0 && percent <= 100))
+	if (strchr(text, '%')) {
+		if (!read_percent(text, &percent) || !(percent > 0 && percent <= 100))
 			return refuse(o, wanted, text);
 		a->slim.target_size = percent / 100;
 		a->slim.target_bytes = 0;
@@ -260,6 +279,7 @@ enum tamis_status value_store(struct arguments *a, const struct option *o, const
 	case OPTION_INT:
 	case OPTION_INT64:
 	case OPTION_BYTES: return store_count(a, o, text);
+	case OPTION_SHARE: return store_share(a, o, text);
 	case OPTION_SIZE: return store_size(a, o, text);
 	case OPTION_SHARD: return store_shard(a, o, text);
 	case OPTION_CHOICE:

@@ -54,9 +54,16 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 		return usage(err, "regrowing", "a share of at least 0, below 1", o->regrow);
 	if (!(o->distil_rate > 0 && o->distil_rate <= 1))
 		return usage(err, "the rate of distilling", "a number above 0, at most 1", o->distil_rate);
+	if (!(o->target_macs > 0 && o->target_macs < 1) && o->target_macs != -1)
+		return usage(err, "the target for MACs", "a share between 0 and 1", o->target_macs);
+	if (o->target_macs > 0 && (o->granularity == TAMIS_WEIGHT || !o->refit || o->keep > 0))
+		return tm_fail(err, TAMIS_E_USAGE, "a target for MACs takes out channels: it needs refitting, a granularity of "
+		               "channel or both, and no share to keep");
+	if (o->round_to < 1)
+		return usage(err, "what widths are rounded to", "a number of channels", (double)o->round_to);
 	if (o->chunk < 0)
 		return usage(err, "the chunk", "a number of items", o->chunk);
-	if (o->granularity != TAMIS_WEIGHT && o->granularity != TAMIS_BOTH)
+	if (o->granularity != TAMIS_WEIGHT && o->granularity != TAMIS_CHANNEL && o->granularity != TAMIS_BOTH)
 		return usage(err, "the granularity", "one of enum tamis_granularity", o->granularity);
 	if ((unsigned)o->features > TAMIS_FEATURES_RICH)
 		return usage(err, "the features", "one of enum tamis_features", o->features);

@@ -299,13 +299,16 @@ enum tamis_status pass_significance(struct slim *s, struct tamis_error *err)
 
 const char *slim_describe_options(struct slim *s)
 {
+	static const char *const granularities[] = { [TAMIS_WEIGHT] = "weight", [TAMIS_CHANNEL] = "channel",
+		[TAMIS_BOTH] = "both" };
 	const struct tamis_slim_options *o = s->in->options;
 
 	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
-	                    "seed=%llu refit=%d distill=%d rate=%g regrow=%g rounds=%d granularity=%s", s->criterion->name,
+	                    "seed=%llu refit=%d distill=%d rate=%g regrow=%g rounds=%d granularity=%s macs=%g round-to=%lld",
+	                    s->criterion->name,
 	                    s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
 	                    (unsigned long long)o->seed, o->refit, o->distil, o->distil_rate, o->regrow, o->rounds,
-	                    o->granularity == TAMIS_WEIGHT ? "weight" : "both");
+	                    granularities[o->granularity], o->target_macs, (long long)o->round_to);
 }
 
 /* ---- gate, search --------------------------------------------------------------------------------------------- */
@@ -431,19 +434,53 @@ static void note_search(struct slim *s)
 	s->figures->keep = s->search.keep;
 }
 
+static struct refit_job refit_job(struct slim *s, struct told *told)
+{
+	return (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
+		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
+		.chunk = s->fit.chunk, .items = (int64_t)items_in(&s->refitted), .sweeps = s->in->options->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = tell,
+		.progress_ctx = told };
+}
+
+/* MACs make a model slow; connections make a file large. */
+static struct worth worth_of(const struct slim *s)
+{
+	return target_bytes(s) ? (struct worth){ .entries = 1 } : (struct worth){ .macs = 1 };
+}
+
+/* Channels are chosen by what refitting measures, and where nobody says how many connections are to be kept. */
+static bool narrows(const struct tamis_slim_options *o)
+{
+	return o->granularity != TAMIS_WEIGHT && o->refit && o->keep < 0;
+}
+
+static struct narrow_job narrow_job(struct slim *s, struct told *told)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	return (struct narrow_job){ .graph = s->graph, .plan = s->plan, .layers = &s->layers,
+		.parameters = &s->parameters, .scores = &s->scores,
+		.refit = refit_job(s, told), .guess = o->target_macs > 0 ? NULL : &s->guess_gate,
+		.bound = (o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE) * o->tolerance,
+		.confidence = o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
+		.round_to = o->round_to, .pool = s->pool };
+}
+
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
 	struct told plain = { s, 0, 1 }, scoring = { s, 0, SCORE_COST }, refitting = { s, 0, REFIT_COST };
 	struct told training = { s, 0, DISTIL_COST };
 	struct distil distil = { 0 };
+	struct narrow_job narrow = narrow_job(s, &refitting);
 	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
 		.criterion = s->criterion, .distil = o->distil ? &distil : NULL, .epochs = o->distil,
 		.rate = o->distil_rate, .regrow = o->regrow, .rounds = o->rounds,
 		.score = score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr,
 		.alpha = o->alpha,
 		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
-		.target = target_bytes(s), .expect = expect_rounds, .expect_ctx = s, .arena = s->arena };
+		.target = target_bytes(s), .narrow = narrows(o) ? &narrow : NULL,
+		.connections = o->granularity != TAMIS_CHANNEL && o->target_macs < 0, .expect = expect_rounds, .expect_ctx = s, .arena = s->arena };
 	struct checkpoint checkpoint = { .path = o->checkpoint };
 	enum tamis_status status = TAMIS_OK;
 
@@ -453,10 +490,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 		status = checkpoint.identity ? TAMIS_OK : tm_no_memory(err, "searching the depth");
 	}
 
-	job.refit = (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
-		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
-		.chunk = s->fit.chunk, .items = (int64_t)items_in(&s->refitted), .sweeps = o->refit ? ROUNDS_SWEEPS : 0,
-		.pool = s->pool, .progress = tell, .progress_ctx = &refitting };
+	job.refit = refit_job(s, &refitting);
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
 	if (status == TAMIS_OK)
 		status = open_distil(s, &training, &distil, err);
@@ -467,6 +501,9 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	note_search(s);
 	if (status == TAMIS_OK && !s->search.passed)
 		return nothing_passed(s, err);
+	if (status == TAMIS_OK && o->target_macs > 0 && s->search.narrowed.left > o->target_macs)
+		return tm_fail(err, TAMIS_E_GATE, "no more channels can go: %.3g of the MACs are left, above the %.3g asked for",
+		               s->search.narrowed.left, o->target_macs);
 	if (status == TAMIS_OK && job.target && predicted_bytes(s) > job.target)
 		return tm_fail(err, TAMIS_E_GATE, "the deepest cut that passed the gate makes a file of %llu bytes, above the "
 		               "%llu asked for", (unsigned long long)predicted_bytes(s), (unsigned long long)job.target);

@@ -28,6 +28,7 @@ struct sweep {
 	struct refit_sums *total, *apart; /* by layer: of most chunks, and of those that ridges are chosen on */
 	double *ridge;           /* by layer */
 	struct arena arena;
+	bool first;              /* of the sweeps */
 	int64_t done;
 };
 
@@ -288,6 +289,8 @@ static enum tamis_status solve(struct sweep *w, struct tamis_error *err)
 		if (w->job->chosen)
 			w->job->chosen[i] = w->ridge[i];
 	}
+	if (s == TAMIS_OK && w->first && w->job->choose)
+		s = w->job->choose(w->job->choose_ctx, w->total, err);
 	return s == TAMIS_OK ? pool_for(w->job->pool, blocks, solve_block, w, err) : s;
 }
 
@@ -364,9 +367,9 @@ static bool select_item(void *ctx, int64_t item)
 	return !j->select || j->select(j->select_ctx, item);
 }
 
-static enum tamis_status sweep(const struct refit_job *job, struct tamis_error *err)
+static enum tamis_status sweep(const struct refit_job *job, bool first, struct tamis_error *err)
 {
-	struct sweep w = { .job = job, .n_hands = pool_size(job->pool) };
+	struct sweep w = { .job = job, .first = first, .n_hands = pool_size(job->pool) };
 	struct items_job items = { .ctx = &w, .select = select_item, .work = work, .merge = merge };
 	enum tamis_status s = set_up(&w, err);
 
@@ -383,6 +386,6 @@ enum tamis_status refit_run(const struct refit_job *job, struct tamis_error *err
 	enum tamis_status s = TAMIS_OK;
 
 	for (int i = 0; s == TAMIS_OK && i < job->sweeps; i++)
-		s = sweep(job, err);
+		s = sweep(job, i == 0, err);
 	return s;
 }

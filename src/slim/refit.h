@@ -15,6 +15,8 @@
 #define REFIT_MAX_FAN_IN 4096 /* features a group: beyond, and beyond the rows, a layer is fitted on the items themselves */
 #define REFIT_MAX_BYTES ((size_t)1 << 30) /* of a layer's items so kept; the rest is not fitted on */
 
+struct refit_sums;
+
 struct refit_job {
 	const struct graph *reference;  /* the original: same nodes and values as `graph` */
 	struct graph *graph;            /* constants are fitted in place; zero weights stay zero */
@@ -29,6 +31,10 @@ struct refit_job {
 	double *chosen;                 /* by layer: the ridges of the last sweep; NULL = not wanted */
 	int sweeps;                     /* passes over the items; each fits every layer once, on the inputs of the sweep's start */
 	struct pool *pool;
+	/* Called in the first sweep between gathering and solving, with the centred moments of each layer: may zero further
+	 * weights of `graph`. NULL = none. */
+	enum tamis_status (*choose)(void *ctx, const struct refit_sums *by_layer, struct tamis_error *err);
+	void *choose_ctx;
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* as in struct score_job */
 	void *progress_ctx;
 };

@@ -13,12 +13,12 @@ struct search {
 
 /* ---- states ---------------------------------------------------------------------------------------------------- */
 
-static int64_t alive_in(const struct rounds_job *j)
+static int64_t alive_in(const struct rounds_job *j, const struct graph *g)
 {
 	int64_t n = 0;
 
 	for (int i = 0; i < j->layers->n; i++) {
-		const struct tensor *t = &j->refit.reference->values[j->layers->list[i].weight].constant;
+		const struct tensor *t = &g->values[j->layers->list[i].weight].constant;
 
 		for (int64_t k = 0; !j->layers->list[i].note && k < t->count; k++)
 			n += tensor_get(t, k) != 0;
@@ -169,7 +169,7 @@ static enum tamis_status cut_and_repair(const struct search *w, const struct sco
                                         struct tamis_error *err)
 {
 	const struct rounds_job *j = w->job;
-	double share = j->distil && !is_last(w) ? j->regrow : 0;
+	double share = j->distil && !j->narrow && !is_last(w) ? j->regrow : 0; /* channels that went stay gone */
 	struct regrow_job regrow = { .distil = j->distil, .layers = j->layers, .scores = scores,
 		.original = j->refit.reference, .start = j->rate };
 	enum tamis_status s = cut_with(w, scores, keep * (1 - share), err);
@@ -188,7 +188,7 @@ static enum tamis_status score_and_go(const struct search *w, double keep, struc
 	struct head head;
 	enum tamis_status s;
 
-	if (w->walk.rounds == 0 || (!w->job->refit.sweeps && !w->job->distil))
+	if ((w->walk.rounds == 0 && w->walk.n_path == 0) || (!w->job->refit.sweeps && !w->job->distil))
 		return cut_and_repair(w, w->first, keep, err);
 	s = score_run(&w->job->score, &head, &scores, err);
 	if (s == TAMIS_OK)
@@ -259,6 +259,41 @@ static enum tamis_status make_states(struct search *w, struct tamis_error *err)
 	return TAMIS_OK;
 }
 
+/* ---- channels ------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status repair_narrowed(void *ctx, int round, struct tamis_error *err)
+{
+	const struct search *w = ctx;
+	struct distil_leg leg = { .epochs = w->job->epochs, .rate_from = w->job->rate, .settle = true,
+		.stream = (uint64_t)ROUNDS_MAX + (uint64_t)round };
+	struct distil_result r;
+
+	return w->job->distil ? distil_run(w->job->distil, &leg, &r, err) : TAMIS_OK;
+}
+
+/* A state without some channels joins the path. Its share of connections is counted among all there were. */
+static enum tamis_status take_narrowed(void *ctx, struct tamis_error *err)
+{
+	struct search *w = ctx;
+	const struct rounds_job *j = w->job;
+	double all = 0;
+
+	for (int i = 0; i < j->layers->n; i++)
+		all += j->layers->list[i].note ? 0 : (double)j->layers->list[i].entries;
+	w->walk.keep = (double)alive_in(j, j->graph) / all;
+	return walk_join(&w->walk, j->graph, j->parameters, err);
+}
+
+static enum tamis_status narrow(struct search *w, struct narrow_result *out, struct tamis_error *err)
+{
+	struct narrow_job job = *w->job->narrow;
+
+	job.repair = repair_narrowed;
+	job.good = take_narrowed;
+	job.ctx = w;
+	return narrow_run(&job, out, err);
+}
+
 /* ---- judging -------------------------------------------------------------------------------------------------- */
 
 static enum tamis_status look(struct search *w, const struct snapshot *s, struct rounds_result *out, bool *passed,
@@ -283,15 +318,19 @@ static enum tamis_status look(struct search *w, const struct snapshot *s, struct
 	return TAMIS_OK;
 }
 
-/* Where a size is wanted only the last state is judged. */
+/* Where a size or a number of MACs is wanted, only the last state is judged. */
+static int64_t first_look(const struct search *w)
+{
+	return w->job->target || (w->job->narrow && w->job->narrow->target > 0) ? w->walk.n_path - 1 : 0;
+}
+
 static enum tamis_status judge(struct search *w, struct rounds_result *out, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
 	const struct snapshot *chosen = NULL;
 	bool passed = true;
 
-	for (int64_t i = w->job->target ? w->walk.n_path - 1 : 0; s == TAMIS_OK && passed && i >= 0 && i < w->walk.n_path;
-	     i++) {
+	for (int64_t i = first_look(w); s == TAMIS_OK && passed && i >= 0 && i < w->walk.n_path; i++) {
 		s = look(w, &w->walk.path[i], out, &passed, err);
 		chosen = passed ? &w->walk.path[i] : chosen;
 	}
@@ -316,7 +355,7 @@ static enum tamis_status resume(struct search *w, struct tamis_error *err)
 enum tamis_status rounds_run(const struct rounds_job *job, const struct scores *first, struct rounds_result *out,
                              struct tamis_error *err)
 {
-	struct search w = { .job = job, .first = first, .walk.keep = 1, .alive = alive_in(job) };
+	struct search w = { .job = job, .first = first, .walk.keep = 1, .alive = alive_in(job, job->refit.reference) };
 	enum tamis_status s;
 
 	*out = (struct rounds_result){ .keep = 1 };
@@ -324,7 +363,9 @@ enum tamis_status rounds_run(const struct rounds_job *job, const struct scores *
 	if (!out->looks)
 		return tm_no_memory(err, "searching the depth");
 	s = resume(&w, err);
-	if (s == TAMIS_OK)
+	if (s == TAMIS_OK && job->narrow && !w.walk.rounds)
+		s = narrow(&w, &out->narrowed, err);
+	if (s == TAMIS_OK && job->connections)
 		s = make_states(&w, err);
 	out->n_rounds = (int)w.walk.rounds;
 	if (s == TAMIS_OK)

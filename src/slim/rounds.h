@@ -7,6 +7,7 @@
 #include "slim/distil.h"
 #include "slim/figures.h"
 #include "slim/gate.h"
+#include "slim/narrow.h"
 #include "slim/refit.h"
 #include "slim/regrow.h"
 #include "slim/walk.h"
@@ -36,6 +37,8 @@ struct rounds_job {
 	double alpha, confidence;
 	uint64_t seed;
 	double keep;                /* > 0: this share, judged once */
+	struct narrow_job *narrow;  /* how to take out channels first; the callbacks are set here. NULL = not */
+	bool connections;           /* cut them (after the channels) */
 	int rounds;                 /* on the way to that share, where it is refitted and not distilled */
 	/* Predicted bytes of the file at the present state; with target > 0 the rounds end once it is reached. */
 	uint64_t (*bytes)(void *ctx);
@@ -55,6 +58,7 @@ struct rounds_result {
 	struct look_line *looks;
 	size_t n_looks;
 	int n_rounds;
+	struct narrow_result narrowed;
 };
 
 /* Rounds on the way to a given share: with distilling one for each epoch during which the cut deepens. */

@@ -17,7 +17,7 @@ static const struct pass {
 	{ "score", pass_score, false },            /* run the fitting items: co-moments and path gains */
 	{ "significance", pass_significance, false }, /* test every signal, Benjamini-Hochberg over all */
 	{ "gate", pass_gate, false },                 /* the original's outputs on the held-out items */
-	{ "search", pass_search, false },          /* rounds of score, cut, refit; the deepest that passes the gate */
+	{ "search", pass_search, false },          /* rounds of choosing channels, then connections, and refitting; the deepest that passes */
 	{ "cut", pass_cut, false },                /* the chosen weights and biases into the document */
 	{ "channels", pass_channels, false },      /* remove what is provably dead */
 	{ "storage", pass_storage, false },        /* dense or sparse, by measured bytes */

@@ -9,26 +9,18 @@
 #include "ops/table.h"
 #include "slim/channels/remove.h"
 
-struct coupled {
-	struct graph *graph;
-	struct program *program;
-	struct plan *plan;
-	struct layers layers;
-	struct channel_groups groups;
-	struct tensor in;
-};
-
 static void must(enum tamis_status s, const struct tamis_error *err, const char *what)
 {
 	cr_assert_eq(s, TAMIS_OK, "%s: %s: %s: %s (%d)", what, err->node, err->tensor, err->message, s);
 }
 
-static void couple(struct document *d, struct coupled *c)
+void couple(struct document *d, struct coupled *c)
 {
 	const struct program_options options = { .training = true };
 	const struct layer_filter filter = { .only = NULL };
 	struct tamis_error err = { 0 };
 	const struct value_type *t;
+	struct tensor in = { 0 };
 	int64_t dims[TENSOR_MAX_RANK];
 
 	*c = (struct coupled){ 0 };
@@ -37,13 +29,13 @@ static void couple(struct document *d, struct coupled *c)
 	t = &c->graph->values[c->graph->inputs[0]].declared;
 	for (int i = 0; i < t->rank; i++)
 		dims[i] = t->dims[i] < 0 ? 1 : t->dims[i];
-	must(tensor_shape(&c->in, DT_FLOAT, t->rank, dims, &err), &err, "input");
-	must(plan_create(c->program, &c->in, &c->plan, &err), &err, "plan");
+	must(tensor_shape(&in, DT_FLOAT, t->rank, dims, &err), &err, "input");
+	must(plan_create(c->program, &in, &c->plan, &err), &err, "plan");
 	must(layers_find(c->graph, c->plan, &filter, &c->layers, &err), &err, "layers");
 	must(groups_find(c->graph, c->plan, &c->layers, &c->groups, &err), &err, "groups");
 }
 
-static void uncouple(struct coupled *c)
+void uncouple(struct coupled *c)
 {
 	groups_free(&c->groups);
 	layers_free(&c->layers);

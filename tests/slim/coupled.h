@@ -4,6 +4,18 @@
 #define TESTS_SLIM_COUPLED_H
 
 #include "build.h"
+#include "slim/channels/remove.h"
+
+/* A model of one input, with its groups for one item. */
+struct coupled {
+	struct graph *graph;
+	struct program *program;
+	struct plan *plan;
+	struct layers layers;
+	struct channel_groups groups;
+};
+void couple(struct document *d, struct coupled *c);
+void uncouple(struct coupled *c);
 
 /* Zeroes what reads a random share of the units that may go, runs, takes those units out, checks the document and runs
  * again: the outputs must agree to `tolerance` of their largest magnitude. How many units went. */

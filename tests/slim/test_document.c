@@ -540,7 +540,7 @@ Test(document, options_out_of_range)
 		case 10: s.o.holdout_share = 1; break;
 		case 11: s.o.dump = "no such pass"; break;
 		case 12: s.o.head = "no such head"; break;
-		case 13: s.o.granularity = (enum tamis_granularity)2; break;
+		case 13: s.o.granularity = (enum tamis_granularity)4; break;
 		case 14: s.o.storage = (enum tamis_storage)7; break;
 		case 15: s.o.target_size = 1.5; break;
 		case 16: s.o.max_disagree = 2; break;

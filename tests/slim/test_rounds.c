@@ -69,7 +69,7 @@ static void search_open(struct search *s, double tolerance, double guess_toleran
 	     "parameters");
 	s->job = (struct rounds_job){ .graph = s->lab.graph, .layers = &s->lab.layers, .parameters = &s->parameters,
 		.criterion = criterion_find("pii"), .score = score, .refit = refit, .guess = &s->guess, .gate = &s->gate,
-		.alpha = 0.05, .confidence = 0.95, .seed = 1, .keep = -1, .rounds = 8, .arena = &s->arena };
+		.alpha = 0.05, .confidence = 0.95, .seed = 1, .keep = -1, .connections = true, .rounds = 8, .arena = &s->arena };
 }
 
 static void search_run(struct search *s)

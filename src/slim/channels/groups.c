@@ -152,7 +152,7 @@ static enum tamis_status list_groups(struct channel_groups *g, struct sorted *or
 		struct channel_group *x;
 
 		if (!u || order[u].state != order[u - 1].state)
-			g->list[g->n++] = (struct channel_group){ .first = u, .why_node = GRAPH_NONE };
+			g->list[g->n++] = (struct channel_group){ .first = u, .why_node = GRAPH_NONE, .each = 1 };
 		x = &g->list[g->n - 1];
 		x->width++;
 		g->group_of[u] = g->n - 1;
@@ -219,6 +219,16 @@ static enum tamis_status list_units(struct channel_groups *g, int node, int port
 	return TAMIS_OK;
 }
 
+/* Units are alike: what the first unit of a maker stands for, all do. */
+static void count_each(struct channel_groups *g, int layer, struct channel_group *x)
+{
+	int64_t n = 0;
+
+	for (int64_t o = 0; o < g->layers->list[layer].view.outs; o++)
+		n += g->made[layer][o] == x->first;
+	x->each = n ? n : 1;
+}
+
 static enum tamis_status find_made(struct channel_groups *g, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
@@ -238,8 +248,11 @@ static enum tamis_status find_made(struct channel_groups *g, struct tamis_error 
 				continue;
 			if (l->note)
 				keep_group(g, u, l->note, l->node);
-			g->list[g->group_of[u]].makers += g->group_of[u] != group;
+			if (g->group_of[u] == group)
+				continue;
 			group = g->group_of[u];
+			if (!g->list[group].makers++)
+				count_each(g, i, &g->list[group]);
 		}
 	}
 	return s;

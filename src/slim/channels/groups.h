@@ -13,6 +13,7 @@ struct channel_group {
 	const char *why;  /* why none may go, constant text or the layers'; NULL = they may */
 	int why_node;     /* the node that it is said of; GRAPH_NONE: the graph's edge */
 	int makers, readers; /* layers */
+	int64_t each;     /* output channels of its first maker that a unit stands for; 1 without makers */
 };
 
 /* A constant that reads units: index i of its axis belongs to unit[i], -1 = none. */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/channels/choose.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One group on offer: the first `taken` units of its curve are chosen; each saves `saved`. */
+struct offer {
+	struct effect_curve curve;
+	double saved;
+	int64_t each; /* channels a unit stands for */
+	int taken;
+};
+
+struct choice {
+	const struct choose_job *job;
+	struct offer *offers; /* by group */
+	struct worth all;     /* of the original */
+	double left;          /* share of it, as the job weighs it */
+};
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "choosing channels");
+}
+
+enum tamis_status choose_left(const struct channel_groups *g, const bool *dead, struct worth *out,
+                              struct tamis_error *err)
+{
+	struct layer_width *w = tm_array((size_t)g->layers->n + 1, sizeof *w);
+	bool *none = dead ? NULL : tm_array((size_t)g->n_units + 1, sizeof *none);
+
+	*out = (struct worth){ 0 };
+	if (w && (dead || none))
+		groups_widths(g, dead ? dead : none, w);
+	for (int i = 0; w && (dead || none) && i < g->layers->n; i++) {
+		double entries = groups_entries(&g->layers->list[i], w[i]);
+
+		out->entries += entries;
+		out->macs += entries * (double)g->layers->list[i].positions;
+	}
+	free(w);
+	free(none);
+	return w && (dead || none) ? TAMIS_OK : no_memory(err);
+}
+
+static double weigh(const struct choice *c, struct worth x)
+{
+	const struct worth *by = &c->job->worth;
+
+	return (by->macs * x.macs / c->all.macs + by->entries * x.entries / c->all.entries) / (by->macs + by->entries);
+}
+
+/* What the first unit that lives saves; those of a group are alike. */
+static enum tamis_status find_saved(struct choice *c, int group, bool *dead, struct tamis_error *err)
+{
+	const struct channel_group *x = &c->job->effect.groups->list[group];
+	struct worth left;
+	enum tamis_status s;
+	int u = x->first;
+
+	while (dead[u])
+		u++;
+	dead[u] = true;
+	s = choose_left(c->job->effect.groups, dead, &left, err);
+	dead[u] = false;
+	c->offers[group].each = x->each;
+	c->offers[group].saved = c->left - weigh(c, left);
+	return s;
+}
+
+static enum tamis_status find_curve(void *ctx, int64_t group, int worker, struct tamis_error *err)
+{
+	struct choice *c = ctx;
+	const struct channel_groups *g = c->job->effect.groups;
+
+	(void)worker;
+	if (g->list[group].why || !g->list[group].readers || effect_unknown(g, (int)group))
+		return TAMIS_OK;
+	return effect_order(&c->job->effect, (int)group, &c->offers[group].curve, err);
+}
+
+/* Whether `taken` units may have gone: at least one stays, and widths are as round as asked. */
+static bool allowed(const struct choice *c, const struct offer *o, int taken)
+{
+	int64_t left = o->curve.alive - taken;
+
+	return left >= 1 && left * o->each % c->job->round_to == 0;
+}
+
+/* The next stop on the curve with the least effect for what it saves. */
+static int next_stop(const struct choice *c, const struct offer *o, double *price)
+{
+	double before = o->taken ? o->curve.effect[o->taken - 1] : 0;
+	int best = 0;
+
+	*price = INFINITY;
+	for (int k = o->taken + 1; k <= o->curve.n && o->saved > 0; k++) {
+		double p = (o->curve.effect[k - 1] - before) / ((k - o->taken) * o->saved);
+
+		if (allowed(c, o, k) && p < *price) {
+			*price = p;
+			best = k;
+		}
+	}
+	return best;
+}
+
+static void settle(struct choice *c, bool *dead, int *chosen)
+{
+	const struct channel_groups *g = c->job->effect.groups;
+	double wanted = c->job->step * c->left;
+
+	while (wanted > 0) {
+		int group = -1, stop = 0;
+		double least = INFINITY;
+
+		for (int i = 0; i < g->n; i++) {
+			double price;
+			int k = next_stop(c, &c->offers[i], &price);
+
+			if (k && price < least) {
+				least = price;
+				group = i;
+				stop = k;
+			}
+		}
+		if (group < 0)
+			return;
+		for (struct offer *o = &c->offers[group]; o->taken < stop; o->taken++) {
+			dead[o->curve.unit[o->taken]] = true;
+			wanted -= o->saved;
+			++*chosen;
+		}
+	}
+}
+
+enum tamis_status choose_units(const struct choose_job *job, bool *dead, int *chosen, struct tamis_error *err)
+{
+	const struct channel_groups *g = job->effect.groups;
+	struct choice c = { .job = job };
+	struct worth left;
+	enum tamis_status s;
+
+	*chosen = 0;
+	c.offers = tm_array((size_t)g->n + 1, sizeof *c.offers);
+	s = c.offers ? choose_left(g, NULL, &c.all, err) : no_memory(err);
+	if (s == TAMIS_OK)
+		s = choose_left(g, dead, &left, err);
+	if (s == TAMIS_OK)
+		c.left = weigh(&c, left);
+	if (s == TAMIS_OK)
+		s = pool_for(job->pool, g->n, find_curve, &c, err);
+	for (int i = 0; s == TAMIS_OK && i < g->n; i++)
+		if (c.offers[i].curve.n)
+			s = find_saved(&c, i, dead, err);
+	if (s == TAMIS_OK)
+		settle(&c, dead, chosen);
+	for (int i = 0; c.offers && i < g->n; i++)
+		effect_free(&c.offers[i].curve);
+	free(c.offers);
+	return s;
+}
