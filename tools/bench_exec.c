@@ -5,7 +5,8 @@
  *
  * reads the first COUNT items into memory, says `ready CHUNK BATCHING`, and then takes one word a line:
  *     forward   every item forward; answers `SECONDS CPU-SECONDS`
- *     score     every item forward, in reverse and into the scores; the same answer
+ *     score     every item forward, in reverse and into the scores, in chunks as slimming does; the same answer
+ *     reverse   the same without statistics: forward, and in reverse to what every layer makes, from ones
  *     outputs P writes the outputs of all items to the file P, float by float, output by output a chunk
  *     peak      the most memory this process held so far, in KiB
  * until the end of its input. */
@@ -33,14 +34,15 @@ struct bench {
 	struct tamis_model *model;
 	struct tamis_calibration *data;
 	struct graph *graph;
-	struct program *forward, *training;
+	struct program *forward, *training, *energies;
 	struct plan *plan;
 	struct layers layers;
 	struct pool *pool;
 	struct held held;
 	struct feed_reader reader;
 	enum batching batching;
-	int64_t chunk;
+	int64_t chunk, training_chunk;
+	bool *watch; /* by value: a layer's output */
 	FILE *outputs;
 	struct tamis_error err;
 };
@@ -165,9 +167,20 @@ static enum tamis_status write_outputs(struct bench *b, const char *path)
 	return s;
 }
 
+static enum tamis_status watch_layers(struct bench *b)
+{
+	b->watch = calloc((size_t)b->graph->n_values + 1, sizeof *b->watch);
+	if (!b->watch)
+		return tm_no_memory(&b->err, "watching the layers");
+	for (int i = 0; i < b->layers.n; i++)
+		if (!b->layers.list[i].note)
+			b->watch[b->graph->nodes[b->layers.list[i].node].out[0]] = true;
+	return TAMIS_OK;
+}
+
 static enum tamis_status index_layers(struct bench *b)
 {
-	const struct program_options training = { .training = true };
+	const struct program_options training = { .training = true }, energies = { .training = true, .energies = true };
 	const struct layer_filter filter = { 0 };
 	struct batch one = { 0 };
 	enum tamis_status s = program_create(b->graph, &training, &b->training, &b->err);
@@ -176,16 +189,85 @@ static enum tamis_status index_layers(struct bench *b)
 	held_next(&b->held, 1, &one, NULL);
 	if (s == TAMIS_OK)
 		s = plan_create(b->training, one.in, &b->plan, &b->err);
-	return s == TAMIS_OK ? layers_find(b->graph, b->plan, &filter, &b->layers, &b->err) : s;
+	if (s == TAMIS_OK && !b->training_chunk)
+		b->training_chunk = items_chunk(b->plan, 0);
+	if (s == TAMIS_OK)
+		s = layers_find(b->graph, b->plan, &filter, &b->layers, &b->err);
+	if (s == TAMIS_OK)
+		s = program_create(b->graph, &energies, &b->energies, &b->err);
+	return s == TAMIS_OK ? watch_layers(b) : s;
+}
+
+static enum tamis_status drop_gradient(void *ctx, int value, const struct tensor *g, struct tamis_error *err)
+{
+	(void)ctx, (void)value, (void)g, (void)err;
+	return TAMIS_OK;
+}
+
+static enum tamis_status drop_energy(void *ctx, int value, const double *energy, struct tamis_error *err)
+{
+	(void)ctx, (void)value, (void)energy, (void)err;
+	return TAMIS_OK;
+}
+
+static void pass_over(void *ctx, int node)
+{
+	(void)ctx, (void)node;
+}
+
+/* Ones at every output of floats. */
+static enum tamis_status seed_ones(const struct runner *r, int outputs, struct tensor *seed, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < outputs; i++) {
+		if (runner_output(r, i)->type != DT_FLOAT)
+			continue;
+		seed[i] = *runner_output(r, i);
+		seed[i].data = NULL;
+		s = tensor_alloc(&seed[i], err);
+		for (int64_t k = 0; s == TAMIS_OK && k < seed[i].count; k++)
+			((float *)seed[i].data)[k] = 1;
+	}
+	return s;
+}
+
+static enum tamis_status reverse_chunk(void *ctx, struct runner *r, const struct chunk *c, int slot,
+                                       struct tamis_error *err)
+{
+	struct bench *b = ctx;
+	const struct run_hooks hooks = { .watch_grad = b->watch, .grad = drop_gradient, .energy = drop_energy,
+		.no_reverse = pass_over };
+	struct tensor *seed = calloc((size_t)b->graph->n_outputs + 1, sizeof *seed);
+	enum tamis_status s = seed ? runner_run(r, c->in, NULL, err) : tm_no_memory(err, "seeding");
+
+	(void)slot;
+	if (s == TAMIS_OK)
+		s = seed_ones(r, b->graph->n_outputs, seed, err);
+	if (s == TAMIS_OK)
+		s = runner_reverse(r, seed, &hooks, err);
+	for (int i = 0; seed && i < b->graph->n_outputs; i++)
+		tensor_free(&seed[i]);
+	free(seed);
+	return s;
+}
+
+static enum tamis_status reverse(struct bench *b)
+{
+	const struct items_job job = { .ctx = b, .work = reverse_chunk };
+	enum tamis_status s = b->training ? TAMIS_OK : index_layers(b);
+
+	return s == TAMIS_OK ? items_run(b->energies, &b->reader, b->batching, b->training_chunk, b->pool, &job, &b->err)
+	                     : s;
 }
 
 static enum tamis_status score(struct bench *b)
 {
+	enum tamis_status s = b->training ? TAMIS_OK : index_layers(b);
 	struct score_job job = { .graph = b->graph, .layers = &b->layers, .reader = &b->reader, .batching = b->batching,
-		.chunk = b->chunk, .pool = b->pool, .head = "auto" };
+		.chunk = b->training_chunk, .pool = b->pool, .head = "auto" };
 	struct scores scores = { 0 };
 	struct head head = { 0 };
-	enum tamis_status s = b->training ? TAMIS_OK : index_layers(b);
 
 	if (s == TAMIS_OK)
 		s = score_run(&job, &head, &scores, &b->err);
@@ -222,6 +304,8 @@ static enum tamis_status answer(struct bench *b, const char *line)
 		s = timed(b, forward);
 	} else if (!strcmp(line, "score")) {
 		s = timed(b, score);
+	} else if (!strcmp(line, "reverse")) {
+		s = timed(b, reverse);
 	} else if (!strncmp(line, "outputs ", 8)) {
 		s = write_outputs(b, line + 8);
 		printf("written\n");
@@ -250,7 +334,7 @@ static enum tamis_status prepare(struct bench *b, int argc, char **argv)
 	if (s == TAMIS_OK)
 		s = items_batching(b->forward, &b->reader, &b->batching, &b->err);
 	if (argc > 5)
-		b->chunk = atoll(argv[5]);
+		b->chunk = b->training_chunk = atoll(argv[5]);
 	return s == TAMIS_OK ? pool_create(atoi(argv[3]), &b->pool, &b->err) : s;
 }
 
@@ -259,6 +343,7 @@ static void finish(struct bench *b)
 	pool_destroy(b->pool);
 	layers_free(&b->layers);
 	plan_free(b->plan);
+	program_free(b->energies);
 	program_free(b->training);
 	program_free(b->forward);
 	graph_free(b->graph);
@@ -266,6 +351,7 @@ static void finish(struct bench *b)
 		free(b->held.in[i].data);
 	free(b->held.in);
 	free(b->held.part);
+	free(b->watch);
 	tamis_calibration_close(b->data);
 	tamis_model_close(b->model);
 }

