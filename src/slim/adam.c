@@ -95,8 +95,12 @@ void adam_gather(const struct adam *a, int value, const struct tensor *gradient,
 static void store(struct adam *a, const struct adam_tensor *x, int64_t from, int64_t to)
 {
 	struct tensor *t = &a->graph->values[x->value].constant;
+	float *w = t->data;
 
-	for (int64_t i = from; i < to; i++) {
+	for (int64_t i = from; t->type == DT_FLOAT && i < to; i++)
+		if (a->value[i] != 0 || w[a->at[i]] == 0)
+			w[a->at[i]] = a->value[i];
+	for (int64_t i = from; t->type != DT_FLOAT && i < to; i++) {
 		double before = tensor_get(t, a->at[i]);
 
 		tensor_set(t, a->at[i], a->value[i]);
