@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/loop.h"
 #include "base/rng.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -100,22 +101,33 @@ static bool same_signals(const struct copies *c, const float *u, int64_t rows, i
 	return true;
 }
 
-/* The tolerance of a feature and its mean; a negative tolerance where it does not change. */
-static void measure(struct copies *c, const float *u, int64_t rows, int64_t f, double *mean)
+/* By feature, over rows. */
+struct range { float *low, *high; double *mean; };
+
+LOOP_VERSIONS
+static void widen(const float *u, int64_t n, float *restrict low, float *restrict high, double *restrict mean)
 {
-	float low = u[f], high = u[f];
-
-	*mean = 0;
-	for (int64_t i = 0; i < rows; i++) {
-		float x = u[i * c->n + f];
-
-		low = fminf(low, x);
-		high = fmaxf(high, x);
-		*mean += (double)x / (double)rows;
+	for (int64_t f = 0; f < n; f++) {
+		low[f] = u[f] < low[f] ? u[f] : low[f];
+		high[f] = u[f] > high[f] ? u[f] : high[f];
+		mean[f] += (double)u[f];
 	}
-	c->tolerance[f] = COPIES_TOLERANCE * fmaxf(fabsf(low), fabsf(high));
-	if (!(high - low > 2 * c->tolerance[f]))
-		c->tolerance[f] = -1;
+}
+
+/* The tolerances of all features and their means; a tolerance is negative where a feature does not change. Row by row,
+ * as signals lie in memory. */
+static void measure(struct copies *c, const float *u, int64_t rows, const struct range *r)
+{
+	memcpy(r->low, u, (size_t)c->n * sizeof *u);
+	memcpy(r->high, u, (size_t)c->n * sizeof *u);
+	for (int64_t i = 0; i < rows; i++)
+		widen(u + i * c->n, c->n, r->low, r->high, r->mean);
+	for (int64_t f = 0; f < c->n; f++) {
+		r->mean[f] /= (double)rows;
+		c->tolerance[f] = COPIES_TOLERANCE * fmaxf(fabsf(r->low[f]), fabsf(r->high[f]));
+		if (!(r->high[f] - r->low[f] > 2 * c->tolerance[f]))
+			c->tolerance[f] = -1;
+	}
 }
 
 /* The first of the group whose copy feature f is. */
@@ -130,14 +142,18 @@ static int64_t first_of(const struct copies *c, const float *u, int64_t rows, in
 enum tamis_status copies_of_signals(const struct layer *l, const float *u, int64_t rows, struct arena *a,
                                     struct copies *out, struct tamis_error *err)
 {
-	double *mean = tm_array((size_t)l->features + 1, sizeof *mean);
-	bool made = create(a, l->features, out) && mean;
+	size_t n = (size_t)l->features + 1;
+	struct range r = { tm_array_uninit(n, sizeof *r.low), tm_array_uninit(n, sizeof *r.high),
+		tm_array(n, sizeof *r.mean) };
+	bool made = create(a, l->features, out) && r.low && r.high && r.mean;
 
-	for (int64_t f = 0; made && f < out->n; f++) {
-		measure(out, u, rows, f, &mean[f]);
-		out->first[f] = first_of(out, u, rows, f - f % l->view.fan_in, f, mean);
-	}
-	free(mean);
+	if (made)
+		measure(out, u, rows, &r);
+	for (int64_t f = 0; made && f < out->n; f++)
+		out->first[f] = first_of(out, u, rows, f - f % l->view.fan_in, f, r.mean);
+	free(r.low);
+	free(r.high);
+	free(r.mean);
 	if (!made)
 		return no_memory(err);
 	settle(out);

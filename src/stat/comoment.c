@@ -106,11 +106,15 @@ static bool column_means(const float *rows, int64_t n, int64_t m, int64_t stride
 	return finite;
 }
 
-/* Raises spread[j] to the largest |row[j] - mean[j]|. */
-static void widen(const float *row, const float *mean, int64_t m, float *spread)
+/* Raises spread[j] to the largest |row[j] - mean[j]|; NaN raises nothing. */
+LOOP_VERSIONS
+static void widen(const float *row, const float *mean, int64_t m, float *restrict spread)
 {
-	for (int64_t j = 0; j < m; j++)
-		spread[j] = fmaxf(spread[j], fabsf(row[j] - mean[j]));
+	for (int64_t j = 0; j < m; j++) {
+		float x = fabsf(row[j] - mean[j]);
+
+		spread[j] = x > spread[j] ? x : spread[j];
+	}
 }
 
 /* Spreads to powers of two. What did not move in the first chunk may move later: it is taken to be within a
