@@ -312,15 +312,13 @@ Test(check, attributes)
 }
 
 /* An attribute of each type: its own field is right, every other one is not. The fields are numbers in AttributeProto. */
+#define KIND(type, field, message) { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##type, field, message }
 Test(check, attributes_of_every_type)
 {
 	static const struct { int type; unsigned field; bool message; } kinds[] = {
-		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING, 4, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR, 5, true },
-		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH, 6, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR, 22, true },
-		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTO, 14, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS, 8, false },
-		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS, 9, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSORS, 10, true },
-		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPHS, 11, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSORS, 23, true },
-		{ ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TYPE_PROTOS, 15, true }, { ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT, 3, false },
+		KIND(STRING, 4, true), KIND(TENSOR, 5, true), KIND(GRAPH, 6, true), KIND(SPARSE_TENSOR, 22, true),
+		KIND(TYPE_PROTO, 14, true), KIND(INTS, 8, false), KIND(STRINGS, 9, true), KIND(TENSORS, 10, true),
+		KIND(GRAPHS, 11, true), KIND(SPARSE_TENSORS, 23, true), KIND(TYPE_PROTOS, 15, true), KIND(INT, 3, false),
 	};
 	size_t n = sizeof kinds / sizeof *kinds;
 
