@@ -183,6 +183,9 @@ struct tamis_slim_options {
 	/* A file that each round of the search is put away in, so that the same call goes on from there after it was stopped,
 	 * to the same result; removed once that is reached. TAMIS_E_INVALID when it is of another call. Default NULL. */
 	const char *checkpoint;
+	/* A score file of this model and these options (tamis_score), that the first cut is ranked by instead of by scoring; as
+	 * if it had been scored here, where its items are those that slimming fits on. Default NULL. */
+	const char *scores;
 	enum tamis_granularity granularity; /* default TAMIS_BOTH */
 	enum tamis_storage storage;         /* default TAMIS_STORAGE_AUTO: the smaller by measured bytes */
 	const char *only, *skip; /* POSIX extended regular expressions on node and initializer names; default NULL */

@@ -68,6 +68,8 @@ static enum tamis_status refuse_inputs(const struct arguments *a, const char *ou
 		return refuse_input(out, a->labels);
 	if (a->scores && same_as_input(&st, a->scores, false))
 		return refuse_input(out, a->scores);
+	if (a->slim.scores && same_as_input(&st, a->slim.scores, false))
+		return refuse_input(out, a->slim.scores);
 	if (a->source && same_as_input(&st, a->source, false))
 		return refuse_input(out, a->source);
 	return TAMIS_OK;

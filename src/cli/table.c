@@ -92,6 +92,9 @@ const struct option options[] = {
 	          "repeated" },
 	{ .name = "scores", .kind = OPTION_TEXT, .commands = INFO, .offset = AT(scores), .metavar = "FILE",
 	  .help = "a score file, written by score or merge" },
+	{ .name = "scores", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.scores), .metavar = "FILE",
+	  .help = "take the scores of the first cut from this score file, made by score or merge from the same model with "
+	          "the same options, instead of scoring" },
 	{ .name = "tensor", .kind = OPTION_TEXT, .commands = INFO, .offset = AT(tensor), .metavar = "NAME[:OUT,IN]",
 	  .help = "with --scores: the connections of a weight that go last and first, or the one between an output "
 	          "channel and an input feature, each counted from 0" },

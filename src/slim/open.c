@@ -139,6 +139,7 @@ void slim_close(struct slim *s)
 		gate_close(&s->guess_gate);
 	significance_free(&s->significance);
 	scores_free(&s->scores);
+	score_file_free(&s->given);
 	parameters_free(&s->parameters);
 	drop_index(s);
 	graph_free(s->original);

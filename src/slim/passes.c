@@ -163,7 +163,9 @@ static void estimate_work(struct slim *s)
 	int rounds = o->keep > 0 ? rounds_to_share(o->rounds, o->refit, o->distil) : ROUNDS_USUAL;
 
 	expect_rounds(s, rounds);
-	s->work_total += items_in(&s->fit) * SCORE_COST + items_in(&s->guess) + items_in(&s->held);
+	s->work_total += items_in(&s->guess) + items_in(&s->held);
+	if (!o->scores)
+		s->work_total += items_in(&s->fit) * SCORE_COST;
 }
 
 static enum tamis_status find_parameters(struct slim *s, struct tamis_error *err)
@@ -263,10 +265,15 @@ enum tamis_status pass_score(struct slim *s, struct tamis_error *err)
 {
 	struct told told = { s, 0, SCORE_COST };
 	struct score_job job = score_job(s, &s->fit, &told);
-	enum tamis_status status = score_run(&job, &s->head, &s->scores, err);
+	enum tamis_status status;
 
+	if (s->in->options->scores) {
+		status = scores_take(s, err);
+	} else {
+		status = score_run(&job, &s->head, &s->scores, err);
+		s->n_fit = s->scores.items;
+	}
 	s->head.graph = s->original;
-	s->n_fit = s->scores.items;
 	if (status == TAMIS_OK) {
 		warn_blind(s);
 		warn_few_items(s);
@@ -411,6 +418,7 @@ static enum tamis_status open_distil(struct slim *s, struct told *told, struct d
 /* The same for runs that may go on from each other's rounds. Items of a callback are known by their number alone. */
 static const char *describe_run(struct slim *s)
 {
+	const struct score_origin *scored = &s->given.origin; /* all zero without */
 	const struct tamis_slim_options *o = s->in->options;
 	const char *items = s->in->calibration_sha256, *options = slim_describe_options(s);
 	uint64_t labels = 0;
@@ -418,11 +426,12 @@ static const char *describe_run(struct slim *s)
 	for (int64_t i = 0; s->in->labels && i < s->in->n_labels; i++)
 		labels = rng_hash(labels, (uint64_t)s->in->labels[i]);
 	return options ? arena_printf(s->arena, "%s %s %s %lld %d %llu %s only=%s skip=%s head=%s chunk=%lld disagree=%g "
-	                              "target=%llu mutable=%d", TAMIS_VERSION, s->in->doc->sha256_hex, items ? items : "",
+	                              "target=%llu mutable=%d scores=%s %g %lld", TAMIS_VERSION, s->in->doc->sha256_hex, items ? items : "",
 	                              (long long)s->n_fit, s->in->holdout != NULL, (unsigned long long)labels, options,
 	                              o->only ? o->only : "", o->skip ? o->skip : "", o->head ? o->head : "",
 	                              (long long)s->fit.chunk, o->max_disagree, (unsigned long long)target_bytes(s),
-	                              o->mutable_initializers) : NULL;
+	                              o->mutable_initializers, scored->calibration_sha256 ? scored->calibration_sha256 : "",
+	                              scored->to, (long long)scored->chunk) : NULL;
 }
 
 static void note_search(struct slim *s)

@@ -105,6 +105,15 @@ static const char *text_or_none(const char *s)
 	return s ? s : "";
 }
 
+const char *slim_describe_scoring(const struct slim *s, struct arena *a)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	return arena_printf(a, "head=%s features=%s criterion=%s mutable=%d only=%s skip=%s", o->head ? o->head : "auto",
+	                    s->figures->features, s->criterion->name, o->mutable_initializers, text_or_none(o->only),
+	                    text_or_none(o->skip));
+}
+
 static enum tamis_status keep_origin(struct slim *s, struct score_file *f, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
@@ -117,9 +126,7 @@ static enum tamis_status keep_origin(struct slim *s, struct score_file *f, struc
 	to->head.graph = NULL;
 	if (s->in->calibration_sha256)
 		to->calibration_sha256 = arena_strdup(a, s->in->calibration_sha256);
-	to->options = arena_printf(a, "head=%s features=%s criterion=%s mutable=%d only=%s skip=%s", o->head ? o->head : "auto",
-	                           s->figures->features, s->criterion->name, o->mutable_initializers,
-	                           text_or_none(o->only), text_or_none(o->skip));
+	to->options = slim_describe_scoring(s, a);
 	f->producer = "tamis " TAMIS_VERSION;
 	if (!to->source_sha256 || !to->options || (s->in->calibration_sha256 && !to->calibration_sha256))
 		return no_memory(err);

@@ -8,6 +8,7 @@
 #include "slim/cut.h"
 #include "slim/gate.h"
 #include "slim/rounds.h"
+#include "slim/score_file.h"
 #include "slim/score_sums.h"
 #include "slim/slim.h"
 
@@ -44,6 +45,7 @@ struct slim {
 	int64_t n_fit;
 	struct head head;
 	struct scores scores;
+	struct score_file given;   /* that the scores were taken from: their arrays live in it */
 	struct significance significance;
 	struct gate gate, guess_gate;
 	bool gate_open, guess_open;
@@ -70,6 +72,8 @@ enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error
 
 /* What was asked for, as text; NULL when out of memory. */
 const char *slim_describe_options(struct slim *s);
+/* What scores depend on, beside items, seed and alpha; in `a`. NULL when out of memory. */
+const char *slim_describe_scoring(const struct slim *s, struct arena *a);
 
 /* Figures of the model as it is now, of each layer before the cut, and of what is left of them. */
 enum tamis_status figures_before(struct slim *s, struct tamis_error *err);
@@ -83,6 +87,9 @@ enum tamis_status pass_layers(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_score(struct slim *s, struct tamis_error *err);
 /* The sums behind pass_score of shard `shard` of `shards` (from 1; 0 shards: all), and the head. */
 enum tamis_status pass_sum(struct slim *s, int shard, int shards, struct score_sums *out, struct tamis_error *err);
+/* Instead of scoring: the scores of in->options->scores, and the head. TAMIS_E_INVALID for a file that is no score file
+ * or of another model, TAMIS_E_USAGE where options or split contradict it. Warns where it is of other items. */
+enum tamis_status scores_take(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_significance(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_gate(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err);

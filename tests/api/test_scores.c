@@ -221,3 +221,172 @@ Test(scores, other_files_are_refused)
 	cr_expect_str_eq(w.err.message, "the file is no score file");
 	world_close(&w);
 }
+
+/* ---- cutting by a file -------------------------------------------------------------------------------------- */
+
+/* Slims the model as it is in m.onnx; the bytes of the result, or NULL where there is none. */
+static uint8_t *slim(struct world *w, const struct tamis_slim_options *o, struct tamis_report **report, size_t *size)
+{
+	struct tamis_model *m;
+	struct tamis_calibration *c;
+	uint8_t *bytes = NULL;
+	enum tamis_status s;
+
+	w->err = (struct tamis_error){ 0 };
+	cr_assert_eq(tamis_model_open(world_path(w, "m.onnx"), NULL, &m, &w->err), TAMIS_OK);
+	c = world_items(w);
+	s = tamis_slim(m, c, o, report, &w->err);
+	if (s == TAMIS_OK) {
+		cr_assert_eq(tamis_model_save(m, world_path(w, "slim.onnx"), NULL, &w->err), TAMIS_OK);
+		bytes = world_read(world_path(w, "slim.onnx"), size);
+	}
+	tamis_calibration_close(c);
+	tamis_model_close(m);
+	return bytes;
+}
+
+static void check_same_cut(struct tamis_score_options *score_with, struct tamis_slim_options *slim_with)
+{
+	struct world w;
+	char path[160];
+	uint8_t *plain, *taken;
+	size_t n, m;
+
+	world_open(&w, ITEMS, 3);
+	slim_with->tolerance = 0.5;
+	slim_with->scores = NULL;
+	snprintf(path, sizeof path, "%s", world_path(&w, "scores"));
+	free(score(&w, score_with, "scores", &n));
+	plain = slim(&w, slim_with, NULL, &n);
+	cr_assert_not_null(plain, "%s", w.err.message);
+	slim_with->scores = path;
+	taken = slim(&w, slim_with, NULL, &m);
+	cr_assert_not_null(taken, "%s", w.err.message);
+	cr_assert_eq(n, m);
+	cr_assert_arr_eq(plain, taken, n);
+	free(plain);
+	free(taken);
+	world_close(&w);
+}
+
+Test(scores, a_cut_by_a_file_is_the_cut_of_a_run)
+{
+	struct tamis_score_options o;
+	struct tamis_slim_options s;
+
+	tamis_score_options_default(&o);
+	tamis_slim_options_default(&s);
+	check_same_cut(&o, &s);
+	s.refit = false;
+	check_same_cut(&o, &s);
+	o.features = s.features = TAMIS_FEATURES_RICH;
+	o.fdr = s.fdr = TAMIS_FDR_BY;
+	check_same_cut(&o, &s);
+	o.criterion = s.criterion = "taylor";
+	o.seed = s.seed = 8;
+	check_same_cut(&o, &s);
+	o.criterion = s.criterion = "fisher";
+	check_same_cut(&o, &s);
+}
+
+static void refused(struct world *w, const struct tamis_slim_options *o, enum tamis_status status, const char *sentence)
+{
+	size_t n;
+
+	cr_expect_null(slim(w, o, NULL, &n));
+	cr_expect_eq(w->err.status, status, "%s", w->err.message);
+	cr_expect_not_null(strstr(w->err.message, sentence), "%s", w->err.message);
+}
+
+Test(scores, a_file_that_contradicts_the_call_is_refused)
+{
+	struct tamis_score_options o;
+	struct tamis_slim_options s;
+	struct world w;
+	char path[160], shard[160], model[160];
+	size_t n;
+
+	world_open(&w, ITEMS, 3);
+	tamis_score_options_default(&o);
+	tamis_slim_options_default(&s);
+	snprintf(path, sizeof path, "%s", world_path(&w, "scores"));
+	snprintf(shard, sizeof shard, "%s", world_path(&w, "shard"));
+	snprintf(model, sizeof model, "%s", world_path(&w, "m.onnx"));
+	free(score(&w, &o, "scores", &n));
+	s.scores = path;
+	s.criterion = "taylor";
+	refused(&w, &s, TAMIS_E_USAGE, "made with other options");
+	s.criterion = "obs";
+	refused(&w, &s, TAMIS_E_USAGE, "covariances");
+	s.criterion = "pii";
+	s.features = TAMIS_FEATURES_RICH;
+	refused(&w, &s, TAMIS_E_USAGE, "features=rich");
+	s.features = TAMIS_FEATURES_LINEAR;
+	s.alpha = 0.1;
+	refused(&w, &s, TAMIS_E_USAGE, "alpha 0.05 and rule bh, not with alpha 0.1");
+	s.alpha = 0.05;
+	s.seed = 2;
+	refused(&w, &s, TAMIS_E_USAGE, "seed 1, not 2");
+	s.seed = 1;
+	s.holdout_share = 0.3;
+	refused(&w, &s, TAMIS_E_USAGE, "share held out");
+	s.holdout_share = 0.2;
+	s.scores = model;
+	refused(&w, &s, TAMIS_E_INVALID, "score file");
+	o.shard = o.shards = 1;
+	free(score(&w, &o, "shard", &n));
+	s.scores = shard;
+	refused(&w, &s, TAMIS_E_INVALID, "merge the set first");
+	world_close(&w);
+}
+
+Test(scores, scores_of_another_model_are_refused)
+{
+	struct tamis_score_options o;
+	struct tamis_slim_options s;
+	struct world w, other;
+	char path[160];
+	size_t n;
+
+	world_open(&w, ITEMS, 3);
+	world_open(&other, ITEMS, 4);
+	tamis_score_options_default(&o);
+	tamis_slim_options_default(&s);
+	snprintf(path, sizeof path, "%s", world_path(&other, "scores"));
+	free(score(&other, &o, "scores", &n));
+	s.scores = path;
+	refused(&w, &s, TAMIS_E_INVALID, "of another model");
+	world_close(&other);
+	world_close(&w);
+}
+
+/* As many items, but others; the report says so. */
+Test(scores, scores_of_other_items_are_taken_with_a_warning)
+{
+	struct tamis_score_options o;
+	struct tamis_slim_options s;
+	struct tamis_report *r = NULL;
+	struct world w;
+	char path[160], *text = NULL;
+	const int64_t dims[] = { ITEMS, WIDTH };
+	uint8_t *bytes;
+	size_t n;
+
+	world_open(&w, ITEMS, 3);
+	tamis_score_options_default(&o);
+	tamis_slim_options_default(&s);
+	s.tolerance = 0.2;
+	snprintf(path, sizeof path, "%s", world_path(&w, "scores"));
+	free(score(&w, &o, "scores", &n));
+	w.items[0] += 1;
+	world_write_npy(world_path(&w, "x.npy"), DT_FLOAT, 2, dims, w.items);
+	s.scores = path;
+	bytes = slim(&w, &s, &r, &n);
+	cr_assert_not_null(bytes, "%s", w.err.message);
+	cr_assert_eq(tamis_report_json(r, &text, NULL), TAMIS_OK);
+	cr_expect_not_null(strstr(text, "come from other items"), "%s", text);
+	free(text);
+	free(bytes);
+	tamis_report_free(r);
+	world_close(&w);
+}
