@@ -137,6 +137,27 @@ Test(scores, only_a_set_is_merged)
 
 /* ---- hostile files ------------------------------------------------------------------------------------------ */
 
+/* Whatever numbers it holds: a cut that the gate has judged, or a sentence. */
+static void cut_by_damaged(struct world *w, const char *path)
+{
+	struct tamis_calibration *c = world_items(w);
+	struct tamis_slim_options o;
+	enum tamis_status s;
+
+	tamis_slim_options_default(&o);
+	o.scores = path;
+	o.threads = 1;
+	o.refit = false;
+	o.dry_run = true;
+	o.tolerance = 0.9;
+	o.max_memory = 1 << 28;
+	w->err = (struct tamis_error){ 0 };
+	s = tamis_slim(w->model, c, &o, NULL, &w->err);
+	cr_assert(s == TAMIS_OK || s == TAMIS_E_INVALID || s == TAMIS_E_MEMORY || s == TAMIS_E_USAGE || s == TAMIS_E_GATE,
+	          "%d: %s", s, w->err.message);
+	tamis_calibration_close(c);
+}
+
 /* Reads a damaged file in every way there is: an answer or a sentence. */
 static void read_damaged(struct world *w, const char *path, const uint8_t *bytes, size_t size, bool shard)
 {
@@ -166,6 +187,7 @@ static void read_damaged(struct world *w, const char *path, const uint8_t *bytes
 	s = tamis_scores_merge(one, 1, world_path(w, "merged"), NULL, &w->err);
 	cr_assert(s == TAMIS_OK || s == TAMIS_E_INVALID || s == TAMIS_E_MEMORY || s == TAMIS_E_USAGE, "%d: %s", s,
 	          w->err.message);
+	cut_by_damaged(w, path);
 }
 
 static void damage(struct world *w, uint8_t *bytes, size_t n, bool shard)
