@@ -6,7 +6,6 @@
 `forward` runs the items CHUNK at a time, the session using THREADS threads; `single` one at a time.
 """
 
-import resource
 import sys
 import time
 
@@ -32,6 +31,12 @@ def timed(session, feeds):
     return f'{time.monotonic() - wall:.6f} {time.process_time() - cpu:.6f}'
 
 
+def peak():
+    """KiB. Not ru_maxrss, which starts at what the parent held when it forked."""
+    with open('/proc/self/status', encoding='ascii') as status:
+        return next(int(line.split()[1]) for line in status if line.startswith('VmHWM'))
+
+
 def main():
     path, data, threads, count, chunk = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
     session = open_session(path, threads)
@@ -49,7 +54,7 @@ def main():
                     out.writelines(o.tobytes() for o in session.run(None, feed))
             print('written', flush=True)
         else:
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+            print(peak(), flush=True)
 
 
 if __name__ == '__main__':
