@@ -18,9 +18,9 @@
 #include "api/api.h"
 #include "base/memory.h"
 #include "ops/table.h"
-#include "slim/head.h"
+#include "slim/score/head.h"
 #include "slim/layers.h"
-#include "slim/score.h"
+#include "slim/score/score.h"
 
 /* All items in memory, stacked, handed out as views. */
 struct held {

@@ -6,7 +6,7 @@
 
 #include "api/api.h"
 #include "base/memory.h"
-#include "slim/head.h"
+#include "slim/score/head.h"
 #include "stat/interval.h"
 
 #define TWO_SIDED 0.025 /* each side of a 95 % interval */

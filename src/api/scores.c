@@ -3,7 +3,7 @@
 
 #include "api/api.h"
 #include "base/memory.h"
-#include "slim/scoring.h"
+#include "slim/scorefile/scoring.h"
 
 void tamis_score_options_default(struct tamis_score_options *o)
 {

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "slim/figures.h"
-#include "slim/score_view.h"
+#include "slim/scorefile/view.h"
 
 /* Strings live in the report's arena or are constants. NAN / -1 where a figure does not apply. */
 

@@ -4,7 +4,7 @@
 #define SLIM_GATE_H
 
 #include "exec/items.h"
-#include "slim/head.h"
+#include "slim/score/head.h"
 
 #define GATE_MAX_REFERENCE ((int64_t)1 << 28) /* floats of original outputs kept; beyond, the original runs along */
 

@@ -3,12 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ops/table.h"
 #include "slim/state.h"
-
-#define TELL_EVERY 0.2 /* seconds between two calls of the observer */
 
 static enum tamis_status usage(struct tamis_error *err, const char *option, const char *want, double got)
 {
@@ -166,34 +163,6 @@ bool item_selected(void *source, int64_t item)
 	double u = (double)(rng_hash(s->seed, (uint64_t)item) >> 11) * 0x1p-53;
 
 	return u >= s->from && u < s->to;
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* What is left is told from the work that is left, at the speed so far; how much work that is, the search finds out. */
-enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err)
-{
-	const struct tamis_observer *o = &s->in->options->observer;
-	struct tamis_progress p = { .phase = s->pass, .remaining = -1 };
-	double t = now(), share;
-
-	s->work_done += items;
-	if (!o->progress || t - s->told < TELL_EVERY)
-		return TAMIS_OK;
-	s->told = t;
-	share = s->work_total > 0 ? fmin(1, s->work_done / s->work_total) : 0;
-	if (share > 0.02)
-		p.remaining = (t - s->started) * (1 - share) / share;
-	p.fraction = s->fraction = fmax(s->fraction, share);
-	if (o->progress(o->ctx, &p))
-		return tm_fail(err, TAMIS_E_CANCELLED, "stopped by the caller during '%s'", s->pass);
-	return TAMIS_OK;
 }
 
 /* ---- the graph and what hangs on it ------------------------------------------------------------------------- */

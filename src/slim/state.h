@@ -5,11 +5,11 @@
 
 #include <regex.h>
 
-#include "slim/cut.h"
+#include "slim/search/cut.h"
 #include "slim/gate.h"
-#include "slim/rounds.h"
-#include "slim/score_file.h"
-#include "slim/score_sums.h"
+#include "slim/search/rounds.h"
+#include "slim/scorefile/file.h"
+#include "slim/score/score_sums.h"
 #include "slim/slim.h"
 
 /* A source of items as the passes read it. */
@@ -67,8 +67,6 @@ bool item_selected(void *source, int64_t item);                        /* ctx: s
 /* Builds graph, plan and layers of s->doc anew. */
 enum tamis_status slim_index(struct slim *s, struct tamis_error *err);
 struct layer_filter slim_filter(const struct slim *s); /* of --only, --skip and --mutable-initializers */
-/* Tells the observer that `items` further item runs are done; may cancel. */
-enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err);
 
 /* What was asked for, as text; NULL when out of memory. */
 const char *slim_describe_options(struct slim *s);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "slim/checkpoint.h"
+#include "slim/search/checkpoint.h"
 #include "slimming.h"
 
 struct variant { const char *name; struct document *(*net)(uint64_t); double keep; int epochs; bool refit; };

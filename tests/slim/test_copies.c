@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "nets.h"
-#include "slim/criteria.h"
+#include "slim/score/criteria.h"
 
 #define SEED 3
 

@@ -10,8 +10,8 @@
 #include "nets.h"
 #include "onnx/payload.h"
 #include "ops/table.h"
-#include "slim/cut.h"
-#include "slim/obs.h"
+#include "slim/search/cut.h"
+#include "slim/score/obs.h"
 #include "slim/parameters.h"
 #include "stat/dependence.h"
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "nets.h"
-#include "slim/distil.h"
-#include "slim/regrow.h"
+#include "slim/repair/distil.h"
+#include "slim/repair/regrow.h"
 #include "slimming.h"
 
 #define CLASSES 3

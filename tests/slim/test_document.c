@@ -10,7 +10,7 @@
 #include "onnx/check.h"
 #include "onnx/edit.h"
 #include "onnx/payload.h"
-#include "slim/criteria.h"
+#include "slim/score/criteria.h"
 #include "slimming.h"
 
 static void expect(struct slimming *s, enum tamis_status want)

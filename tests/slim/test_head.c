@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "nets.h"
-#include "slim/head.h"
+#include "slim/score/head.h"
 
 /* A model that has run over all items of its shelf. */
 struct run {

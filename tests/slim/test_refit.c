@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "nets.h"
-#include "slim/refit.h"
-#include "slim/score_state.h"
+#include "slim/repair/refit.h"
+#include "slim/score/score_state.h"
 
 #define ITEMS 240
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "nets.h"
-#include "slim/rounds.h"
+#include "slim/search/rounds.h"
 
 #define ITEMS 1000
 #define ALL (480 + 576 + 96)

@@ -7,7 +7,7 @@
 
 #include "nets.h"
 #include "onnx/edit.h"
-#include "slim/score.h"
+#include "slim/score/score.h"
 #include "stat/dependence.h"
 
 #define ITEMS 101

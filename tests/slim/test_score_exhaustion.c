@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "blocks.h"
-#include "slim/scoring.h"
+#include "slim/scorefile/scoring.h"
 #include "slimming.h"
 
 static char path[64];

@@ -11,7 +11,7 @@
 
 #include "api/api.h"
 #include "report/chart.h"
-#include "slim/score_state.h"
+#include "slim/score/score_state.h"
 #include "slim/state.h"
 #include "stat/dependence.h"
 #include "stat/interval.h"

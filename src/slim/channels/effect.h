@@ -4,8 +4,8 @@
 #define SLIM_CHANNELS_EFFECT_H
 
 #include "slim/channels/groups.h"
-#include "slim/refit_sums.h"
-#include "slim/score.h"
+#include "slim/repair/refit_sums.h"
+#include "slim/score/score.h"
 
 #define EFFECT_RIDGE 1e-3 /* of the mean diagonal, added to second moments */
 

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/repair/refit.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "slim/repair/refit_sums.h"
+#include "slim/score/score_state.h"
+
+#define TRIED 8 /* blocks of rows of a layer that its ridge is tried on */
+
+/* What one worker owns. */
+struct hand {
+	struct refit_sums *chunk;      /* of the chunk in hand, by layer */
+	struct runner *original;
+	struct scratch scratch;
+	float *u, *z, *product;
+	size_t u_floats, z_floats, product_floats;
+};
+
+struct sweep {
+	const struct refit_job *job;
+	struct program *original, *slim;
+	struct hand *hands;
+	int n_hands;
+	struct refit_sums *total, *apart; /* by layer: of most chunks, and of those that ridges are chosen on */
+	double *ridge;           /* by layer */
+	struct arena arena;
+	bool first;              /* of the sweeps */
+	int64_t done;
+};
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "refitting");
+}
+
+static bool fitted(const struct layer *l)
+{
+	return !l->note && l->bias != GRAPH_NONE;
+}
+
+static int positions_of(const struct layer *l)
+{
+	return l->positions < REFIT_POSITIONS ? (int)l->positions : REFIT_POSITIONS;
+}
+
+/* More inputs than rows: the items themselves are smaller than their moments, and no sum of squares is needed. */
+static bool keeps_items(const struct refit_job *j, const struct layer *l)
+{
+	return l->view.fan_in > REFIT_MAX_FAN_IN || (j->items && l->view.fan_in > j->items * positions_of(l));
+}
+
+/* ---- gathering ------------------------------------------------------------------------------------------------ */
+
+static enum tamis_status gather(struct hand *h, struct layer_call *slim, struct layer_call *original, int64_t *rows,
+                                struct tamis_error *err)
+{
+	const struct layer *l = slim->layer;
+	int64_t pos[REFIT_POSITIONS];
+	int n = positions_of(l);
+	enum tamis_status s;
+
+	*rows = slim->items * n;
+	slim->call.err = original->call.err = err;
+	signals_grid(n, slim->positions, pos);
+	s = score_reserve(&h->u, &h->u_floats, (size_t)(*rows * l->features), err);
+	if (s == TAMIS_OK)
+		s = score_reserve(&h->z, &h->z_floats, (size_t)(*rows * l->view.outs), err);
+	if (s == TAMIS_OK)
+		s = slim->op->gather(&slim->call, &l->view, slim->items, pos, n, h->u);
+	if (s == TAMIS_OK)
+		s = original->op->gather_out(&original->call, &l->view, original->out[0], slim->items, pos, n, h->z);
+	return s;
+}
+
+static void add_columns(const float *x, int64_t rows, int64_t n, double *sum)
+{
+	for (int64_t i = 0; i < rows; i++, x += n)
+		for (int64_t k = 0; k < n; k++)
+			sum[k] += x[k];
+}
+
+static void widen(const float *from, double *to, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		to[i] = from[i];
+}
+
+/* Products of one chunk are float GEMMs; chunks are added in double. */
+static enum tamis_status multiply(struct hand *h, const struct layer *l, int64_t rows, struct refit_sums *a,
+                                  struct tamis_error *err)
+{
+	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups, wide = d > per ? d : per;
+	enum tamis_status s = score_reserve(&h->product, &h->product_floats, (size_t)(d * wide), err);
+
+	if (s != TAMIS_OK)
+		return s;
+	for (int64_t g = 0; g < l->view.groups; g++) {
+		const float *u = h->u + g * d, *z = h->z + g * per;
+
+		cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)rows, 1, u, (int)l->features, 0,
+		            h->product, (int)d);
+		widen(h->product, a->uu + g * d * d, d * d);
+		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)d, (int)per, (int)rows, 1, u, (int)l->features, z,
+		            (int)l->view.outs, 0, h->product, (int)per);
+		widen(h->product, a->uz + g * d * per, d * per);
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status copy_rows(const struct hand *h, const struct layer *l, struct refit_sums *a,
+                                   struct tamis_error *err)
+{
+	size_t u = (size_t)(a->rows * l->features), z = (size_t)(a->rows * l->view.outs);
+
+	if (!tm_grow((void **)&a->item_u, &a->cap_u, u, sizeof(float))
+	    || !tm_grow((void **)&a->item_z, &a->cap_z, z, sizeof(float)))
+		return no_memory(err);
+	memcpy(a->item_u, h->u, u * sizeof(float));
+	memcpy(a->item_z, h->z, z * sizeof(float));
+	return TAMIS_OK;
+}
+
+static enum tamis_status add_layer(struct sweep *w, struct hand *h, int i, const struct runner *slim, int64_t items,
+                                   struct tamis_error *err)
+{
+	const struct layer *l = &w->job->layers->list[i];
+	struct refit_sums *a = &h->chunk[i];
+	struct layer_call cs, co;
+	enum tamis_status s;
+
+	a->rows = 0;
+	if (!fitted(l))
+		return TAMIS_OK;
+	scratch_reset(&h->scratch);
+	s = signals_bind(w->job->graph, l, slim, &h->scratch, items, &cs, err);
+	if (s == TAMIS_OK)
+		s = signals_bind(w->job->reference, l, h->original, &h->scratch, items, &co, err);
+	if (s != TAMIS_OK || !cs.positions || !co.positions)
+		return s;
+	s = gather(h, &cs, &co, &a->rows, err);
+	if (s != TAMIS_OK)
+		return s;
+	memset(a->u, 0, (size_t)l->features * sizeof *a->u);
+	memset(a->z, 0, (size_t)l->view.outs * sizeof *a->z);
+	add_columns(h->u, a->rows, l->features, a->u);
+	add_columns(h->z, a->rows, l->view.outs, a->z);
+	return a->uu ? multiply(h, l, a->rows, a, err) : copy_rows(h, l, a, err);
+}
+
+static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct sweep *w = ctx;
+	struct hand *h = &w->hands[slot];
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	if (s == TAMIS_OK)
+		s = runner_run(h->original, c->in, NULL, err);
+	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++)
+		s = add_layer(w, h, i, r, c->items, err);
+	return s;
+}
+
+static bool is_apart(const struct sweep *w, const struct chunk *c, const struct refit_sums *total)
+{
+	return total->uu && w->job->ridge <= 0 && c->index % REFIT_APART == REFIT_APART - 1;
+}
+
+static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct sweep *w = ctx;
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++) {
+		const struct refit_sums *from = &w->hands[slot].chunk[i];
+		struct refit_sums *to = is_apart(w, c, &w->total[i]) ? &w->apart[i] : &w->total[i];
+
+		if (from->rows)
+			s = refit_sums_add(&w->job->layers->list[i], to, from, err);
+	}
+	w->done += c->items;
+	if (s == TAMIS_OK && w->job->progress)
+		s = w->job->progress(w->job->progress_ctx, w->done, err);
+	return s;
+}
+
+/* ---- solving -------------------------------------------------------------------------------------------------- */
+
+/* Blocks of rows of all layers in one list, so that workers stay busy; the blocks are fixed, so the bits are. */
+static int64_t blocks_of(const struct layer *l)
+{
+	int64_t per = l->view.outs / l->view.groups;
+
+	return l->view.groups * ((per + REFIT_ROWS - 1) / REFIT_ROWS);
+}
+
+static struct refit_rows block_of(const struct sweep *w, int layer, int64_t block)
+{
+	const struct layer *l = &w->job->layers->list[layer];
+	const struct refit_sums *a = &w->total[layer];
+	int64_t per = l->view.outs / l->view.groups, in_group = (per + REFIT_ROWS - 1) / REFIT_ROWS;
+	struct refit_rows rows = { .graph = w->job->graph, .reference = w->job->reference, .layer = l,
+		.group = block / in_group, .first = block % in_group * REFIT_ROWS, .data = refit_sums_data(a), .u_mean = a->u,
+		.z_mean = a->z, .ridge = w->ridge[layer] };
+
+	rows.count = per - rows.first < REFIT_ROWS ? per - rows.first : REFIT_ROWS;
+	return rows;
+}
+
+static enum tamis_status solve_block(void *ctx, int64_t index, int worker, struct tamis_error *err)
+{
+	struct sweep *w = ctx;
+	struct refit_rows rows;
+	int i = 0;
+
+	(void)worker;
+	for (; index >= (w->total[i].rows ? blocks_of(&w->job->layers->list[i]) : 0); i++)
+		index -= w->total[i].rows ? blocks_of(&w->job->layers->list[i]) : 0;
+	rows = block_of(w, i, index);
+	return refit_rows(&rows, err);
+}
+
+/* The error of a few blocks of a layer, solved without what lies apart. Items are split where they are, a quarter at the
+ * end. */
+static enum tamis_status error_apart(const struct sweep *w, int i, double ridge, double *error, struct tamis_error *err)
+{
+	const struct layer *l = &w->job->layers->list[i];
+	int64_t blocks = blocks_of(l), step = blocks > TRIED ? blocks / TRIED : 1;
+	struct refit_data apart = refit_sums_data(w->total[i].uu ? &w->apart[i] : &w->total[i]);
+	int64_t cut = apart.n - apart.n / REFIT_APART;
+	enum tamis_status s = TAMIS_OK;
+
+	*error = 0;
+	if (apart.u)
+		apart = (struct refit_data){ .u = apart.u + cut * l->features, .z = apart.z + cut * l->view.outs,
+			.n = apart.n - cut };
+	for (int64_t b = 0; s == TAMIS_OK && b < blocks; b += step) {
+		struct refit_rows rows = block_of(w, i, b);
+		double part = 0;
+
+		rows.ridge = ridge;
+		rows.data.n = apart.u ? cut : rows.data.n;
+		s = refit_rows_error(&rows, &apart, &part, err);
+		*error += part;
+	}
+	return s;
+}
+
+/* The ridge whose solution errs least on what lies apart; then all moments are joined. */
+static enum tamis_status choose_ridge(void *ctx, int64_t index, int worker, struct tamis_error *err)
+{
+	static const double ridges[] = { REFIT_LAMBDA, 1e-4, 1e-2, 1e-1 };
+	struct sweep *w = ctx;
+	int i = (int)index;
+	const struct layer *l = &w->job->layers->list[i];
+	int64_t apart = w->total[i].uu ? w->apart[i].rows : w->total[i].rows / REFIT_APART;
+	double least = INFINITY;
+	enum tamis_status s = TAMIS_OK;
+
+	(void)worker;
+	w->ridge[i] = w->job->ridge > 0 ? w->job->ridge : REFIT_LAMBDA;
+	refit_sums_centre(l, &w->total[i]);
+	refit_sums_centre(l, &w->apart[i]);
+	for (size_t k = 0; s == TAMIS_OK && w->job->ridge <= 0 && apart && w->total[i].rows > apart
+	     && k < sizeof ridges / sizeof *ridges; k++) {
+		double error;
+
+		s = error_apart(w, i, ridges[k], &error, err);
+		if (s == TAMIS_OK && error < least) {
+			least = error;
+			w->ridge[i] = ridges[k];
+		}
+	}
+	if (w->total[i].rows && w->total[i].uu)
+		refit_sums_join(l, &w->total[i], &w->apart[i]);
+	return s;
+}
+
+static enum tamis_status solve(struct sweep *w, struct tamis_error *err)
+{
+	int64_t blocks = 0;
+	enum tamis_status s = pool_for(w->job->pool, w->job->layers->n, choose_ridge, w, err);
+
+	for (int i = 0; i < w->job->layers->n; i++) {
+		blocks += w->total[i].rows ? blocks_of(&w->job->layers->list[i]) : 0;
+		if (w->job->chosen)
+			w->job->chosen[i] = w->ridge[i];
+	}
+	if (s == TAMIS_OK && w->first && w->job->choose)
+		s = w->job->choose(w->job->choose_ctx, w->total, err);
+	return s == TAMIS_OK ? pool_for(w->job->pool, blocks, solve_block, w, err) : s;
+}
+
+/* ---- one sweep ------------------------------------------------------------------------------------------------ */
+
+static enum tamis_status make_sums(struct sweep *w, struct refit_sums **out, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	*out = arena_array(&w->arena, (size_t)w->job->layers->n + 1, sizeof **out);
+	if (!*out)
+		return no_memory(err);
+	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++) {
+		const struct layer *l = &w->job->layers->list[i];
+
+		if (fitted(l))
+			s = refit_sums_make(l, keeps_items(w->job, l), &w->arena, &(*out)[i], err);
+	}
+	return s;
+}
+
+static void free_sums(const struct sweep *w, struct refit_sums *a)
+{
+	for (int i = 0; a && i < w->job->layers->n; i++)
+		refit_sums_free(&a[i]);
+}
+
+static enum tamis_status set_up(struct sweep *w, struct tamis_error *err)
+{
+	struct program_options options = { .training = true };
+	enum tamis_status s = program_create(w->job->reference, &options, &w->original, err);
+
+	if (s == TAMIS_OK)
+		s = program_create(w->job->graph, &options, &w->slim, err);
+	if (s == TAMIS_OK)
+		s = make_sums(w, &w->total, err);
+	if (s == TAMIS_OK)
+		s = make_sums(w, &w->apart, err);
+	if (s != TAMIS_OK)
+		return s;
+	w->ridge = arena_array(&w->arena, (size_t)w->job->layers->n + 1, sizeof *w->ridge);
+	w->hands = arena_array(&w->arena, (size_t)w->n_hands, sizeof *w->hands);
+	if (!w->ridge || !w->hands)
+		return no_memory(err);
+	for (int i = 0; s == TAMIS_OK && i < w->n_hands; i++) {
+		s = make_sums(w, &w->hands[i].chunk, err);
+		if (s == TAMIS_OK)
+			s = runner_create(w->original, &w->hands[i].original, err);
+	}
+	return s;
+}
+
+static void tear_down(struct sweep *w)
+{
+	for (int i = 0; w->hands && i < w->n_hands; i++) {
+		runner_free(w->hands[i].original);
+		free_sums(w, w->hands[i].chunk);
+		scratch_free(&w->hands[i].scratch);
+		free(w->hands[i].u);
+		free(w->hands[i].z);
+		free(w->hands[i].product);
+	}
+	free_sums(w, w->total);
+	free_sums(w, w->apart);
+	program_free(w->original);
+	program_free(w->slim);
+	arena_free(&w->arena);
+}
+
+static bool select_item(void *ctx, int64_t item)
+{
+	const struct refit_job *j = ((struct sweep *)ctx)->job;
+
+	return !j->select || j->select(j->select_ctx, item);
+}
+
+static enum tamis_status sweep(const struct refit_job *job, bool first, struct tamis_error *err)
+{
+	struct sweep w = { .job = job, .first = first, .n_hands = pool_size(job->pool) };
+	struct items_job items = { .ctx = &w, .select = select_item, .work = work, .merge = merge };
+	enum tamis_status s = set_up(&w, err);
+
+	if (s == TAMIS_OK)
+		s = items_run(w.slim, job->reader, job->batching, job->chunk, job->pool, &items, err);
+	if (s == TAMIS_OK)
+		s = solve(&w, err);
+	tear_down(&w);
+	return s;
+}
+
+enum tamis_status refit_run(const struct refit_job *job, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < job->sweeps; i++)
+		s = sweep(job, i == 0, err);
+	return s;
+}

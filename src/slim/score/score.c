@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/score/score_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "scoring");
+}
+
+/* ---- gradients ---------------------------------------------------------------------------------------------- */
+
+static int64_t parameter_count(const struct pass *p, int k)
+{
+	return p->job->graph->values[p->sums->parameter[k].value].constant.count;
+}
+
+struct gradient_ctx { struct pass *pass; struct worker *worker; int64_t items; };
+
+static enum tamis_status add_gain(struct gradient_ctx *c, int layer, const struct tensor *g, struct tamis_error *err)
+{
+	const struct layer *l = &c->pass->job->layers->list[layer];
+	struct partial *a = &c->worker->layer[layer];
+
+	if (c->pass->rows[layer].first)
+		copies_add_gain(&c->pass->rows[layer], l, g, a->joint, a->gain);
+	else
+		gains_add(l, g, a->gain);
+	a->reached = true;
+	return needs_add_energy(l, c->worker, a, g, c->items, err);
+}
+
+static enum tamis_status on_gradient(void *ctx, int value, const struct tensor *g, struct tamis_error *err)
+{
+	struct gradient_ctx *c = ctx;
+	struct pass *p = c->pass;
+	struct worker *w = c->worker;
+	int l = p->layer_of[value], k = p->weight_of[value], q = p->parameter_of[value];
+
+	if (l >= 0 && add_gain(c, l, g, err) != TAMIS_OK)
+		return err->status;
+	if (k >= 0)
+		gains_square(g, w->layer[k].gradient2);
+	if (q >= 0)
+		gains_square(g, w->parameter[q]);
+	return TAMIS_OK;
+}
+
+static enum tamis_status on_energy(void *ctx, int value, const double *energy, struct tamis_error *err)
+{
+	struct gradient_ctx *c = ctx;
+	int l = c->pass->layer_of[value];
+	struct partial *a = &c->worker->layer[l];
+
+	(void)err;
+	for (int64_t o = 0; o < c->pass->job->layers->list[l].view.outs; o++)
+		a->gain[o] += energy[o];
+	a->reached = true;
+	return TAMIS_OK;
+}
+
+static void ignore_no_reverse(void *ctx, int node)
+{
+	(void)ctx;
+	(void)node;
+}
+
+static enum tamis_status add_gradients(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
+                                       struct tamis_error *err)
+{
+	struct gradient_ctx ctx = { p, w, c->items };
+	struct run_hooks hooks = { .ctx = &ctx, .watch_grad = p->watch, .grad = on_gradient, .energy = on_energy,
+		.no_reverse = ignore_no_reverse };
+	int n = p->job->graph->n_outputs;
+	struct tensor *seed = tm_array((size_t)n + 1, sizeof *seed);
+	enum tamis_status s;
+
+	if (!seed)
+		return no_memory(err);
+	s = head_seed(p->head, r, &p->map, c->item, c->items, p->job->seed, seed, err);
+	if (s == TAMIS_OK)
+		s = runner_reverse(r, seed, &hooks, err);
+	for (int i = 0; i < n; i++)
+		tensor_free(&seed[i]);
+	free(seed);
+	return s;
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------- */
+
+int64_t score_group(const struct score_job *j, int64_t least)
+{
+	return (least + j->chunk - 1) / j->chunk * j->chunk;
+}
+
+struct chunk score_batch(const struct pass *p, const struct chunk *c, int64_t from, struct tensor *part)
+{
+	int64_t n = c->items - from < p->job->chunk ? c->items - from : p->job->chunk;
+
+	if (n == c->items)
+		return *c;
+	for (int i = 0; i < p->job->graph->n_inputs; i++) {
+		part[i] = c->in[i];
+		part[i].dims[0] = n;
+		part[i].count = c->in[i].count / c->items * n;
+		part[i].data = (char *)c->in[i].data + tensor_bytes(&c->in[i]) / (size_t)c->items * (size_t)from;
+	}
+	return (struct chunk){ .index = c->index, .items = n, .item = c->item + from, .in = part };
+}
+
+static void clear_partials(struct pass *p, struct worker *w)
+{
+	for (int i = 0; i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+		struct partial *a = &w->layer[i];
+
+		if (l->note)
+			continue;
+		memset(a->mean, 0, (size_t)l->features * sizeof *a->mean);
+		memset(a->second, 0, (size_t)l->features * sizeof *a->second);
+		memset(a->gain, 0, (size_t)l->view.outs * sizeof *a->gain);
+		if (a->gradient2)
+			memset(a->gradient2, 0, (size_t)l->entries * sizeof *a->gradient2);
+		if (a->energy)
+			memset(a->energy, 0, (size_t)l->entries * sizeof *a->energy);
+		a->signals = a->items = a->grid_rows = 0;
+		a->reached = false;
+	}
+	for (int k = 0; k < p->sums->n_parameters; k++)
+		memset(w->parameter[k], 0, (size_t)parameter_count(p, k) * sizeof(float));
+}
+
+/* psi of `items` items after the `done` that are there. */
+static enum tamis_status make_psi(struct pass *p, struct worker *w, const struct runner *r, int64_t done, int64_t items,
+                                  struct tamis_error *err)
+{
+	enum tamis_status s = score_reserve(&w->y, &w->y_floats, (size_t)(items * p->head->width), err);
+
+	if (s == TAMIS_OK)
+		s = score_reserve(&w->psi, &w->psi_floats, (size_t)((done + items) * FEATURES_DEFAULT), err);
+	if (s == TAMIS_OK)
+		s = head_values(p->head, r, items, w->y, err);
+	if (s == TAMIS_OK)
+		s = feature_map_apply(&p->map, w->y, items, w->psi + done * FEATURES_DEFAULT, err);
+	return s;
+}
+
+static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
+                                   int64_t done, struct tamis_error *err)
+{
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	if (s == TAMIS_OK)
+		s = make_psi(p, w, r, done, c->items, err);
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+		if (!p->job->layers->list[i].note)
+			s = signals_keep(p, w, i, r, c->items, true, err);
+	return s == TAMIS_OK ? add_gradients(p, w, r, c, err) : s;
+}
+
+/* A layer that did not run with some items is not tested on this group. */
+static enum tamis_status add_moments(struct pass *p, struct worker *w, int64_t items, struct tamis_error *err)
+{
+	enum tamis_status s = output_moment_add(&w->psi_moment, w->psi, items, err);
+
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+		const float *u = w->layer[i].u;
+
+		if (w->layer[i].items != items)
+			continue;
+		copies_check(&p->sums->layer[i].copies, u, items * signals_positions(l), w->layer[i].broken);
+		needs_add_products(l, &w->layer[i]);
+		s = signals_widen(p, w, i, u, items, err);
+		if (s == TAMIS_OK)
+			s = comoment_add(&w->moment[i], p->signal_map ? w->phi : u, l->features, w->psi, items, err);
+	}
+	return s;
+}
+
+static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct pass *p = ctx;
+	struct worker *w = &p->workers[slot];
+	enum tamis_status s = TAMIS_OK;
+
+	clear_partials(p, w);
+	for (int64_t at = 0; s == TAMIS_OK && at < c->items; at += p->job->chunk) {
+		struct chunk batch = score_batch(p, c, at, w->part);
+
+		s = run_batch(p, w, r, &batch, at, err);
+	}
+	return s == TAMIS_OK ? add_moments(p, w, c->items, err) : s;
+}
+
+static void merge_layer(const struct partial *a, struct layer_sums *to)
+{
+	exact_sums_add(&to->mean, a->mean);
+	exact_sums_add(&to->second, a->second);
+	exact_sums_add(&to->gain, a->gain);
+	needs_merge(a, to);
+	to->signals += a->signals;
+	to->reached |= a->reached;
+}
+
+static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct pass *p = ctx;
+	struct worker *w = &p->workers[slot];
+
+	for (int i = 0; i < p->sums->n_layers; i++)
+		if (!p->sums->layer[i].alone)
+			merge_layer(&w->layer[i], &p->sums->layer[i]);
+	for (int k = 0; k < p->sums->n_parameters; k++)
+		exact_sums_add_floats(&p->sums->parameter[k].sum, w->parameter[k]);
+	p->sums->items += c->items;
+	return p->job->progress ? p->job->progress(p->job->progress_ctx, p->sums->items, err) : TAMIS_OK;
+}
+
+/* ---- setting up --------------------------------------------------------------------------------------------- */
+
+static enum tamis_status make_layer(struct pass *p, int i, struct tamis_error *err)
+{
+	const struct layer *l = &p->job->layers->list[i];
+	struct layer_sums *s = &p->sums->layer[i];
+
+	*s = (struct layer_sums){ .alone = l->note != NULL, .features = l->features,
+		.fan_in = l->view.fan_in, .outs = l->view.outs, .entries = l->entries, .positions = signals_positions(l) };
+	if (s->alone)
+		return TAMIS_OK;
+	if (copies_of_rows(l, &p->job->graph->values[l->weight].constant, &p->arena, &p->rows[i], err) != TAMIS_OK)
+		return err->status;
+	return layer_sums_create(s, p->job->needs, err);
+}
+
+static bool is_parameter(const struct pass *p, int v)
+{
+	const struct value *x = &p->job->graph->values[v];
+
+	return p->job->parameters && x->kind == VALUE_CONSTANT && dtype_is_float((int)x->constant.type) && x->n_uses
+		&& x->producer == GRAPH_NONE && p->weight_of[v] < 0 && p->layer_of[v] < 0;
+}
+
+static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
+{
+	const struct graph *g = p->job->graph;
+	struct score_sums *s = p->sums;
+	size_t n = (size_t)g->n_values + 1;
+	bool *weights = arena_array(&p->arena, n, sizeof *weights);
+
+	p->watch = arena_array(&p->arena, n, sizeof *p->watch);
+	p->layer_of = arena_array(&p->arena, n, sizeof *p->layer_of);
+	p->weight_of = arena_array(&p->arena, n, sizeof *p->weight_of);
+	p->parameter_of = arena_array(&p->arena, n, sizeof *p->parameter_of);
+	s->parameter = arena_array(&s->arena, n, sizeof *s->parameter);
+	if (!weights || !p->watch || !p->layer_of || !p->weight_of || !p->parameter_of || !s->parameter)
+		return no_memory(err);
+	for (int v = 0; v < g->n_values; v++)
+		p->layer_of[v] = p->weight_of[v] = p->parameter_of[v] = -1;
+	for (int i = 0; i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+
+		weights[l->weight] = !l->note;
+		if (l->note)
+			continue;
+		p->layer_of[g->nodes[l->node].out[0]] = i;
+		p->watch[g->nodes[l->node].out[0]] = true;
+		p->weight_of[l->weight] = p->job->needs & SCORE_NEEDS_GRADIENT ? i : -1;
+		p->watch[l->weight] = p->job->needs & SCORE_NEEDS_GRADIENT;
+	}
+	for (int v = 0; v < g->n_values; v++)
+		if (!weights[v] && is_parameter(p, v)) {
+			s->parameter[s->n_parameters].value = v;
+			p->watch[v] = true;
+			p->parameter_of[v] = s->n_parameters++;
+		}
+	return TAMIS_OK;
+}
+
+static enum tamis_status make_worker(struct pass *p, struct worker *w, struct tamis_error *err)
+{
+	int n = p->job->layers->n;
+	struct arena *a = &p->arena;
+
+	w->layer = arena_array(a, (size_t)n + 1, sizeof *w->layer);
+	w->moment = arena_array(a, (size_t)n + 1, sizeof *w->moment);
+	w->parameter = arena_array(a, (size_t)p->sums->n_parameters + 1, sizeof *w->parameter);
+	w->part = arena_array(a, (size_t)p->job->graph->n_inputs + 1, sizeof *w->part);
+	if (!w->layer || !w->moment || !w->parameter || !w->part)
+		return no_memory(err);
+	for (int k = 0; k < p->sums->n_parameters; k++) {
+		w->parameter[k] = arena_array(a, (size_t)parameter_count(p, k) + 1, sizeof **w->parameter);
+		if (!w->parameter[k])
+			return no_memory(err);
+	}
+	for (int i = 0; i < n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+		struct partial *q = &w->layer[i];
+
+		if (l->note)
+			continue;
+		q->mean = arena_array(a, (size_t)l->features, sizeof *q->mean);
+		q->second = arena_array(a, (size_t)l->features, sizeof *q->second);
+		q->gain = arena_array(a, (size_t)l->view.outs, sizeof *q->gain);
+		q->broken = arena_array(a, (size_t)l->features, sizeof *q->broken);
+		q->joint = arena_array(a, 2 * (size_t)l->view.outs, sizeof *q->joint);
+		if (!q->mean || !q->second || !q->gain || !q->broken || !q->joint)
+			return no_memory(err);
+		if (needs_make_partial(p, i, q, err) != TAMIS_OK)
+			return err->status;
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status first_moments(struct pass *p, struct tamis_error *err)
+{
+	struct worker *w = &p->workers[0];
+	enum tamis_status s = output_moment_create(&w->psi_moment, FEATURES_DEFAULT, err);
+
+	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++) {
+		const struct layer *l = &p->job->layers->list[i];
+
+		if (!l->note)
+			s = comoment_create(&w->moment[i], l->features, signals_width(p, l), FEATURES_DEFAULT, err);
+	}
+	return s;
+}
+
+/* After the pilot: the other workers share the first one's pivots. */
+static enum tamis_status other_moments(struct pass *p, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int k = 1; s == TAMIS_OK && k < p->n_workers; k++) {
+		struct worker *w = &p->workers[k];
+
+		s = output_moment_create_like(&w->psi_moment, &p->workers[0].psi_moment, err);
+		for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+			if (!p->job->layers->list[i].note)
+				s = comoment_create_like(&w->moment[i], &p->workers[0].moment[i], err);
+	}
+	return s;
+}
+
+static void free_workers(struct pass *p)
+{
+	for (int k = 0; p->workers && k < p->n_workers; k++) {
+		struct worker *w = &p->workers[k];
+
+		for (int i = 0; w->moment && i < p->job->layers->n; i++)
+			comoment_free(&w->moment[i]);
+		for (int i = 0; w->layer && i < p->job->layers->n; i++)
+			free(w->layer[i].u);
+		output_moment_free(&w->psi_moment);
+		scratch_free(&w->scratch);
+		free(w->phi);
+		free(w->squares);
+		free(w->delta);
+		free(w->y);
+		free(w->psi);
+	}
+}
+
+static enum tamis_status make_sums(struct pass *p, struct tamis_error *err)
+{
+	struct score_sums *s = p->sums;
+	enum tamis_status status = TAMIS_OK;
+
+	s->n_layers = p->job->layers->n;
+	s->layer = arena_array(&s->arena, (size_t)s->n_layers + 1, sizeof *s->layer);
+	p->rows = arena_array(&p->arena, (size_t)s->n_layers + 1, sizeof *p->rows);
+	if (!s->layer || !p->rows)
+		return no_memory(err);
+	for (int i = 0; status == TAMIS_OK && i < s->n_layers; i++)
+		status = make_layer(p, i, err);
+	if (status == TAMIS_OK)
+		status = make_watch(p, err);
+	for (int k = 0; status == TAMIS_OK && k < s->n_parameters; k++)
+		status = parameter_sums_create(&s->parameter[k], p->job->graph->values[s->parameter[k].value].constant.count, err);
+	return status;
+}
+
+/* Sums of squared gradients are all that is wanted of them. */
+static bool wants_energies_only(const struct pass *p)
+{
+	bool only = !p->job->parameters && !(p->job->needs & (SCORE_NEEDS_GRADIENT | SCORE_NEEDS_ENERGY));
+
+	for (int i = 0; i < p->sums->n_layers; i++)
+		only &= !p->rows[i].first;
+	return only;
+}
+
+static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
+{
+	struct program_options options = { .training = true };
+	enum tamis_status status = make_sums(p, err);
+
+	options.energies = status == TAMIS_OK && wants_energies_only(p);
+	if (status == TAMIS_OK)
+		status = program_create(p->job->graph, &options, &p->program, err);
+	p->workers = arena_array(&p->arena, (size_t)p->n_workers, sizeof *p->workers);
+	if (p->job->rich)
+		p->signal_map = arena_array(&p->arena, (size_t)p->job->layers->n + 1, sizeof *p->signal_map);
+	if (status == TAMIS_OK && (!p->workers || (p->job->rich && !p->signal_map)))
+		status = no_memory(err);
+	for (int k = 0; status == TAMIS_OK && k < p->n_workers; k++)
+		status = make_worker(p, &p->workers[k], err);
+	return status == TAMIS_OK ? first_moments(p, err) : status;
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------ */
+
+static enum tamis_status merge_moments(struct pass *p, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int k = 1; s == TAMIS_OK && k < p->n_workers; k++) {
+		s = output_moment_merge(&p->workers[0].psi_moment, &p->workers[k].psi_moment, err);
+		for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
+			if (!p->job->layers->list[i].note)
+				s = comoment_merge(&p->workers[0].moment[i], &p->workers[k].moment[i], err);
+	}
+	return s;
+}
+
+/* The first worker's merged moments become the sums'. */
+static enum tamis_status collect(struct pass *p, struct tamis_error *err)
+{
+	struct worker *w = &p->workers[0];
+	enum tamis_status s = merge_moments(p, err);
+
+	p->sums->psi = w->psi_moment;
+	w->psi_moment = (struct output_moment){ 0 };
+	for (int i = 0; i < p->sums->n_layers; i++) {
+		struct layer_sums *l = &p->sums->layer[i];
+
+		for (int k = 0; k < p->n_workers && !l->alone; k++)
+			copies_split(&l->copies, p->workers[k].layer[i].broken);
+		l->moment = w->moment[i];
+		w->moment[i] = (struct comoment){ 0 };
+		if (l->alone || !p->signal_map)
+			continue;
+		l->signal_scale = arena_array(&p->sums->arena, (size_t)l->features, sizeof *l->signal_scale);
+		if (!l->signal_scale)
+			return no_memory(err);
+		memcpy(l->signal_scale, p->signal_map[i].scale, (size_t)l->features * sizeof *l->signal_scale);
+	}
+	return s;
+}
+
+static bool select_item(void *ctx, int64_t item)
+{
+	const struct score_job *j = ((struct pass *)ctx)->job;
+
+	return !j->select || j->select(j->select_ctx, item);
+}
+
+static bool in_shard(void *ctx, int64_t chunk)
+{
+	const struct score_job *j = ((struct pass *)ctx)->job;
+
+	return chunk % j->shards == j->shard;
+}
+
+static enum tamis_status run(struct pass *p, struct tamis_error *err)
+{
+	const struct score_job *j = p->job;
+	struct items_job job = { .ctx = p, .select = select_item, .mine = j->shards > 1 ? in_shard : NULL, .work = work,
+		.merge = merge };
+	enum tamis_status s = set_up(p, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	s = pilot_run(p, err);
+	if (s == TAMIS_OK)
+		s = other_moments(p, err);
+	if (s == TAMIS_OK)
+		s = items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), j->pool, &job, err);
+	return s == TAMIS_OK ? collect(p, err) : s;
+}
+
+enum tamis_status score_sum(const struct score_job *job, struct head *head, struct score_sums *out,
+                            struct tamis_error *err)
+{
+	struct pass p = { .job = job, .sums = out, .head = head, .n_workers = pool_size(job->pool) };
+	enum tamis_status s = run(&p, err);
+
+	free_workers(&p);
+	for (int i = 0; p.signal_map && i < job->layers->n; i++)
+		signal_map_free(&p.signal_map[i]);
+	feature_map_free(&p.map);
+	program_free(p.program);
+	arena_free(&p.arena);
+	return s;
+}
+
+enum tamis_status score_run(const struct score_job *job, struct head *head, struct scores *out,
+                            struct tamis_error *err)
+{
+	struct score_sums sums = { 0 };
+	enum tamis_status s = score_sum(job, head, &sums, err);
+
+	if (s == TAMIS_OK)
+		s = score_sums_finish(&sums, out, err);
+	score_sums_free(&sums);
+	return s;
+}
+
+void scores_free(struct scores *s)
+{
+	for (int i = 0; s->moment && i < s->n_layers; i++)
+		comoment_free(&s->moment[i]);
+	output_moment_free(&s->psi_moment);
+	arena_free(&s->arena);
+	*s = (struct scores){ 0 };
+}

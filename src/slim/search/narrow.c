@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/search/narrow.h"
+
+#include <string.h>
+
+#include "slim/channels/zero.h"
+#include "slim/search/snapshot.h"
+
+struct narrowing {
+	const struct narrow_job *job;
+	struct channel_groups groups;
+	struct snapshot good;       /* the deepest state so far, */
+	bool *good_dead;            /* and its units that are gone */
+	bool *dead;                 /* in hand */
+	double step;
+	int chosen;                 /* in the last round */
+	struct arena arena;
+};
+
+/* ---- states ----------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status keep(struct narrowing *n, struct tamis_error *err)
+{
+	memcpy(n->good_dead, n->dead, (size_t)n->groups.n_units * sizeof *n->dead);
+	snapshot_free(&n->good);
+	return snapshot_take(n->job->graph, n->job->parameters, 1, &n->good, err);
+}
+
+static enum tamis_status restore(struct narrowing *n, struct tamis_error *err)
+{
+	memcpy(n->dead, n->good_dead, (size_t)n->groups.n_units * sizeof *n->dead);
+	return snapshot_restore(&n->good, n->job->graph, n->job->parameters, err);
+}
+
+static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
+{
+	n->dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
+	n->good_dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
+	return n->dead && n->good_dead ? keep(n, err) : tm_no_memory(err, "choosing channels");
+}
+
+/* ---- rounds ----------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status choose(void *ctx, const struct refit_sums *by_layer, struct tamis_error *err)
+{
+	struct narrowing *n = ctx;
+	struct choose_job job = { .effect = { .groups = &n->groups, .moments = by_layer, .scores = n->job->scores->layer,
+		.dead = n->dead, .share = NARROW_MOST }, .worth = n->job->worth, .step = n->step,
+		.round_to = n->job->round_to, .pool = n->job->pool };
+	enum tamis_status s = choose_units(&job, n->dead, &n->chosen, err);
+
+	if (s == TAMIS_OK)
+		channels_zero(&n->groups, n->job->graph, n->dead);
+	return s;
+}
+
+static enum tamis_status round_of(struct narrowing *n, int round, bool *good, struct tamis_error *err)
+{
+	struct refit_job refit = n->job->refit;
+	struct gate_result r = { 0 };
+	enum tamis_status s;
+
+	refit.choose = choose;
+	refit.choose_ctx = n;
+	s = refit_run(&refit, err);
+	*good = n->chosen > 0;
+	if (s == TAMIS_OK && n->chosen)
+		s = n->job->repair(n->job->ctx, round, err);
+	if (s != TAMIS_OK || !n->chosen || !n->job->guess)
+		return s;
+	s = gate_judge(n->job->guess, n->job->graph, 1 - n->job->confidence, &r, err);
+	*good = r.bound <= n->job->bound;
+	return s;
+}
+
+static enum tamis_status share_left(const struct narrowing *n, double *share, double *macs, struct tamis_error *err)
+{
+	const struct worth *by = &n->job->worth;
+	struct worth all, left;
+	enum tamis_status s = choose_left(&n->groups, NULL, &all, err);
+
+	if (s == TAMIS_OK)
+		s = choose_left(&n->groups, n->dead, &left, err);
+	if (s != TAMIS_OK)
+		return s;
+	*macs = left.macs / all.macs;
+	*share = (by->macs * *macs + by->entries * left.entries / all.entries) / (by->macs + by->entries);
+	return TAMIS_OK;
+}
+
+/* Rounds until one does not look good, nothing is left to choose, or the target is reached. */
+static enum tamis_status descend(struct narrowing *n, double step, struct narrow_result *out, bool *there,
+                                 struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+	bool good = true;
+	double share = 1;
+
+	n->step = step;
+	while (s == TAMIS_OK && good && !*there && out->rounds < NARROW_ROUNDS) {
+		s = round_of(n, out->rounds++, &good, err);
+		if (s == TAMIS_OK && good)
+			s = share_left(n, &share, &out->left, err);
+		*there = n->job->target > 0 && share <= n->job->target;
+		if (s == TAMIS_OK && good)
+			s = keep(n, err);
+		if (s == TAMIS_OK && good)
+			s = n->job->good(n->job->ctx, err);
+	}
+	return s == TAMIS_OK ? restore(n, err) : s;
+}
+
+static void count(const struct narrowing *n, struct narrow_result *out)
+{
+	for (int i = 0; i < n->groups.n; i++)
+		for (int u = 0; !n->groups.list[i].why && u < n->groups.list[i].width; u++) {
+			out->of++;
+			out->units += n->good_dead[n->groups.list[i].first + u];
+		}
+}
+
+enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result *out, struct tamis_error *err)
+{
+	struct narrowing n = { .job = job };
+	enum tamis_status s = groups_find(job->graph, job->plan, job->layers, &n.groups, err);
+	bool there = false;
+
+	*out = (struct narrow_result){ .left = 1 };
+	if (s == TAMIS_OK)
+		s = start(&n, err);
+	if (s == TAMIS_OK)
+		s = descend(&n, NARROW_STEP, out, &there, err);
+	if (s == TAMIS_OK && !there)
+		s = descend(&n, NARROW_FINE, out, &there, err);
+	if (s == TAMIS_OK)
+		count(&n, out);
+	snapshot_free(&n.good);
+	groups_free(&n.groups);
+	arena_free(&n.arena);
+	return s;
+}

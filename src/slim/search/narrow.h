@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many channels go: choose some, refit what reads them, look at the guessing items; then a few more. */
+#ifndef SLIM_NARROW_H
+#define SLIM_NARROW_H
+
+#include "slim/channels/choose.h"
+#include "slim/gate.h"
+#include "slim/parameters.h"
+#include "slim/repair/refit.h"
+
+#define NARROW_SHARE 0.5  /* of the tolerance, that channels may use up where connections are cut after them */
+#define NARROW_STEP 0.15  /* share of what is left that a round saves */
+#define NARROW_FINE 0.05  /* the same on the second approach, from the last state that looked good */
+#define NARROW_MOST 0.5   /* of a group's units, in one round */
+#define NARROW_ROUNDS 40
+
+struct narrow_job {
+	struct graph *graph;         /* constants are zeroed and fitted */
+	const struct plan *plan;     /* of graph, one item */
+	const struct layers *layers;
+	const struct parameters *parameters; /* what rounds change */
+	const struct scores *scores; /* of the untouched graph: path gains */
+	struct refit_job refit;      /* choose is set here */
+	struct gate *guess;          /* NULL: only the target ends it */
+	double bound;                /* the guessed loss bound may be at most this */
+	double confidence;
+	struct worth worth;
+	double target;               /* (0, 1): of what worth measures; 0 = as deep as the guess allows */
+	int64_t round_to;
+	struct pool *pool;
+	/* Called in each round after refitting, and of each state that looks good, while the graph is in it. */
+	enum tamis_status (*repair)(void *ctx, int round, struct tamis_error *err);
+	enum tamis_status (*good)(void *ctx, struct tamis_error *err);
+	void *ctx;
+};
+
+struct narrow_result {
+	int rounds;
+	int64_t units;  /* that went, of those that could */
+	int64_t of;
+	double left;    /* MACs, as a share */
+};
+
+/* Leaves the deepest state whose guessed bound was fine in the graph's constants: everything that reads or makes the units
+ * that go is zero. Guessing items alone are looked at; the gate judges what comes of it. */
+enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result *out, struct tamis_error *err);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/search/rounds.h"
+
+#include <math.h>
+#include <string.h>
+
+struct search {
+	const struct rounds_job *job;
+	const struct scores *first;
+	struct walk walk;
+	int64_t alive; /* non-zero connections of the original */
+};
+
+/* ---- states ---------------------------------------------------------------------------------------------------- */
+
+static int64_t alive_in(const struct rounds_job *j, const struct graph *g)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < j->layers->n; i++) {
+		const struct tensor *t = &g->values[j->layers->list[i].weight].constant;
+
+		for (int64_t k = 0; !j->layers->list[i].note && k < t->count; k++)
+			n += tensor_get(t, k) != 0;
+	}
+	return n;
+}
+
+static int64_t connections_in(const struct layers *l)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < l->n; i++)
+		n += l->list[i].note ? 0 : l->list[i].entries;
+	return n;
+}
+
+static void restore_original(const struct rounds_job *j)
+{
+	for (int i = 0; i < j->parameters->n; i++) {
+		int v = j->parameters->list[i].value;
+		const struct tensor *from = &j->refit.reference->values[v].constant;
+
+		if (from->count)
+			memcpy(j->graph->values[v].constant.data, from->data, tensor_bytes(from));
+	}
+}
+
+static enum tamis_status restore_last_good(const struct search *w, struct tamis_error *err)
+{
+	if (w->walk.n_path)
+		return snapshot_restore(&w->walk.path[w->walk.n_path - 1], w->job->graph, w->job->parameters, err);
+	restore_original(w->job);
+	return TAMIS_OK;
+}
+
+/* ---- one round ------------------------------------------------------------------------------------------------ */
+
+static enum tamis_status cut_with(const struct search *w, const struct scores *scores, double keep,
+                                  struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	struct significance sig = { 0 };
+	struct cut cut = { 0 };
+	enum tamis_status s = significance_find(j->layers, scores, j->fdr, j->alpha, &sig, err);
+
+	if (s == TAMIS_OK)
+		s = cut_create(j->graph, j->layers, scores, j->criterion, &sig, j->seed, &cut, err);
+	if (s == TAMIS_OK)
+		cut_apply(&cut, keep);
+	cut_free(&cut);
+	significance_free(&sig);
+	return s;
+}
+
+static bool is_given(const struct search *w)
+{
+	return w->job->keep > 0;
+}
+
+int rounds_to_share(int rounds, bool refit, int epochs)
+{
+	if (epochs)
+		return epochs > 2 ? (int)lround(ROUNDS_CUTTING * epochs) : 1;
+	return refit ? rounds : 1;
+}
+
+static int given_rounds(const struct rounds_job *j)
+{
+	return rounds_to_share(j->rounds, j->refit.sweeps > 0, j->distil ? j->epochs : 0);
+}
+
+static enum tamis_status distil(const struct search *w, struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	int rounds = given_rounds(j), left = rounds - (int)w->walk.rounds - 1;
+	struct distil_leg leg = { .epochs = j->epochs, .rate_from = j->rate, .settle = true,
+		.stream = (uint64_t)w->walk.rounds };
+	struct distil_result r;
+
+	if (!j->distil)
+		return TAMIS_OK;
+	if (is_given(w) && left)
+		leg = (struct distil_leg){ .epochs = 1, .rate_from = j->rate, .rate_to = j->rate,
+			.stream = (uint64_t)w->walk.rounds };
+	else if (is_given(w))
+		leg.epochs = j->epochs - rounds + 1;
+	return distil_run(j->distil, &leg, &r, err);
+}
+
+/* A guess is generous: what is a little too deep will be told by the gate, what was never tried is lost. */
+static enum tamis_status look_good(const struct search *w, bool *good, struct tamis_error *err)
+{
+	struct gate_result r = { 0 };
+	enum tamis_status s = gate_judge(w->job->guess, w->job->graph, 1 - w->job->confidence, &r, err);
+
+	*good = r.passed || r.bound <= ROUNDS_GENEROUS * w->job->gate->job.tolerance;
+	return s;
+}
+
+static bool reached_target(const struct search *w)
+{
+	return w->job->target && w->job->bytes(w->job->bytes_ctx) <= w->job->target;
+}
+
+static enum tamis_status note_guess(struct search *w, struct tamis_error *err)
+{
+	bool good = true;
+	enum tamis_status s = look_good(w, &good, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	w->walk.bad = good ? 0 : w->walk.bad + 1;
+	if (good || reached_target(w))
+		return walk_join(&w->walk, w->job->graph, w->job->parameters, err);
+	return w->walk.n_path ? TAMIS_OK : walk_note_gentlest(&w->walk, w->job->graph, w->job->parameters, err);
+}
+
+/* How many more there may be: exact on the way to a given share, else a guess that never goes below what is certain. */
+static int rounds_left(const struct search *w)
+{
+	int certain = w->walk.fine ? 2 - (int)w->walk.bad : 4 - (int)w->walk.bad, usual = ROUNDS_USUAL - (int)w->walk.rounds;
+
+	if (is_given(w))
+		return given_rounds(w->job) - (int)w->walk.rounds;
+	return reached_target(w) ? 0 : certain > usual ? certain : usual;
+}
+
+static enum tamis_status finish_round(struct search *w, struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	enum tamis_status s = is_given(w) ? TAMIS_OK : note_guess(w, err);
+
+	if (s == TAMIS_OK && j->checkpoint)
+		s = walk_save(&w->walk, j->graph, j->parameters, j->checkpoint, err);
+	if (s == TAMIS_OK && j->expect)
+		j->expect(j->expect_ctx, rounds_left(w));
+	return s;
+}
+
+static bool is_last(const struct search *w)
+{
+	return is_given(w) && w->walk.rounds + 1 == given_rounds(w->job);
+}
+
+/* Cuts a little deeper than `keep`, so that what regrows makes up for it; the last cut on the way to a given share is
+ * final. */
+static enum tamis_status cut_and_repair(const struct search *w, const struct scores *scores, double keep,
+                                        struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	double share = j->distil && !j->narrow && !is_last(w) ? j->regrow : 0; /* channels that went stay gone */
+	struct regrow_job regrow = { .distil = j->distil, .layers = j->layers, .scores = scores,
+		.original = j->refit.reference, .start = j->rate };
+	enum tamis_status s = cut_with(w, scores, keep * (1 - share), err);
+
+	if (s == TAMIS_OK)
+		s = refit_run(&j->refit, err);
+	if (s == TAMIS_OK && share > 0)
+		s = regrow_run(&regrow, llround(keep * share * (double)connections_in(j->layers)), err);
+	return s == TAMIS_OK ? distil(w, err) : s;
+}
+
+/* What the network has become is scored anew; where nothing was fitted the first scores stay true enough. */
+static enum tamis_status score_and_go(const struct search *w, double keep, struct tamis_error *err)
+{
+	struct scores scores = { 0 };
+	struct head head;
+	enum tamis_status s;
+
+	if ((w->walk.rounds == 0 && w->walk.n_path == 0) || (!w->job->refit.sweeps && !w->job->distil))
+		return cut_and_repair(w, w->first, keep, err);
+	s = score_run(&w->job->score, &head, &scores, err);
+	if (s == TAMIS_OK)
+		s = cut_and_repair(w, &scores, keep, err);
+	scores_free(&scores);
+	return s;
+}
+
+static enum tamis_status go_to(struct search *w, double keep, struct tamis_error *err)
+{
+	enum tamis_status s = score_and_go(w, keep, err);
+
+	w->walk.keep = keep;
+	w->walk.rounds++;
+	return s == TAMIS_OK ? finish_round(w, err) : s;
+}
+
+/* ---- the schedule --------------------------------------------------------------------------------------------- */
+
+static bool can_descend(const struct search *w)
+{
+	return w->walk.bad < 2 && w->walk.rounds < ROUNDS_MAX && w->walk.keep > 1e-4;
+}
+
+/* Two approaches, each until two rounds in a row do not look good; the second from the last state that did. */
+static enum tamis_status next_depth(struct search *w, double *keep, bool *more, struct tamis_error *err)
+{
+	int rounds = given_rounds(w->job);
+	enum tamis_status s = TAMIS_OK;
+
+	*more = is_given(w) ? w->walk.rounds < rounds : !w->walk.rounds || !reached_target(w);
+	if (is_given(w))
+		*keep = pow(w->job->keep, (double)(w->walk.rounds + 1) / rounds);
+	if (!*more || is_given(w))
+		return TAMIS_OK;
+	if (!can_descend(w) && !w->walk.fine) {
+		s = restore_last_good(w, err);
+		w->walk.keep = w->walk.n_path ? w->walk.path[w->walk.n_path - 1].keep : 1;
+		w->walk.fine = true;
+		w->walk.bad = 0;
+	}
+	*more = can_descend(w);
+	*keep = w->walk.keep * (w->walk.fine ? ROUNDS_FINE : ROUNDS_STEP);
+	return s;
+}
+
+static enum tamis_status make_states(struct search *w, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+	bool more = true;
+
+	while (s == TAMIS_OK && more) {
+		double keep = 1;
+
+		s = next_depth(w, &keep, &more, err);
+		if (s == TAMIS_OK && more)
+			s = go_to(w, keep, err);
+	}
+	if (s != TAMIS_OK)
+		return s;
+	if (is_given(w))
+		return walk_join(&w->walk, w->job->graph, w->job->parameters, err);
+	if (!w->walk.n_path && w->walk.gentlest.bytes) {
+		/* Judged all the same, so that the caller hears by how much it fails. */
+		w->walk.path[w->walk.n_path++] = w->walk.gentlest;
+		w->walk.gentlest = (struct snapshot){ 0 };
+	}
+	return TAMIS_OK;
+}
+
+/* ---- channels ------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status repair_narrowed(void *ctx, int round, struct tamis_error *err)
+{
+	const struct search *w = ctx;
+	struct distil_leg leg = { .epochs = w->job->epochs, .rate_from = w->job->rate, .settle = true,
+		.stream = (uint64_t)ROUNDS_MAX + (uint64_t)round };
+	struct distil_result r;
+
+	return w->job->distil ? distil_run(w->job->distil, &leg, &r, err) : TAMIS_OK;
+}
+
+/* A state without some channels joins the path. Its share of connections is counted among all there were. */
+static enum tamis_status take_narrowed(void *ctx, struct tamis_error *err)
+{
+	struct search *w = ctx;
+	const struct rounds_job *j = w->job;
+	double all = 0;
+
+	for (int i = 0; i < j->layers->n; i++)
+		all += j->layers->list[i].note ? 0 : (double)j->layers->list[i].entries;
+	w->walk.keep = (double)alive_in(j, j->graph) / all;
+	return walk_join(&w->walk, j->graph, j->parameters, err);
+}
+
+static enum tamis_status narrow(struct search *w, struct narrow_result *out, struct tamis_error *err)
+{
+	struct narrow_job job = *w->job->narrow;
+
+	job.repair = repair_narrowed;
+	job.good = take_narrowed;
+	job.ctx = w;
+	return narrow_run(&job, out, err);
+}
+
+/* ---- judging -------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status look(struct search *w, const struct snapshot *s, struct rounds_result *out, bool *passed,
+                              struct tamis_error *err)
+{
+	struct gate_result r = { 0 };
+	enum tamis_status status = snapshot_restore(s, w->job->graph, w->job->parameters, err);
+
+	if (status == TAMIS_OK)
+		status = gate_judge(w->job->gate, w->job->graph, 1 - w->job->confidence, &r, err);
+	if (status != TAMIS_OK)
+		return status;
+	out->looks[out->n_looks++] = (struct look_line){ .keep = s->keep, .value = r.value, .bound = r.bound,
+		.disagreement = r.disagree, .passed = r.passed,
+		.ratio = s->kept ? (double)w->alive / (double)s->kept : INFINITY };
+	*passed = r.passed;
+	if (r.passed) {
+		out->passed = true;
+		out->keep = s->keep;
+		out->kept = s->kept;
+	}
+	return TAMIS_OK;
+}
+
+/* Where a size or a number of MACs is wanted, only the last state is judged. */
+static int64_t first_look(const struct search *w)
+{
+	return w->job->target || (w->job->narrow && w->job->narrow->target > 0) ? w->walk.n_path - 1 : 0;
+}
+
+static enum tamis_status judge(struct search *w, struct rounds_result *out, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+	const struct snapshot *chosen = NULL;
+	bool passed = true;
+
+	for (int64_t i = first_look(w); s == TAMIS_OK && passed && i >= 0 && i < w->walk.n_path; i++) {
+		s = look(w, &w->walk.path[i], out, &passed, err);
+		chosen = passed ? &w->walk.path[i] : chosen;
+	}
+	if (s == TAMIS_OK && chosen)
+		return snapshot_restore(chosen, w->job->graph, w->job->parameters, err);
+	restore_original(w->job);
+	return s;
+}
+
+static enum tamis_status resume(struct search *w, struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	enum tamis_status s = TAMIS_OK;
+
+	if (j->checkpoint)
+		s = walk_resume(&w->walk, j->graph, j->parameters, j->checkpoint, err);
+	if (s == TAMIS_OK && j->expect)
+		j->expect(j->expect_ctx, rounds_left(w));
+	return s;
+}
+
+enum tamis_status rounds_run(const struct rounds_job *job, const struct scores *first, struct rounds_result *out,
+                             struct tamis_error *err)
+{
+	struct search w = { .job = job, .first = first, .walk.keep = 1, .alive = alive_in(job, job->refit.reference) };
+	enum tamis_status s;
+
+	*out = (struct rounds_result){ .keep = 1 };
+	out->looks = arena_array(job->arena, WALK_PATH, sizeof *out->looks);
+	if (!out->looks)
+		return tm_no_memory(err, "searching the depth");
+	s = resume(&w, err);
+	if (s == TAMIS_OK && job->narrow && !w.walk.rounds)
+		s = narrow(&w, &out->narrowed, err);
+	if (s == TAMIS_OK && job->connections)
+		s = make_states(&w, err);
+	out->n_rounds = (int)w.walk.rounds;
+	if (s == TAMIS_OK)
+		s = judge(&w, out, err);
+	walk_free(&w.walk);
+	return s;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much a run will take, in forward runs of one item, and how far it is. */
+#include "slim/work.h"
+
+#include <math.h>
+#include <time.h>
+
+#define LOOKS 9                         /* of a search at the held-out items */
+#define TELL_EVERY 0.2 /* seconds between two calls of the observer */
+
+double slim_items_in(const struct item_source *s)
+{
+	int64_t n = s->reader->count(s->reader->self);
+
+	return (n < 0 ? 1000 : (double)n) * (s->to - s->from);
+}
+
+/* In forward runs of one item: what a round of the search takes. */
+static double round_work(const struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	double work = o->keep > 0 ? 0 : slim_items_in(&s->guess), epochs = o->distil;
+
+	if (o->refit || o->distil)
+		work += slim_items_in(&s->again) * SCORE_COST;
+	if (o->refit)
+		work += slim_items_in(&s->refitted) * REFIT_COST * ROUNDS_SWEEPS;
+	if (o->keep > 0)
+		epochs /= rounds_to_share(o->rounds, o->refit, o->distil);
+	return work + epochs * (slim_items_in(&s->fit) * DISTIL_COST + slim_items_in(&s->guess));
+}
+
+/* The search says after each round how many it expects; nine looks and the verification follow it. */
+void slim_expect_rounds(void *ctx, int rounds)
+{
+	struct slim *s = ctx;
+
+	s->work_total = s->work_done + rounds * round_work(s) + slim_items_in(&s->held) * (LOOKS + 1);
+}
+
+void slim_estimate_work(struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	int rounds = o->keep > 0 ? rounds_to_share(o->rounds, o->refit, o->distil) : ROUNDS_USUAL;
+
+	slim_expect_rounds(s, rounds);
+	s->work_total += slim_items_in(&s->guess) + slim_items_in(&s->held);
+	if (!o->scores)
+		s->work_total += slim_items_in(&s->fit) * SCORE_COST;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* What is left is told from the work that is left, at the speed so far; how much work that is, the search finds out. */
+enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err)
+{
+	const struct tamis_observer *o = &s->in->options->observer;
+	struct tamis_progress p = { .phase = s->pass, .remaining = -1 };
+	double t = now(), share;
+
+	s->work_done += items;
+	if (!o->progress || t - s->told < TELL_EVERY)
+		return TAMIS_OK;
+	s->told = t;
+	share = s->work_total > 0 ? fmin(1, s->work_done / s->work_total) : 0;
+	if (share > 0.02)
+		p.remaining = (t - s->started) * (1 - share) / share;
+	p.fraction = s->fraction = fmax(s->fraction, share);
+	if (o->progress(o->ctx, &p))
+		return tm_fail(err, TAMIS_E_CANCELLED, "stopped by the caller during '%s'", s->pass);
+	return TAMIS_OK;
+}
+
+enum tamis_status slim_tell(void *ctx, int64_t done, struct tamis_error *err)
+{
+	struct slim_told *t = ctx;
+	double items = (double)(done - t->before) * t->cost;
+
+	if (done < t->before)
+		items = (double)done * t->cost;
+	t->before = done;
+	return slim_progress(t->slim, items, err);
+}

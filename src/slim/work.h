@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much a run will take, in forward runs of one item, and how far it is: what the observer is told. */
+#ifndef SLIM_WORK_H
+#define SLIM_WORK_H
+
+#include "slim/state.h"
+
+#define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
+#define REFIT_COST 5                    /* a sweep: two forward runs and moments */
+#define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
+
+/* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item. */
+struct slim_told { struct slim *slim; int64_t before; double cost; };
+
+/* Items of a source that a stage will see, about. */
+double slim_items_in(const struct item_source *s);
+/* Sets what is left of the work, once the passes know their items. */
+void slim_estimate_work(struct slim *s);
+/* The same when the search expects `rounds` more rounds; ctx: struct slim. */
+void slim_expect_rounds(void *ctx, int rounds);
+/* Tells the observer that `items` further item runs are done; may cancel. */
+enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err);
+/* The same for a stage, of which `done` items are done by now; ctx: struct slim_told. */
+enum tamis_status slim_tell(void *ctx, int64_t done, struct tamis_error *err);
+/* What a scoring pass over `source` is given. */
+struct score_job slim_score_job(struct slim *s, struct item_source *source, struct slim_told *told);
+
+#endif
