@@ -96,6 +96,7 @@ struct tamis_info_options {
 	const char *const *shapes; /* n_shapes strings; default none: a leading symbolic dimension counts as one item */
 	size_t n_shapes;
 	bool cpu;                  /* add the processor, BLAS core and kernels in use; default false */
+	bool groups;               /* add the groups of channels that can only go together; default false */
 };
 TAMIS_API void tamis_info_options_default(struct tamis_info_options *o);
 

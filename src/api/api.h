@@ -10,6 +10,7 @@
 #include "exec/items.h"
 #include "onnx/document.h"
 #include "report/report.h"
+#include "slim/layers.h"
 #include "tamis/tamis.h"
 
 struct tamis_model {
@@ -71,6 +72,10 @@ struct feed_reader api_limit(struct api_limited *state, struct feed_reader *inne
  * one of the ONNX layout, fed as it is. Rewinds the reader. */
 enum tamis_status api_chunk(const struct program *p, struct feed_reader *reader, int64_t *chunk, bool *whole,
                             struct tamis_error *err);
+
+/* The groups of a graph's channels, as info --groups shows them, into r->info.groups. plan: of one item. TAMIS_E_MEMORY. */
+enum tamis_status api_groups(struct tamis_report *r, const struct graph *g, const struct plan *plan,
+                             const struct layers *l, struct tamis_error *err);
 
 /* Tells an observer of one phase, a few times a second. */
 struct api_watch {

@@ -385,7 +385,7 @@ static enum tamis_status list_layers(struct tamis_report *r, const struct graph 
 }
 
 static enum tamis_status plan_layers(struct tamis_report *r, const struct graph *g, const struct tensor *in,
-                                     struct tamis_error *err)
+                                     bool groups, struct tamis_error *err)
 {
 	const struct program_options options = { .merge_norms = false };
 	const struct layer_filter filter = { .only = NULL };
@@ -400,6 +400,8 @@ static enum tamis_status plan_layers(struct tamis_report *r, const struct graph 
 		s = layers_find(g, plan, &filter, &l, err);
 	if (s == TAMIS_OK)
 		s = list_layers(r, g, &l, err);
+	if (s == TAMIS_OK && groups)
+		s = api_groups(r, g, plan, &l, err);
 	layers_free(&l);
 	plan_free(plan);
 	program_free(p);
@@ -423,7 +425,7 @@ static enum tamis_status describe_layers(struct tamis_report *r, struct document
 		s = in ? input_shapes(r, g, o, in, &known, &why) : no_memory(&why);
 	}
 	if (s == TAMIS_OK && known)
-		s = plan_layers(r, g, in, &why);
+		s = plan_layers(r, g, in, o->groups, &why);
 	free(in);
 	graph_free(g);
 	if (s != TAMIS_OK && err)

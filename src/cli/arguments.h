@@ -41,7 +41,7 @@ struct arguments {
 	int64_t random, items;
 	int progress; /* enum progress_mode */
 	struct tamis_slim_options slim; /* its seed, threads and max_memory serve every command */
-	bool quiet, verbose, check_provenance, cpu, external_data, in_place, help, version, man;
+	bool quiet, verbose, check_provenance, cpu, groups, external_data, in_place, help, version, man;
 	const char *completion;
 };
 

@@ -55,6 +55,7 @@ static enum tamis_status describe(const struct arguments *a, struct tamis_report
 	o.shapes = a->shapes.at;
 	o.n_shapes = a->shapes.n;
 	o.cpu = a->cpu;
+	o.groups = a->groups;
 	status = tamis_model_open(a->operands.at[0], &load, &model, err);
 	if (status == TAMIS_OK)
 		status = tamis_info(model, &o, report, err);
@@ -70,6 +71,8 @@ enum tamis_status command_info(struct arguments *a)
 
 	if (a->operands.n == 0 && !a->cpu && !a->scores)
 		return usage_error("an operand is missing: tamis info MODEL, tamis info --scores FILE, or tamis info --cpu");
+	if (a->operands.n == 0 && a->groups)
+		return usage_error("--groups describes a model: tamis info --groups MODEL");
 	if (a->scores && (a->operands.n || a->cpu || a->shapes.n))
 		return usage_error("info describes either a model or, with --scores alone, a score file");
 	if (!a->scores && (a->tensor || a->html))

@@ -21,7 +21,7 @@ const struct command commands[] = {
 		.name = "info", .bit = INFO, .operands = "MODEL", .min_operands = 0, .max_operands = 1, .inputs = 1,
 		.summary = "show operators, parameters, zeros, MACs and bytes",
 		.description = "Describes a model and says which of its weights would be slimmed, and why "
-			"others would not. MODEL may be left out with --cpu. With --scores it describes a "
+			"others would not; with --groups, which channels can go together. MODEL may be left out with --cpu. With --scores it describes a "
 			"score file instead: layers, significance, the best and worst channels; with "
 			"--tensor, why connections are cut.",
 		.run = command_info,
@@ -102,6 +102,9 @@ const struct option options[] = {
 	  .help = "score only part I of N parts of the items" },
 	{ .name = "cpu", .kind = OPTION_FLAG, .commands = INFO, .offset = AT(cpu),
 	  .help = "show the processor and the arithmetic kernels in use" },
+	{ .name = "groups", .kind = OPTION_FLAG, .commands = INFO, .offset = AT(groups),
+	  .help = "show the groups of channels that can only go together: what one of them takes, where they lie, or "
+	          "what keeps them" },
 	{ .name = "provenance", .kind = OPTION_FLAG, .commands = CHECK, .offset = AT(check_provenance),
 	  .help = "verify the entries tamis leaves in a model's metadata" },
 	{ .name = "source", .kind = OPTION_TEXT, .commands = CHECK, .offset = AT(source), .metavar = "FILE",

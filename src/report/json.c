@@ -144,6 +144,32 @@ static struct object info_layer_object(const void *item)
 	return o;
 }
 
+static struct object info_member_object(const void *item)
+{
+	const struct info_member *m = item;
+	struct object o = object_start();
+
+	object_text(&o, "role", m->role);
+	object_text(&o, "name", m->name);
+	object_text(&o, "op", m->op);
+	return o;
+}
+
+static struct object info_group_object(const void *item)
+{
+	const struct info_group *g = item;
+	struct object o = object_start();
+
+	object_count(&o, "units", g->units);
+	object_large(&o, "macs", g->macs);
+	object_large(&o, "bytes", g->bytes);
+	object_text(&o, "note", g->why);
+	object_text(&o, "note_node", g->why_node);
+	object_text(&o, "note_op", g->why_op);
+	object_array(&o, "members", g->members, g->n_members, sizeof *g->members, info_member_object);
+	return o;
+}
+
 static struct object info_count_object(const void *item)
 {
 	const struct info_count *c = item;
@@ -167,6 +193,8 @@ static void set_info(struct object *o, const struct info_figures *f)
 	object_member(o, "figures", model_object(&f->figures));
 	object_array(o, "operators", f->ops, f->n_ops, sizeof *f->ops, info_count_object);
 	object_array(o, "layers", f->layers, f->n_layers, sizeof *f->layers, info_layer_object);
+	if (f->groups)
+		object_array(o, "groups", f->groups, f->n_groups, sizeof *f->groups, info_group_object);
 }
 
 static struct object check_object(const void *item)

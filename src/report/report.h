@@ -15,6 +15,16 @@
 /* Strings live in the report's arena or are constants. NAN / -1 where a figure does not apply. */
 
 struct info_layer { const char *node, *op, *weight, *shape; int64_t entries, zeros; double macs; bool slimmable; const char *note; };
+/* What a channel group lies on. role: makes, reads, passes (nodes), holds (a tensor, op NULL). */
+struct info_member { const char *role, *name, *op; };
+struct info_group {
+	int64_t units;          /* any of which may go */
+	double macs, bytes;     /* that one unit takes, an item; in tensors */
+	const char *why;        /* why none may go; NULL = they may */
+	const char *why_node, *why_op; /* what that is said of; NULL: the graph's edge */
+	struct info_member *members;   /* by role */
+	size_t n_members;
+};
 struct info_count { const char *domain, *op; int64_t nodes; bool supported; };
 struct info_figures {
 	const char *model, *producer;
@@ -24,6 +34,8 @@ struct info_figures {
 	struct model_figures figures;
 	struct info_layer *layers;
 	size_t n_layers;
+	struct info_group *groups; /* NULL: not asked for */
+	size_t n_groups;
 	struct info_count *ops;
 	size_t n_ops;
 };

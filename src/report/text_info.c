@@ -112,9 +112,75 @@ static bool info_layers(FILE *out, const struct info_figures *f)
 	return table_write(&t, out, 0);
 }
 
+static bool group_table(FILE *out, const struct info_figures *f)
+{
+	static const char *const names[] = {"group", "units", "MACs each", "bytes each", "", "made by"};
+	struct table t;
+
+	table_start(&t, "rrrrln");
+	heading(&t, names, 6);
+	for (size_t i = 0; i < f->n_groups; i++) {
+		const struct info_group *g = &f->groups[i];
+		bool made = g->n_members && !strcmp(g->members[0].role, "makes");
+
+		table_count(&t, (int64_t)i + 1);
+		table_count(&t, g->units);
+		table_count(&t, g->macs < 9e18 ? (int64_t)g->macs : -1);
+		table_count(&t, g->bytes < 9e18 ? (int64_t)g->bytes : -1);
+		table_cell(&t, g->why ? "left alone" : "");
+		table_cell(&t, made ? g->members[0].name : "");
+	}
+	fputc('\n', out);
+	return table_write(&t, out, 0);
+}
+
+enum { ROLE = 10 }; /* columns before the members of one role */
+
+static bool group_why(FILE *out, const struct info_group *g)
+{
+	struct arena a = {0};
+	const char *text = g->why_node ? arena_printf(&a, "left alone at %s (%s): %s", g->why_node, g->why_op, g->why)
+	                               : arena_printf(&a, "left alone: %s", g->why);
+	bool ok = text && print_wrapped(out, fprintf(out, "  "), ROLE, text);
+
+	arena_free(&a);
+	return ok;
+}
+
+/* "  reads   a, b, c": the members of one role, from *at on. */
+static bool group_role(FILE *out, const struct info_group *g, size_t *at)
+{
+	const char *role = g->members[*at].role;
+	int column = fprintf(out, "  %-*s", ROLE - 2, role);
+	struct arena a = {0};
+	const char *all = "";
+	bool ok;
+
+	for (; *at < g->n_members && !strcmp(g->members[*at].role, role); ++*at)
+		all = all ? arena_printf(&a, "%s%s%s", all, *all ? ", " : "", g->members[*at].name) : NULL;
+	ok = all && print_wrapped(out, column, ROLE, all);
+	arena_free(&a);
+	return ok;
+}
+
+static bool info_groups(FILE *out, const struct info_figures *f)
+{
+	bool ok = f->n_groups == 0 || group_table(out, f);
+
+	for (size_t i = 0; ok && i < f->n_groups; i++) {
+		const struct info_group *g = &f->groups[i];
+
+		fprintf(out, "\ngroup %zu\n", i + 1);
+		ok = !g->why || group_why(out, g);
+		for (size_t at = 0; ok && at < g->n_members;)
+			ok = group_role(out, g, &at);
+	}
+	return ok;
+}
+
 bool text_info(FILE *out, const struct info_figures *f)
 {
-	return info_figures(out, f) && info_ops(out, f) && info_layers(out, f);
+	return info_figures(out, f) && info_ops(out, f) && info_layers(out, f) && info_groups(out, f);
 }
 
 bool text_check(FILE *out, const struct check_figures *f)

@@ -63,6 +63,18 @@ def tiny(weights):
     onnx.checker.check_model(model, full_check=True)
 
 
+def barrier():
+    """Hidden channels that a softmax runs over, so that none can go alone."""
+    model = save('barrier', [
+        helper.make_node('Gemm', ['x', 'fc1.weight'], ['a'], '/fc1/Gemm', transB=1),
+        helper.make_node('Softmax', ['a'], ['h'], '/Softmax', axis=-1),
+        helper.make_node('Gemm', ['h', 'fc2.weight'], ['y'], '/fc2/Gemm', transB=1),
+    ], [value('x', 'batch', INPUTS)], [value('y', 'batch', CLASSES)],
+        [numpy_helper.from_array(np.ones(shape, np.float32), name)
+         for name, shape in (('fc1.weight', (HIDDEN, INPUTS)), ('fc2.weight', (CLASSES, HIDDEN)))])
+    onnx.checker.check_model(model, full_check=True)
+
+
 def refused():
     """Two operators of another domain, and one that ONNX has and tamis has not, each in a node of its own."""
     save('unsupported', [
@@ -91,6 +103,7 @@ def main():
     items, labels = make_items(random, ITEMS)
     HERE.mkdir(exist_ok=True)
     tiny(train(random, items, labels))
+    barrier()
     refused()
     onnx_layout(items)
     np.savez_compressed(HERE / 'tiny.npz', x=items)

@@ -117,6 +117,15 @@ static bool fill_info(struct tamis_report *r, enum filling f)
 	i->layers[0] = (struct info_layer){
 		name(r, f, "/fc/Gemm"), "Gemm", name(r, f, "fc.weight"), "500x800", 400000, 3, NAN, false,
 		name(r, f, "int8")};
+	i->groups = arena_array(&r->arena, 2, sizeof *i->groups);
+	if (!i->groups || !(i->groups[0].members = arena_array(&r->arena, 2, sizeof *i->groups->members)))
+		return false;
+	i->n_groups = 2;
+	i->groups[0] = (struct info_group){500, 800, NAN, name(r, f, "it runs over space"), name(r, f, "/pool/MaxPool"),
+		"MaxPool", i->groups[0].members, 2};
+	i->groups[0].members[0] = (struct info_member){"makes", name(r, f, "/fc/Gemm"), "Gemm"};
+	i->groups[0].members[1] = (struct info_member){"holds", name(r, f, "fc.weight"), NULL};
+	i->groups[1] = (struct info_group){1, 0, 4, "it is one channel", NULL, NULL, NULL, 0};
 	i->ops[0] = (struct info_count){name(r, f, "ai.onnx"), name(r, f, "Gemm"), 2, false};
 	r->cpu = (struct cpu_figures){"Processor", "OpenBLAS", "Prescott", "SkylakeX", "oneDNN", 2};
 	return true;

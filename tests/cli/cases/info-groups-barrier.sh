@@ -1,0 +1,1 @@
+tamis info --groups "$MODELS/barrier.onnx" | sed -n '/^group /,$p'

@@ -1,0 +1,1 @@
+tamis info --groups --cpu

@@ -1,0 +1,1 @@
+cp "$MODELS/tiny.onnx" . && tamis info --groups tiny.onnx
