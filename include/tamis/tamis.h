@@ -214,7 +214,8 @@ TAMIS_API enum tamis_status tamis_slim(struct tamis_model *model, struct tamis_c
 
 struct tamis_score_options {
 	int shard, shards;       /* score only part `shard`, from 1, of `shards` parts of the items; default 0, 0: all */
-	const char *criterion;   /* fisher, taylor: store what they need too; not obs; default pii */
+	const char *criterion;   /* fisher, taylor, obs: store what they need too (obs: 4 bytes for each pair of inputs of a
+	                            group); default pii */
 	const char *head;        /* as in tamis_slim_options, like all that follows */
 	double alpha;            /* behind which p-values are exact; default 0.05 */
 	double holdout_share;    /* the items that slimming with this share would fit on are scored; default 0.2 */

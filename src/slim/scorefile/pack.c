@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Score files, written: a message tree that points into the scores, packed at once. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <tamis_scores.pb-c.h>
 
@@ -98,6 +99,9 @@ static Tamis__ScoreSums *sums_message(struct tree *t, const struct layer_sums *s
 	m->gain = exact_message(t, &s->gain);
 	m->gradient2 = s->gradient2.n ? exact_message(t, &s->gradient2) : NULL;
 	m->energy = s->energy.n ? exact_message(t, &s->energy) : NULL;
+	m->products = s->products.n ? exact_message(t, &s->products) : NULL;
+	m->has_grid_rows = s->products.n > 0;
+	m->grid_rows = s->grid_rows;
 	m->has_signals = m->has_reached = m->has_width = m->has_r = true;
 	m->signals = s->signals;
 	m->reached = s->reached;
@@ -178,6 +182,20 @@ static Tamis__ScoreView *view_message(struct tree *t, const struct linear_view *
 	return m;
 }
 
+/* The rows of the lower triangles, one group after the other. */
+static void add_covariance(struct tree *t, Tamis__ScoreLayer *m, const struct layer *l, const double *full)
+{
+	int64_t d = l->view.fan_in;
+	double *to;
+
+	m->n_covariance = (size_t)(l->features * (d + 1) / 2);
+	m->covariance = to = node(t, m->n_covariance * sizeof *to);
+	for (int64_t i = 0; to && i < l->features; i++) {
+		memcpy(to, full + i * d, (size_t)(i % d + 1) * sizeof *to);
+		to += i % d + 1;
+	}
+}
+
 static void add_scores(struct tree *t, Tamis__ScoreLayer *m, const struct layer *l, const struct scored_layer *x,
                        const struct layer_score *s)
 {
@@ -193,6 +211,8 @@ static void add_scores(struct tree *t, Tamis__ScoreLayer *m, const struct layer 
 	m->gradient2 = s->gradient2;
 	m->n_energy = s->energy ? (size_t)l->entries : 0;
 	m->energy = s->energy;
+	if (s->covariance)
+		add_covariance(t, m, l, s->covariance);
 	m->has_blind = true;
 	m->blind = s->blind;
 	m->score = distribution_message(t, &x->score);

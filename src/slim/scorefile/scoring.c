@@ -155,9 +155,6 @@ enum tamis_status slim_score(const struct slim_inputs *in, int shard, int shards
 	struct slim s = { .in = in, .figures = &figures, .arena = &arena };
 	enum tamis_status status = slim_open(&s, err);
 
-	if (status == TAMIS_OK && s.criterion->needs & SCORE_NEEDS_COVARIANCE)
-		status = tm_fail(err, TAMIS_E_USAGE, "a score file does not hold the covariances that criterion %s needs",
-		                 s.criterion->name);
 	s.pass = "score";
 	out->shard = shard;
 	out->shards = shards;

@@ -24,9 +24,6 @@ static enum tamis_status check_options(struct slim *s, const struct score_file *
 
 	if (!options)
 		return tm_no_memory(err, "taking scores from a file");
-	if (s->criterion->needs & SCORE_NEEDS_COVARIANCE)
-		return tm_fail(err, TAMIS_E_USAGE, "a score file does not hold the covariances that criterion %s needs",
-		               s->criterion->name);
 	if (strcmp(f->origin.options, options))
 		return tm_fail(err, TAMIS_E_USAGE, "the scores were made with other options than were given: '%.120s', not '%.120s'",
 		               f->origin.options, options);
@@ -94,7 +91,9 @@ static bool fits(const struct slim *s, const struct score_file *f, int i)
 	return a->note || (a->entries == b->entries && a->features == b->features && a->view.outs == b->view.outs
 	                   && a->view.fan_in == b->view.fan_in && a->view.groups == b->view.groups
 	                   && (x->gradient2 || !(s->criterion->needs & SCORE_NEEDS_GRADIENT))
-	                   && (x->energy || !(s->criterion->needs & SCORE_NEEDS_ENERGY)));
+	                   && (x->energy || !(s->criterion->needs & SCORE_NEEDS_ENERGY))
+	                   && (x->covariance || !(s->criterion->needs & SCORE_NEEDS_COVARIANCE)
+	                       || a->view.fan_in > SCORE_MAX_COVARIANCE));
 }
 
 static bool head_fits(const struct slim *s, const struct head *h)

@@ -162,20 +162,43 @@ static enum tamis_status read_copies(struct reading *r, const Tamis__ScoreLayer 
 	return TAMIS_OK;
 }
 
+/* Whether a layer has covariances, and how many entries the lower triangles of its groups have. */
+static bool covariances_fit(const struct layer *l, int64_t *triangles)
+{
+	int64_t d = l->view.fan_in, all = 0;
+	bool fit = d <= SCORE_MAX_COVARIANCE && tm_mul(l->features, d + 1, &all);
+
+	*triangles = all / 2;
+	return fit;
+}
+
+static unsigned sums_needs(const Tamis__ScoreSums *m)
+{
+	return (m->gradient2 ? SCORE_NEEDS_GRADIENT : 0u) | (m->energy ? SCORE_NEEDS_ENERGY : 0u)
+	       | (m->products ? SCORE_NEEDS_COVARIANCE : 0u);
+}
+
+static enum tamis_status read_products(struct reading *r, const Tamis__ScoreSums *m, struct layer_sums *s)
+{
+	s->grid_rows = m->grid_rows;
+	return m->grid_rows < 0 ? refuse(r, "a number of rows is negative") : read_exact(r, m->products, &s->products);
+}
+
 static enum tamis_status read_sums(struct reading *r, const Tamis__ScoreLayer *m, const struct layer *l,
                                    struct layer_sums *s)
 {
 	const Tamis__ScoreSums *from = m->sums;
+	int64_t triangles;
 	enum tamis_status status;
 
 	if (!from || from->signals < 0 || (from->n_signal_scale && from->n_signal_scale != (size_t)l->features)
 	    || l->positions < 1 || m->tested_positions != signals_positions(l)
-	    || from->width % m->tested_positions)
+	    || from->width % m->tested_positions
+	    || (from->products && !covariances_fit(l, &triangles)))
 		return refuse(r, "a layer of a shard has no sums");
 	*s = (struct layer_sums){ .features = l->features, .fan_in = l->view.fan_in, .outs = l->view.outs, .entries = l->entries,
 		.positions = (int)m->tested_positions, .signals = from->signals, .reached = from->reached };
-	status = layer_sums_create(s, (from->gradient2 ? SCORE_NEEDS_GRADIENT : 0u) | (from->energy ? SCORE_NEEDS_ENERGY : 0u),
-	                           r->err);
+	status = layer_sums_create(s, sums_needs(from), r->err);
 	if (status == TAMIS_OK)
 		status = read_copies(r, m, l, &s->copies);
 	if (status == TAMIS_OK)
@@ -190,6 +213,8 @@ static enum tamis_status read_sums(struct reading *r, const Tamis__ScoreLayer *m
 		status = read_exact(r, from->gradient2, &s->gradient2);
 	if (status == TAMIS_OK && from->energy)
 		status = read_exact(r, from->energy, &s->energy);
+	if (status == TAMIS_OK && from->products)
+		status = read_products(r, from, s);
 	if (status != TAMIS_OK || !from->n_signal_scale)
 		return status;
 	s->signal_scale = copy(r, from->signal_scale, from->n_signal_scale, sizeof *s->signal_scale);
@@ -237,14 +262,32 @@ static enum tamis_status read_distribution(struct reading *r, const Tamis__Score
 	return TAMIS_OK;
 }
 
+/* From the lower triangles to full squares. */
+static double *read_covariance(struct reading *r, const Tamis__ScoreLayer *m, const struct layer *l)
+{
+	int64_t d = l->view.fan_in;
+	double *full = arena_array(&r->out->arena, (size_t)(l->features * d), sizeof *full);
+	const double *from = m->covariance;
+
+	for (int64_t i = 0; full && i < l->features; i++) {
+		double *square = full + i / d * d * d;
+
+		for (int64_t k = 0; k <= i % d; k++)
+			square[i % d * d + k] = square[k * d + i % d] = *from++;
+	}
+	return full;
+}
+
 static enum tamis_status read_results(struct reading *r, const Tamis__ScoreLayer *m, const struct layer *l,
                                       struct scored_layer *x, struct layer_score *s)
 {
 	size_t d = (size_t)l->features;
+	int64_t triangles;
 
 	if (m->n_mean != d || m->n_second != d || m->n_relevance != d || m->n_p != d || m->n_q != d
 	    || m->n_gain != (size_t)l->view.outs || (m->n_gradient2 && m->n_gradient2 != (size_t)l->entries)
-	    || (m->n_energy && m->n_energy != (size_t)l->entries))
+	    || (m->n_energy && m->n_energy != (size_t)l->entries)
+	    || (m->n_covariance && (!covariances_fit(l, &triangles) || m->n_covariance != (size_t)triangles)))
 		return refuse(r, "the statistics of a layer do not fit its shape");
 	s->mean = copy(r, m->mean, d, sizeof(double));
 	s->second = copy(r, m->second, d, sizeof(double));
@@ -254,9 +297,10 @@ static enum tamis_status read_results(struct reading *r, const Tamis__ScoreLayer
 	s->gain = copy(r, m->gain, m->n_gain, sizeof(double));
 	s->gradient2 = m->n_gradient2 ? copy(r, m->gradient2, m->n_gradient2, sizeof(double)) : NULL;
 	s->energy = m->n_energy ? copy(r, m->energy, m->n_energy, sizeof(double)) : NULL;
+	s->covariance = m->n_covariance ? read_covariance(r, m, l) : NULL;
 	s->blind = m->blind;
 	if (!s->mean || !s->second || !s->relevance || !s->p || !x->q || !s->gain || (m->n_gradient2 && !s->gradient2)
-	    || (m->n_energy && !s->energy))
+	    || (m->n_energy && !s->energy) || (m->n_covariance && !s->covariance))
 		return no_memory(r);
 	if (read_copies(r, m, l, &s->copies) != TAMIS_OK)
 		return TAMIS_E_INVALID;
