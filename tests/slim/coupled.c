@@ -99,19 +99,41 @@ static void take_out(struct document *d, const struct coupled *c, const bool *de
 	must(check_or_fail(d, &err), &err, "check");
 }
 
-int64_t coupled_cut_and_compare(struct document *d, double share, uint64_t seed, double tolerance)
+int64_t coupled_silence(struct document *d, double share, uint64_t seed)
 {
 	struct coupled c;
-	float *before, *after, largest = 1;
 	bool *dead;
-	int64_t n, m, cut;
+	int64_t n;
 
 	couple(d, &c);
 	dead = calloc((size_t)c.groups.n_units + 1, sizeof *dead);
-	cut = choose(&c, share, seed, dead);
+	n = choose(&c, share, seed, dead);
 	silence(d, &c, dead);
-	before = build_run(d, 3, seed, &n);
+	free(dead);
+	uncouple(&c);
+	return n;
+}
+
+void coupled_cut(struct document *d, double share, uint64_t seed)
+{
+	struct coupled c;
+	bool *dead;
+
+	couple(d, &c);
+	dead = calloc((size_t)c.groups.n_units + 1, sizeof *dead);
+	choose(&c, share, seed, dead);
 	take_out(d, &c, dead);
+	free(dead);
+	uncouple(&c);
+}
+
+int64_t coupled_cut_and_compare(struct document *d, double share, uint64_t seed, double tolerance)
+{
+	float *before, *after, largest = 1;
+	int64_t n, m, cut = coupled_silence(d, share, seed);
+
+	before = build_run(d, 3, seed, &n);
+	coupled_cut(d, share, seed);
 	after = build_run(d, 3, seed, &m);
 	cr_assert_eq(n, m);
 	for (int64_t i = 0; i < n; i++)
@@ -121,8 +143,6 @@ int64_t coupled_cut_and_compare(struct document *d, double share, uint64_t seed,
 		          (long long)i, before[i], after[i]);
 	free(before);
 	free(after);
-	free(dead);
-	uncouple(&c);
 	return cut;
 }
 
