@@ -148,7 +148,7 @@ static enum tamis_status write_chunk(void *ctx, struct runner *r, const struct c
 
 static enum tamis_status forward(struct bench *b)
 {
-	const struct items_job job = { .ctx = b, .work = run_chunk };
+	const struct items_job job = { .ctx = b, .work = run_chunk, .slots = items_slots(b->pool) };
 
 	return items_run(b->forward, &b->reader, b->batching, b->chunk, b->pool, &job, &b->err);
 }

@@ -98,8 +98,8 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 static enum tamis_status run_items(struct running *k, const struct program *p, struct feed_reader *reader,
                                    struct pool *pool, struct tamis_error *err)
 {
-	const struct items_job job = { .ctx = k, .work = work, .merge = merge };
-	size_t ports = (size_t)pool_size(pool) * (size_t)p->graph->n_outputs;
+	const struct items_job job = { .ctx = k, .work = work, .merge = merge, .slots = items_slots(pool) };
+	size_t ports = (size_t)job.slots * (size_t)p->graph->n_outputs;
 	enum batching batching = BATCH_ONE;
 	int64_t chunk = 1;
 	enum tamis_status s;

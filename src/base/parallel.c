@@ -86,11 +86,16 @@ static void relax(void)
 #endif
 }
 
+void pool_spin(const _Atomic uint64_t *count, uint64_t seen)
+{
+	for (int i = 0; i < SPINS && atomic_load(count) == seen; i++)
+		relax();
+}
+
 /* The next loop, NULL at the end; the lock is held on return. */
 static struct loop *await_loop(struct pool *p, uint64_t *seen)
 {
-	for (int i = 0; i < SPINS && atomic_load(&p->round) == *seen; i++)
-		relax();
+	pool_spin(&p->round, *seen);
 	pthread_mutex_lock(&p->lock);
 	while (!p->quit && (p->round == *seen || !p->loop)) {
 		*seen = p->round;

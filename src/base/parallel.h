@@ -4,6 +4,7 @@
 #ifndef BASE_PARALLEL_H
 #define BASE_PARALLEL_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -22,5 +23,9 @@ typedef enum tamis_status (*pool_body)(void *ctx, int64_t index, int worker, str
 /* Runs body for index 0..n-1 and returns when all are done; p NULL runs them here in order. Of several failures the
  * one with the lowest index is reported. Must not be called from inside a body of the same pool. */
 enum tamis_status pool_for(struct pool *p, int64_t n, pool_body body, void *ctx, struct tamis_error *err);
+
+/* Looks at `count` for some tens of microseconds, or until it is no longer `seen`: before a thread goes to sleep, from
+ * which it wakes late. */
+void pool_spin(const _Atomic uint64_t *count, uint64_t seen);
 
 #endif

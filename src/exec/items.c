@@ -1,266 +1,250 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec/items.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/checked.h"
+#include "base/memory.h"
+#include "exec/chunks.h"
 
 /* The most of a chunk: items, and bytes of values. In forward programs values should stay in the caches, which 2 MiB
  * do, but weights are read once a chunk: so much more that reading an eighth of them hides behind it. */
 enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 2 << 20, WEIGHT_SHARE = 8, FORWARD_MOST = 16 << 20 };
 enum { TRAINING_ITEMS = 64, TRAINING_BYTES = 256 << 20 };
 
-/* A chunk with memory of its own, so that the reader can go on while it is worked on. */
+/* Chunk number k of those worked on lies in slot k modulo the slots, from when it is filled until it is merged. */
 struct slot {
-	struct chunk chunk;
-	int64_t *item;
-	struct tensor *in;
-	size_t *cap; /* bytes behind each tensor */
-	struct runner *runner;
+	struct chunk_buffer buffer;
+	enum tamis_status status; /* of its work, with the error below */
+	struct tamis_error error;
+	bool done;
 };
 
-struct pump {
+/* A line of chunks. The calling thread fills free slots and merges finished ones, in order, before each chunk that it
+ * works on itself; the other workers take what is filled, so that nobody waits for the slowest of a round. */
+struct line {
 	const struct program *program;
-	struct feed_reader *reader;
-	const struct items_job *job;
-	enum batching batching;
-	int64_t limit;      /* items a chunk */
-	int n_in, n_slots;
+	struct chunk_source source;
+	struct pool *pool;
+	int n_slots;
 	struct slot *slots;
-	int64_t chunks;     /* made so far */
-	/* The batch in hand: items [at, batch.items) are still to be taken. */
-	struct batch batch;
-	int64_t at;
+	struct runner **runners;   /* by worker */
+	/* Written under the lock: chunks filled, taken and merged so far, whether one failed, whether no more will come. */
+	int64_t filled, taken, merged;
+	bool failed, closed;
+	_Atomic uint64_t news;     /* counts changes */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* Of the calling thread alone: what reading came to, told when the chunks before it are merged. */
+	enum tamis_status reading;
+	struct tamis_error reading_error;
 	bool end;
 };
 
-static enum tamis_status no_memory(struct tamis_error *err)
+/* ---- taking and working --------------------------------------------------------------------------------------- */
+
+static struct slot *slot_of(const struct line *l, int64_t k)
 {
-	return tm_no_memory(err, "reading items");
+	return &l->slots[k % l->n_slots];
 }
 
-/* ---- filling a chunk ---------------------------------------------------------------------------------------- */
-
-static bool selected(const struct pump *p, int64_t item)
+static void tell_change(struct line *l)
 {
-	return !p->job->select || p->job->select(p->job->ctx, item);
+	atomic_fetch_add(&l->news, 1);
+	pthread_cond_broadcast(&l->changed);
 }
 
-/* Moves to the next selected item; reads on when the batch is used up. */
-static enum tamis_status advance(struct pump *p, struct tamis_error *err)
+/* Waits for a change, with the lock held on entry and return. */
+static void await_change(struct line *l)
 {
-	enum tamis_status s;
+	uint64_t seen = atomic_load(&l->news);
 
-	while (!p->end) {
-		while (p->at < p->batch.items && !selected(p, p->batch.first + p->at))
-			p->at++;
-		if (p->at < p->batch.items)
-			return TAMIS_OK;
-		s = p->reader->next(p->reader->self, p->limit, &p->batch, err);
-		if (s == TAMIS_OK)
-			s = batch_check(&p->batch, p->n_in, err);
-		if (s != TAMIS_OK)
-			return s;
-		p->at = 0;
-		p->end = p->batch.items == 0;
-	}
-	return TAMIS_OK;
+	pthread_mutex_unlock(&l->lock);
+	pool_spin(&l->news, seen);
+	pthread_mutex_lock(&l->lock);
+	while (atomic_load(&l->news) == seen)
+		pthread_cond_wait(&l->changed, &l->lock);
 }
 
-static enum tamis_status reserve(struct slot *s, int i, size_t bytes, struct tamis_error *err)
+/* The next filled slot, in order; NULL when there is none (now, or ever where `wait`), or when a chunk failed. */
+static struct slot *take(struct line *l, bool wait)
 {
-	void *data = s->in[i].data;
+	struct slot *s = NULL;
 
-	if (bytes > s->cap[i] || !data) {
-		void *bigger = tm_array_uninit(bytes ? bytes : 1, 1);
-
-		if (!bigger)
-			return no_memory(err);
-		if (data && s->cap[i])
-			memcpy(bigger, data, s->cap[i]);
-		free(data);
-		s->in[i].data = bigger;
-		s->cap[i] = bytes;
-	}
-	return TAMIS_OK;
-}
-
-/* Bytes behind the elements of a string tensor; 0 for all others. */
-static size_t text_bytes(const struct tensor *t)
-{
-	const struct tm_string *text = t->data;
-	size_t bytes = 0;
-
-	for (int64_t i = 0; t->type == DT_STRING && i < t->count; i++)
-		bytes += text[i].len;
-	return bytes;
-}
-
-/* The reader's text is gone with its next batch: it follows the elements in the chunk's own memory. */
-static void copy_text(struct tensor *t, char *room)
-{
-	struct tm_string *text = t->data;
-
-	for (int64_t i = 0; t->type == DT_STRING && i < t->count; i++) {
-		if (text[i].len)
-			memcpy(room, text[i].data, text[i].len);
-		text[i].data = room;
-		room += text[i].len;
-	}
-}
-
-static enum tamis_status copy_whole(struct slot *s, int i, const struct tensor *from, struct tamis_error *err)
-{
-	enum tamis_status status = reserve(s, i, tensor_bytes(from) + text_bytes(from), err);
-	void *data = s->in[i].data;
-
-	if (status != TAMIS_OK)
-		return status;
-	if (from->count)
-		memcpy(data, from->data, tensor_bytes(from));
-	s->in[i] = *from;
-	s->in[i].data = data;
-	copy_text(&s->in[i], (char *)data + tensor_bytes(from));
-	return TAMIS_OK;
-}
-
-static size_t item_bytes(const struct tensor *t)
-{
-	return tensor_bytes(t) / (size_t)t->dims[0];
-}
-
-/* Whether an item of the batch in hand has the same shape as those the chunk holds. */
-static bool same_items(const struct slot *s, const struct batch *b)
-{
-	for (int i = 0; i < b->n; i++)
-		if (s->in[i].type != b->in[i].type || s->in[i].rank != b->in[i].rank
-		    || memcmp(s->in[i].dims + 1, b->in[i].dims + 1, (size_t)(b->in[i].rank - 1) * sizeof(int64_t)))
-			return false;
-	return true;
-}
-
-static enum tamis_status copy_item(const struct pump *p, struct slot *s, int i, struct tamis_error *err)
-{
-	const struct tensor *from = &p->batch.in[i];
-	size_t bytes = item_bytes(from);
-	int64_t have = s->chunk.items;
-	enum tamis_status status;
-	size_t room;
-	void *data;
-
-	if (!tm_mul(bytes, (size_t)(p->batching == BATCH_ONE ? 1 : p->limit), &room))
-		return no_memory(err);
-	status = reserve(s, i, room, err);
-	if (status != TAMIS_OK)
-		return status;
-	data = s->in[i].data;
-	if (bytes)
-		memcpy((char *)data + (size_t)have * bytes, (const char *)from->data + (size_t)p->at * bytes, bytes);
-	s->in[i] = *from;
-	s->in[i].data = data;
-	s->in[i].dims[0] = have + 1;
-	s->in[i].count = from->count / from->dims[0] * (have + 1);
-	return TAMIS_OK;
-}
-
-static enum tamis_status add_item(struct pump *p, struct slot *s, struct tamis_error *err)
-{
-	enum tamis_status status = TAMIS_OK;
-
-	for (int i = 0; status == TAMIS_OK && i < p->n_in; i++)
-		status = p->batch.whole ? copy_whole(s, i, &p->batch.in[i], err) : copy_item(p, s, i, err);
-	if (status != TAMIS_OK)
-		return status;
-	s->item[s->chunk.items++] = p->batch.first + p->at++;
-	return TAMIS_OK;
-}
-
-static enum tamis_status fill(struct pump *p, struct slot *s, struct tamis_error *err)
-{
-	enum tamis_status status = advance(p, err);
-	int64_t limit = p->batching == BATCH_ONE ? 1 : p->limit;
-
-	s->chunk = (struct chunk){ .index = p->chunks, .item = s->item, .in = s->in };
-	while (status == TAMIS_OK && !p->end && s->chunk.items < limit) {
-		bool whole = p->batch.whole;
-
-		if (s->chunk.items && (whole || !same_items(s, &p->batch)))
-			break;
-		status = add_item(p, s, err);
-		if (whole)
-			break;
-		if (status == TAMIS_OK)
-			status = advance(p, err);
-	}
-	p->chunks += status == TAMIS_OK && s->chunk.items > 0;
-	return status;
-}
-
-/* ---- waves -------------------------------------------------------------------------------------------------- */
-
-static enum tamis_status work(void *ctx, int64_t index, int worker, struct tamis_error *err)
-{
-	struct pump *p = ctx;
-	struct slot *s = &p->slots[index];
-
-	(void)worker;
-	return p->job->work(p->job->ctx, s->runner, &s->chunk, (int)index, err);
-}
-
-static enum tamis_status wave(struct pump *p, struct pool *pool, bool *more, struct tamis_error *err)
-{
-	enum tamis_status s = TAMIS_OK;
-	int n = 0;
-
-	while (s == TAMIS_OK && n < p->n_slots && (!p->job->max_chunks || p->chunks < p->job->max_chunks)) {
-		s = fill(p, &p->slots[n], err);
-		if (s != TAMIS_OK || !p->slots[n].chunk.items)
-			break;
-		n += !p->job->mine || p->job->mine(p->job->ctx, p->slots[n].chunk.index);
-	}
-	if (s == TAMIS_OK)
-		s = pool_for(pool, n, work, p, err);
-	for (int i = 0; s == TAMIS_OK && p->job->merge && i < n; i++)
-		s = p->job->merge(p->job->ctx, &p->slots[i].chunk, i, err);
-	*more = n == p->n_slots;
+	pthread_mutex_lock(&l->lock);
+	while (wait && l->taken == l->filled && !l->closed)
+		await_change(l);
+	if (l->taken < l->filled && !l->failed)
+		s = slot_of(l, l->taken++);
+	pthread_mutex_unlock(&l->lock);
 	return s;
 }
 
-static enum tamis_status make_slots(struct pump *p, struct tamis_error *err)
+static void work_on(struct line *l, struct slot *s, int worker)
 {
-	p->slots = tm_array((size_t)p->n_slots, sizeof *p->slots);
-	if (!p->slots)
-		return no_memory(err);
-	for (int i = 0; i < p->n_slots; i++) {
-		struct slot *s = &p->slots[i];
-		enum tamis_status status = runner_create(p->program, &s->runner, err);
+	const struct items_job *job = l->source.job;
+
+	tamis_error_clear(&s->error);
+	s->status = job->work(job->ctx, l->runners[worker], &s->buffer.chunk, (int)(s - l->slots), &s->error);
+	pthread_mutex_lock(&l->lock);
+	s->done = true;
+	l->failed |= s->status != TAMIS_OK;
+	tell_change(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void help(struct line *l, int worker)
+{
+	struct slot *s;
+
+	while ((s = take(l, true)))
+		work_on(l, s, worker);
+}
+
+/* ---- the calling thread --------------------------------------------------------------------------------------- */
+
+static void fill_one(struct line *l, struct slot *s)
+{
+	const struct items_job *job = l->source.job;
+
+	do {
+		if (job->max_chunks && l->source.chunks >= job->max_chunks)
+			s->buffer.chunk.items = 0;
+		else
+			l->reading = chunk_fill(&l->source, &s->buffer, &l->reading_error);
+		l->end = l->reading != TAMIS_OK || !s->buffer.chunk.items;
+	} while (!l->end && job->mine && !job->mine(job->ctx, s->buffer.chunk.index));
+}
+
+static void fill_free(struct line *l)
+{
+	while (!l->end && l->filled - l->merged < l->n_slots) {
+		struct slot *s = slot_of(l, l->filled);
+
+		fill_one(l, s);
+		if (l->end)
+			return;
+		pthread_mutex_lock(&l->lock);
+		s->done = false;
+		l->filled++;
+		tell_change(l);
+		pthread_mutex_unlock(&l->lock);
+	}
+}
+
+static bool first_done(struct line *l)
+{
+	bool done;
+
+	pthread_mutex_lock(&l->lock);
+	done = l->merged < l->taken && slot_of(l, l->merged)->done;
+	pthread_mutex_unlock(&l->lock);
+	return done;
+}
+
+static enum tamis_status merge_done(struct line *l, struct tamis_error *err)
+{
+	const struct items_job *job = l->source.job;
+
+	while (first_done(l)) {
+		int64_t at = l->merged % l->n_slots;
+		struct slot *s = &l->slots[at];
+		enum tamis_status status = s->status;
 
 		if (status != TAMIS_OK)
+			*err = s->error;
+		else if (job->merge)
+			status = job->merge(job->ctx, &s->buffer.chunk, (int)at, err);
+		if (status != TAMIS_OK)
 			return status;
-		s->item = tm_array((size_t)p->limit, sizeof *s->item);
-		s->in = tm_array((size_t)p->n_in + 1, sizeof *s->in);
-		s->cap = tm_array((size_t)p->n_in + 1, sizeof *s->cap);
-		if (!s->item || !s->in || !s->cap)
-			return no_memory(err);
+		l->merged++;
 	}
 	return TAMIS_OK;
 }
 
-static void free_slots(struct pump *p)
+static void await_first(struct line *l)
 {
-	for (int i = 0; p->slots && i < p->n_slots; i++) {
-		struct slot *s = &p->slots[i];
-
-		for (int k = 0; s->in && k < p->n_in; k++)
-			free(s->in[k].data);
-		free(s->in);
-		free(s->cap);
-		free(s->item);
-		runner_free(s->runner);
-	}
-	free(p->slots);
+	pthread_mutex_lock(&l->lock);
+	while (!slot_of(l, l->merged)->done)
+		await_change(l);
+	pthread_mutex_unlock(&l->lock);
 }
+
+static void close_line(struct line *l, bool failed)
+{
+	pthread_mutex_lock(&l->lock);
+	l->closed = true;
+	l->failed |= failed;
+	tell_change(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static enum tamis_status lead(struct line *l, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	while (s == TAMIS_OK) {
+		struct slot *mine;
+
+		fill_free(l);
+		mine = take(l, false);
+		if (mine)
+			work_on(l, mine, 0);
+		else if (l->merged < l->filled)
+			await_first(l);
+		else
+			break;
+		s = merge_done(l, err);
+	}
+	close_line(l, s != TAMIS_OK);
+	if (s == TAMIS_OK && l->reading != TAMIS_OK)
+		*err = l->reading_error;
+	return s == TAMIS_OK ? l->reading : s;
+}
+
+static enum tamis_status take_part(void *ctx, int64_t index, int worker, struct tamis_error *err)
+{
+	(void)index;
+	if (worker == 0)
+		return lead(ctx, err);
+	help(ctx, worker);
+	return TAMIS_OK;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status open_line(struct line *l, struct tamis_error *err)
+{
+	int workers = pool_size(l->pool);
+	enum tamis_status s = TAMIS_OK;
+
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_cond_init(&l->changed, NULL);
+	l->slots = tm_array((size_t)l->n_slots, sizeof *l->slots);
+	l->runners = tm_array((size_t)workers, sizeof *l->runners);
+	if (!l->slots || !l->runners)
+		return tm_no_memory(err, "reading items");
+	for (int i = 0; s == TAMIS_OK && i < l->n_slots; i++)
+		s = chunk_buffer_make(&l->source, &l->slots[i].buffer, err);
+	for (int i = 0; s == TAMIS_OK && i < workers; i++)
+		s = runner_create(l->program, &l->runners[i], err);
+	return s;
+}
+
+static void free_line(struct line *l)
+{
+	for (int i = 0; l->slots && i < l->n_slots; i++)
+		chunk_buffer_free(&l->slots[i].buffer, l->source.n_in);
+	for (int i = 0; l->runners && i < pool_size(l->pool); i++)
+		runner_free(l->runners[i]);
+	free(l->slots);
+	free(l->runners);
+	pthread_cond_destroy(&l->changed);
+	pthread_mutex_destroy(&l->lock);
+}
+
+/* ---- the size of a chunk --------------------------------------------------------------------------------------- */
 
 static uint64_t weight_bytes(const struct program *p)
 {
@@ -295,18 +279,24 @@ int64_t items_chunk(const struct plan *one, uint64_t limit)
 	return n;
 }
 
+int items_slots(const struct pool *pool)
+{
+	return pool_size(pool) == 1 ? 1 : 2 * pool_size(pool);
+}
+
 enum tamis_status items_run(const struct program *program, struct feed_reader *reader, enum batching batching,
                             int64_t chunk, struct pool *pool, const struct items_job *job, struct tamis_error *err)
 {
-	struct pump p = { .program = program, .reader = reader, .job = job, .batching = batching,
-		.limit = chunk > 0 ? chunk : 1, .n_in = program->graph->n_inputs, .n_slots = pool_size(pool) };
+	struct line l = { .program = program, .pool = pool, .n_slots = job->slots ? job->slots : pool_size(pool),
+		.source = { .reader = reader, .job = job, .batching = batching, .limit = chunk > 0 ? chunk : 1,
+		            .n_in = program->graph->n_inputs } };
 	enum tamis_status s = reader->rewind(reader->self, err);
-	bool more = true;
 
+	if (s != TAMIS_OK)
+		return s;
+	s = open_line(&l, err);
 	if (s == TAMIS_OK)
-		s = make_slots(&p, err);
-	while (s == TAMIS_OK && more)
-		s = wave(&p, pool, &more, err);
-	free_slots(&p);
+		s = pool_for(pool, pool_size(pool), take_part, &l, err);
+	free_line(&l);
 	return s;
 }

@@ -21,12 +21,18 @@ struct items_job {
 	bool (*select)(void *ctx, int64_t item);
 	/* Which chunks are worked on; NULL = all. The others are read and passed over, so that chunks are what they are. */
 	bool (*mine)(void *ctx, int64_t chunk);
-	/* In any worker. slot < workers is this chunk's own until merge has had it. */
+	/* In any worker; chunks are taken in order. slot < slots is this chunk's own until merge has had it; the runner is
+	 * not, and may be at another chunk by then. */
 	enum tamis_status (*work)(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err);
 	/* In the calling thread, in chunk order. May be NULL. */
 	enum tamis_status (*merge)(void *ctx, const struct chunk *c, int slot, struct tamis_error *err);
 	int64_t max_chunks; /* stop after so many; 0 = all */
+	int slots;          /* chunks between reading and merging, >= workers; 0 = as many as workers */
 };
+
+/* As many slots as keep workers busy while the calling thread is at a chunk of its own: for jobs whose results take
+ * little memory. */
+int items_slots(const struct pool *pool);
 
 /* How a model takes several items at once. */
 enum batching {
@@ -46,7 +52,9 @@ enum tamis_status items_batching(const struct program *p, struct feed_reader *re
 int64_t items_chunk(const struct plan *one, uint64_t limit);
 
 /* Rewinds the reader and runs the job over all selected items, `chunk` (>= 1) at a time (1 for BATCH_ONE and whole
- * feeds). pool NULL = this thread. Memory: workers * (plan + chunk). */
+ * feeds). pool NULL = this thread, which alone reads and merges in any case. Of several failures that of the lowest chunk
+ * is reported, and chunks after it are not merged; a reader's comes after the chunks before it. Memory: workers * plan +
+ * slots * chunk. */
 enum tamis_status items_run(const struct program *p, struct feed_reader *reader, enum batching batching,
                             int64_t chunk, struct pool *pool, const struct items_job *job, struct tamis_error *err);
 

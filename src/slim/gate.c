@@ -121,9 +121,10 @@ static bool select_item(void *ctx, int64_t item)
 
 static enum tamis_status run_original(struct gate *g, struct tamis_error *err)
 {
-	int n = pool_size(g->job.pool);
+	int n = items_slots(g->job.pool);
 	struct opening o = { g, tm_array((size_t)n, sizeof *o.slots) };
-	struct items_job job = { .ctx = &o, .select = select_item, .work = reference_work, .merge = reference_merge };
+	struct items_job job = { .ctx = &o, .select = select_item, .work = reference_work,
+		.merge = reference_merge, .slots = n };
 	enum tamis_status s;
 
 	if (!o.slots)
@@ -241,7 +242,7 @@ void gate_close(struct gate *g)
 
 struct judging {
 	struct gate *gate;
-	struct head_loss **slots; /* by worker: losses of its chunk */
+	struct head_loss **slots; /* by slot: losses of its chunk */
 	struct runner **along;    /* by worker: the original, where it runs along */
 	float **reference;
 	double *loss;             /* by item judged */
@@ -327,19 +328,19 @@ static enum tamis_status judge_merge(void *ctx, const struct chunk *c, int slot,
 	return job->progress ? job->progress(job->progress_ctx, j->done, err) : TAMIS_OK;
 }
 
-static enum tamis_status make_slots(struct judging *j, int workers, struct tamis_error *err)
+static enum tamis_status make_slots(struct judging *j, int slots, struct tamis_error *err)
 {
 	int64_t most = 1;
 
 	for (int64_t i = 0; i < j->gate->n_chunks; i++)
 		most = j->gate->chunks[i].items > most ? j->gate->chunks[i].items : most;
-	j->slots = tm_array((size_t)workers, sizeof *j->slots);
-	j->along = tm_array((size_t)workers, sizeof *j->along);
-	j->reference = tm_array((size_t)workers, sizeof *j->reference);
+	j->slots = tm_array((size_t)slots, sizeof *j->slots);
+	j->along = tm_array((size_t)slots, sizeof *j->along);
+	j->reference = tm_array((size_t)slots, sizeof *j->reference);
 	j->loss = tm_array((size_t)j->gate->items, sizeof *j->loss);
 	if (!j->slots || !j->along || !j->reference || !j->loss)
 		return no_memory(err);
-	for (int i = 0; i < workers; i++) {
+	for (int i = 0; i < slots; i++) {
 		j->slots[i] = tm_array((size_t)most, sizeof **j->slots);
 		if (!j->slots[i])
 			return no_memory(err);
@@ -347,9 +348,9 @@ static enum tamis_status make_slots(struct judging *j, int workers, struct tamis
 	return TAMIS_OK;
 }
 
-static void free_slots(struct judging *j, int workers)
+static void free_slots(struct judging *j, int slots)
 {
-	for (int i = 0; i < workers; i++) {
+	for (int i = 0; i < slots; i++) {
 		if (j->slots)
 			free(j->slots[i]);
 		if (j->along)
@@ -432,18 +433,18 @@ enum tamis_status gate_judge(struct gate *g, const struct graph *other, double a
 {
 	struct program_options options = { .merge_norms = true };
 	struct judging j = { .gate = g };
-	struct items_job job = { .ctx = &j, .select = select_judged, .work = judge_work, .merge = judge_merge };
+	int slots = g->along ? pool_size(g->job.pool) : items_slots(g->job.pool); /* along: a runner of the original each */
+	struct items_job job = { .ctx = &j, .select = select_judged, .work = judge_work, .merge = judge_merge, .slots = slots };
 	struct program *p = NULL;
-	int workers = pool_size(g->job.pool);
 	enum tamis_status s = program_create(other, &options, &p, err);
 
 	if (s == TAMIS_OK)
-		s = make_slots(&j, workers, err);
+		s = make_slots(&j, slots, err);
 	if (s == TAMIS_OK)
 		s = items_run(p, g->job.reader, g->job.batching, g->job.chunk, g->job.pool, &job, err);
 	if (s == TAMIS_OK)
 		s = sum_up(&j, alpha, out, err);
-	free_slots(&j, workers);
+	free_slots(&j, slots);
 	program_free(p);
 	return s;
 }

@@ -359,6 +359,7 @@ Test(items, strings_of_whole_feeds)
 
 static enum tamis_status fail(const struct rig *k, struct source s, struct record *out, int workers, struct tamis_error *err)
 {
+	static int turn; /* tight and roomy lines, in turns */
 	struct feed_reader r = reader_of(&s);
 	struct items_job job = { .ctx = out, .work = work, .merge = merge };
 	struct pool *pool = NULL;
@@ -368,6 +369,7 @@ static enum tamis_status fail(const struct rig *k, struct source s, struct recor
 	out->n = 0;
 	memset(err, 0, sizeof *err);
 	cr_assert_eq(pool_create(workers, &pool, err), TAMIS_OK);
+	job.slots = turn++ % 2 ? items_slots(pool) : 0;
 	s.items = 40;
 	r.self = &s;
 	status = items_run(k->p, &r, BATCH_STACKED, 4, pool, &job, err);
@@ -383,17 +385,20 @@ Test(items, errors_of_work_merge_and_reader)
 	static struct record out;
 	struct tamis_error err;
 
-	for (int workers = 1; workers <= 3; workers++) {
+	for (int i = 0; i < 200; i++) {
+		int workers = 1 + i % 4;
+
 		out = (struct record){ .fail_work = 5, .fail_merge = -1 };
 		cr_expect_eq(fail(&k, (struct source){ 0 }, &out, workers, &err), TAMIS_E_CANCELLED);
 		cr_expect_str_eq(err.message, "no more after chunk 5", "the lowest of several failures");
-		cr_expect_leq(out.last_chunk, 4);
+		cr_expect_eq(out.last_chunk, 4, "all chunks before the failure are merged, and none after");
 		out = (struct record){ .fail_work = -2, .fail_merge = 3 };
 		cr_expect_eq(fail(&k, (struct source){ 0 }, &out, workers, &err), TAMIS_E_OUTPUT);
 		cr_expect_eq(out.last_chunk, 3);
 		out = (struct record){ .fail_work = -2, .fail_merge = -1 };
 		cr_expect_eq(fail(&k, (struct source){ .fail_at = 3 }, &out, workers, &err), TAMIS_E_INVALID);
 		cr_expect_str_eq(err.message, "the data end early");
+		cr_expect_eq(out.last_chunk, 0, "chunks before the reader's failure are merged, not %lld", (long long)out.last_chunk);
 	}
 	finish(&k);
 }

@@ -148,7 +148,8 @@ static bool select_item(void *ctx, int64_t item)
 static enum tamis_status read_all(struct filling *f, struct tamis_error *err)
 {
 	struct store *s = f->store;
-	struct items_job job = { .ctx = f, .select = select_item, .work = work, .merge = merge };
+	struct items_job job = { .ctx = f, .select = select_item, .work = work, .merge = merge,
+		.slots = items_slots(s->job.pool) };
 	enum tamis_status status;
 
 	clear(s);
@@ -163,16 +164,16 @@ static enum tamis_status read_all(struct filling *f, struct tamis_error *err)
 enum tamis_status store_walk(struct store *s, enum tamis_status (*body)(void *ctx, struct tamis_error *err), void *ctx,
                              struct tamis_error *err)
 {
-	size_t workers = (size_t)pool_size(s->job.pool);
+	size_t slots = (size_t)items_slots(s->job.pool);
 	struct filling f = { .store = s, .body = body, .ctx = ctx };
 	enum tamis_status status;
 
 	if (s->whole)
 		return body(ctx, err);
-	f.target = tm_array(workers, sizeof *f.target);
-	f.floats = tm_array(workers, sizeof *f.floats);
+	f.target = tm_array(slots, sizeof *f.target);
+	f.floats = tm_array(slots, sizeof *f.floats);
 	status = f.target && f.floats ? read_all(&f, err) : no_memory(err);
-	for (size_t i = 0; f.target && i < workers; i++)
+	for (size_t i = 0; f.target && i < slots; i++)
 		free(f.target[i]);
 	free(f.target);
 	free(f.floats);
