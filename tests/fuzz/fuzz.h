@@ -16,6 +16,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Of the targets with mutate.c: what their inputs are. */
+extern const ProtobufCMessageDescriptor *const fuzz_message;
+
 /* Aborts, saying what was expected, unless ok. */
 void fuzz_expect(bool ok, const char *what);
 

@@ -8,6 +8,8 @@
 
 #include "base/file.h"
 
+const ProtobufCMessageDescriptor *const fuzz_message = &onnx__model_proto__descriptor;
+
 /* The canonical form packs to itself. */
 static uint8_t *canonical(const uint8_t *data, size_t size, size_t *packed_size)
 {

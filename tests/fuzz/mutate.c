@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A mutator that keeps models models: unpack, change one thing in the tree by the schema's descriptors, pack. Numbers go
+/* A mutator that keeps models models, and score files score files: unpack, change one thing in the tree by the schema's descriptors, pack. Numbers go
  * to corners, names and operators are taken from the model and the operator table, parts are dropped, doubled, swapped. */
 #include "fuzz.h"
 
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "onnx/allocator.h"
 #include "onnx/edit.h"
 #include "ops/table.h"
 
@@ -273,26 +274,33 @@ static void change(struct mutation *m)
 		change_scalar(m, message, f);
 }
 
+/* Packs the tree over the input, where it has room. */
+static size_t pack(const ProtobufCMessage *root, uint8_t *data, size_t max_size)
+{
+	size_t n = protobuf_c_message_get_packed_size(root);
+
+	return n <= max_size ? protobuf_c_message_pack(root, data) : 0;
+}
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
 	static struct mutation m;
-	struct doc_limits limits = { .max_memory = FUZZ_MEMORY };
-	uint8_t *packed = NULL;
-	size_t n = 0;
+	static struct document tree; /* nothing but the allocator, which is what edits need of it */
+	const struct doc_limits limits = { .max_memory = FUZZ_MEMORY };
+	void *root = NULL;
+	size_t n;
 
 	m.rng = rng_make(seed, 0);
-	if (below(&m, 10) == 0 || doc_load_memory(data, size, NULL, &limits, &m.doc, NULL) != TAMIS_OK)
+	m.doc = &tree;
+	allocator_init(&tree.allocator, &tree.memory, &limits);
+	if (below(&m, 10) == 0 || unpack_message(fuzz_message, data, size, &limits, &tree.allocator, &root, NULL) != TAMIS_OK)
 		return LLVMFuzzerMutate(data, size, max_size);
 	for (uint64_t k = 1 + below(&m, 4); k > 0; k--) {
 		m.n_messages = m.n_names = 0;
-		collect(&m, &m.doc->model->base);
+		collect(&m, root);
 		change(&m);
 	}
-	if (doc_pack(m.doc, &packed, &n, NULL) != TAMIS_OK || n > max_size)
-		n = 0;
-	if (n)
-		memcpy(data, packed, n);
-	free(packed);
-	doc_free(m.doc);
+	n = pack(root, data, max_size);
+	edit_free(&tree, root);
 	return n ? n : LLVMFuzzerMutate(data, size, max_size);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Make the seeds of the fuzz targets again: python3 tests/fuzz/seed.py (wants onnx and numpy).
+"""Make the seeds of the fuzz targets again: python3 tests/fuzz/seed.py build/src/cli/tamis (wants onnx and numpy).
 
 corpus/models gets, for each operator of Debian's libonnx-testdata, the smallest model that has it, and small networks
 with weights of their own; the other folders a few files each. Findings of the fuzzers lie there too, and stay.
@@ -10,6 +10,8 @@ import base64
 import io
 import json
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -129,8 +131,18 @@ def sets():
     put('set', 'typed', typed.SerializeToString())
 
 
+def scores(tamis):
+    folder = CORPUS / 'scores'
+    folder.mkdir(exist_ok=True)
+    for name, options in [('whole', ()), ('energy', ('--criterion', 'fisher')), ('gradient', ('--criterion', 'taylor')),
+                          ('shard', ('--shard', '1/2'))]:
+        subprocess.run([tamis, 'score', CORPUS / 'models/net_gemm', '--random', '16', '-o', folder / name, '-q', *options],
+                       check=True)
+
+
 if __name__ == '__main__':
     models_of_the_test_data()
     networks()
     arrays()
     sets()
+    scores(sys.argv[1])

@@ -7,6 +7,8 @@
 #include "exec/plan.h"
 #include "ops/table.h"
 
+const ProtobufCMessageDescriptor *const fuzz_message = &onnx__model_proto__descriptor;
+
 #define MOST 64 /* inputs */
 
 /* Open axes are two long. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const ProtobufCMessageDescriptor *const fuzz_message = &onnx__model_proto__descriptor;
+
 static void render(struct tamis_report *report)
 {
 	char *text = NULL, *json = NULL;

@@ -78,6 +78,7 @@ static bool view_fits(const struct linear_view *v, int64_t entries)
 static enum tamis_status read_view(struct reading *r, const Tamis__ScoreView *m, struct layer *l)
 {
 	struct linear_view *v = &l->view;
+	int64_t connections;
 
 	if (!m)
 		return refuse(r, "a layer has no view of its weight");
@@ -86,7 +87,8 @@ static enum tamis_status read_view(struct reading *r, const Tamis__ScoreView *m,
 		.stride_channel = m->stride_channel, .weight_scale = m->weight_scale, .bias_scale = 1 };
 	if (v->groups < 1 || v->fan_in < 1 || v->outs < 1 || v->inner < 1 || v->outs % v->groups || v->fan_in % v->inner
 	    || v->stride_group < 0 || v->stride_out < 0 || v->stride_channel < 0 || !isfinite(v->weight_scale)
-	    || !tm_mul(v->groups, v->fan_in, &l->features) || !view_fits(v, l->entries))
+	    || !tm_mul(v->groups, v->fan_in, &l->features) || !tm_mul(v->outs, v->fan_in, &connections)
+	    || connections != l->entries || !view_fits(v, l->entries))
 		return refuse(r, "the view of a weight does not fit its shape");
 	return TAMIS_OK;
 }
@@ -283,6 +285,7 @@ static enum tamis_status read_results(struct reading *r, const Tamis__ScoreLayer
 {
 	size_t d = (size_t)l->features;
 	int64_t triangles;
+	enum tamis_status status;
 
 	if (m->n_mean != d || m->n_second != d || m->n_relevance != d || m->n_p != d || m->n_q != d
 	    || m->n_gain != (size_t)l->view.outs || (m->n_gradient2 && m->n_gradient2 != (size_t)l->entries)
@@ -302,8 +305,9 @@ static enum tamis_status read_results(struct reading *r, const Tamis__ScoreLayer
 	if (!s->mean || !s->second || !s->relevance || !s->p || !x->q || !s->gain || (m->n_gradient2 && !s->gradient2)
 	    || (m->n_energy && !s->energy) || (m->n_covariance && !s->covariance))
 		return no_memory(r);
-	if (read_copies(r, m, l, &s->copies) != TAMIS_OK)
-		return TAMIS_E_INVALID;
+	status = read_copies(r, m, l, &s->copies);
+	if (status != TAMIS_OK)
+		return status;
 	for (size_t i = 0; i < d; i++)
 		if (!(s->p[i] >= 0 && s->p[i] <= 1) || !(x->q[i] >= 0 && x->q[i] <= 1))
 			return refuse(r, "a p-value is not between 0 and 1");
