@@ -4,8 +4,9 @@
 
     count_tests.py [--reports SANITIZER-LOGS] TESTLOG.json...
 
-A program that prints 'Tested: N | Passing: N | Failing: N | Crashing: N' counts with those figures, any other as one.
-A program that fails without a failing case, and each file in the folder of sanitizer logs, counts as one failure.
+A program that prints 'Tested: N | Passing: N | Failing: N | Crashing: N' counts with those figures, any other as one;
+its lines '[SKIP] NAME: REASON' count as skipped. A program that fails without a failing case, and each file in the folder
+of sanitizer logs, counts as one failure. Prints what failed and what was skipped, and the counts of each log first.
 """
 
 import argparse
@@ -15,22 +16,55 @@ import re
 import sys
 
 SUMMARY = re.compile(r'Tested: *(\d+) *\| *Passing: *(\d+) *\| *Failing: *(\d+) *\| *Crashing: *(\d+)')
+SKIP = re.compile(r'^\[SKIP\] (.*)$', re.M)
+DULL = re.compile(r'^\[(RUN |PASS|----|SKIP)\].*\n', re.M)
 COLOUR = re.compile(r'\x1b\[[0-9;]*m')
 PASSED, SKIPPED = ('OK', 'EXPECTEDFAIL'), ('SKIP', 'IGNORED')
 
 
+def output_of(test):
+    return COLOUR.sub('', (test.get('stdout') or '') + (test.get('stderr') or ''))
+
+
+def skips(test):
+    """A sentence for each case, or for the whole program, that was skipped."""
+    output = output_of(test)
+    if test['result'] in SKIPPED:
+        return [output.strip().rpartition('\n')[2] or 'skipped']
+    return SKIP.findall(output)
+
+
 def count(test):
-    """(passed, failed, skipped) of one entry of the log."""
-    output = COLOUR.sub('', (test.get('stdout') or '') + (test.get('stderr') or ''))
-    summaries = SUMMARY.findall(output)
+    """(passed, failed, skipped) of one entry of a log."""
+    summaries = SUMMARY.findall(output_of(test))
     passed = sum(int(s[1]) for s in summaries)
     failed = sum(int(s[2]) + int(s[3]) for s in summaries)
-    skipped = sum(int(s[0]) for s in summaries) - passed - failed
+    skipped = len(skips(test))
     if test['result'] in SKIPPED:
-        return 0, 0, 1
+        return 0, 0, skipped
     if test['result'] not in PASSED:
-        return passed, max(failed, 1), max(skipped, 0)
-    return (passed, failed, max(skipped, 0)) if summaries else (1, 0, 0)
+        return passed, max(failed, 1), skipped
+    return (passed, failed, skipped) if summaries else (1, 0, skipped)
+
+
+def sentence(totals):
+    return f'{totals[0]} passed, {totals[1]} failed' + (f', {totals[2]} skipped' if totals[2] else '')
+
+
+def report(log):
+    """Prints what there is to say about the tests of a log; their totals."""
+    totals = [0, 0, 0]
+    for line in log.read_text().splitlines():
+        test = json.loads(line)
+        counts = count(test)
+        totals = [total + more for total, more in zip(totals, counts)]
+        for reason in skips(test):
+            print(f'SKIPPED: {test["name"]}: {reason}')
+        if counts[1]:
+            print(f'FAILED: {test["name"]} ({test["result"]}): {counts[1]} of {sum(counts)}')
+            print(DULL.sub('', output_of(test))[-4000:])
+    print(f'{log.stem}: {sentence(totals)}')
+    return totals
 
 
 def main():
@@ -39,21 +73,17 @@ def main():
     parser.add_argument('logs', nargs='+', type=pathlib.Path)
     args = parser.parse_args()
     missing = [log for log in args.logs if not log.exists() or not log.read_text().strip()]
-    tests = [json.loads(line) for log in args.logs if log not in missing for line in log.read_text().splitlines()]
     reports = sorted(args.reports.iterdir()) if args.reports else []
     totals = [0, len(reports), 0]
-    for test in tests:
-        counts = count(test)
-        totals = [total + more for total, more in zip(totals, counts)]
-        if counts[1]:
-            print(f'FAILED: {test["name"]} ({test["result"]}): {counts[1]} of {sum(counts)}')
-            print(COLOUR.sub('', (test.get('stdout') or '') + (test.get('stderr') or ''))[-4000:])
-    for report in reports:
-        print(f'SANITIZER: {report}')
-        print(report.read_text(errors='replace')[:4000])
+    for log in args.logs:
+        if log not in missing:
+            totals = [total + more for total, more in zip(totals, report(log))]
+    for path in reports:
+        print(f'SANITIZER: {path}')
+        print(path.read_text(errors='replace')[:4000])
     for log in missing:
         print(f'no test ran: {log} is missing or empty')
-    print(f'{totals[0]} passed, {totals[1]} failed' + (f', {totals[2]} skipped' if totals[2] else ''))
+    print(sentence(totals))
     return 1 if totals[1] or missing else 0
 
 

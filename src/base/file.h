@@ -15,7 +15,7 @@
  * are handled. */
 enum tamis_status file_read(const char *path, size_t max_bytes, uint8_t **data, size_t *size, struct tamis_error *err);
 
-/* Opens `location` (external data) for reading below the directory of a model, by the rule in SAFETY: relative, no
+/* Opens `location` (external data) for reading below the directory of a model, by this rule: relative, no
  * "..", nothing that leaves the directory; a symbolic link is followed only while its real path stays under
  * `model_dir` or `real_dir` (the directory of the model's real path; NULL = same). Regular files only.
  * *fd is the caller's to close. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SAFETY 3: nothing is opened but the files that are named and their directory, nothing is written but the output, and no
+/* Promise 3: nothing is opened but the files that are named and their directory, nothing is written but the output, and no
  * process is started and no socket opened. The kernel kills a process that tries. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SAFETY 4, all or nothing: each call of the system that reading and writing make goes wrong in turn, and a signal ends a
+/* Promise 4, all or nothing: each call of the system that reading and writing make goes wrong in turn, and a signal ends a
  * process before, amid and after each. The output is the old file or the complete new one. */
 #include <criterion/criterion.h>
 #include <errno.h>

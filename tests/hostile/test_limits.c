@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SAFETY 2, bounded resources: what a small file may claim stays under the limit, measured; a process that runs out of
+/* Promise 2, bounded resources: what a small file may claim stays under the limit, measured; a process that runs out of
  * address space says so; a long chain takes constant stack. */
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SAFETY 9, out of memory is returned: each allocation of each public call fails in turn, alone and with all that follow.
+/* Promise 9, out of memory is returned: each allocation of each public call fails in turn, alone and with all that follow.
  * The call says so, gives back what it took, and the output is the old file or the complete new one. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
