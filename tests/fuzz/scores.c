@@ -80,6 +80,20 @@ static void merge(struct score_file *f, const uint8_t *data, size_t size)
 	}
 }
 
+/* What the scores were made for, from the text of their options. */
+static const char *criterion_in(const char *options)
+{
+	static const char key[] = "criterion=";
+	const char *at = strstr(options, key);
+	size_t n = 0;
+	const struct criterion *rows = criterion_list(&n);
+
+	for (size_t i = 0; at && i < n; i++)
+		if (!strncmp(at + strlen(key), rows[i].name, strlen(rows[i].name)))
+			return rows[i].name;
+	return "pii";
+}
+
 /* FUZZ_MODEL is the model that the seeds were made of, on as many random items. */
 static void cut(const char *path, const char *options)
 {
@@ -93,7 +107,7 @@ static void cut(const char *path, const char *options)
 	tamis_calibration_options_default(&random);
 	random.random = 16; /* of 8, none is held out */
 	tamis_slim_options_default(&slim);
-	slim.criterion = strstr(options, "criterion=fisher") ? "fisher" : strstr(options, "criterion=taylor") ? "taylor" : "pii";
+	slim.criterion = criterion_in(options);
 	slim.scores = path;
 	slim.tolerance = 1;
 	slim.rounds = 2;

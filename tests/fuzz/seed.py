@@ -135,7 +135,8 @@ def scores(tamis):
     folder = CORPUS / 'scores'
     folder.mkdir(exist_ok=True)
     for name, options in [('whole', ()), ('energy', ('--criterion', 'fisher')), ('gradient', ('--criterion', 'taylor')),
-                          ('shard', ('--shard', '1/2'))]:
+                          ('covariance', ('--criterion', 'obs')), ('shard', ('--shard', '1/2')),
+                          ('shard_covariance', ('--shard', '2/2', '--criterion', 'obs'))]:
         subprocess.run([tamis, 'score', CORPUS / 'models/net_gemm', '--random', '16', '-o', folder / name, '-q', *options],
                        check=True)
 

@@ -196,7 +196,7 @@ static enum tamis_status read_sums(struct reading *r, const Tamis__ScoreLayer *m
 	if (!from || from->signals < 0 || (from->n_signal_scale && from->n_signal_scale != (size_t)l->features)
 	    || l->positions < 1 || m->tested_positions != signals_positions(l)
 	    || from->width % m->tested_positions
-	    || (from->products && !covariances_fit(l, &triangles)))
+	    || (from->products && (!covariances_fit(l, &triangles) || from->products->n_digit / 2 < (size_t)triangles)))
 		return refuse(r, "a layer of a shard has no sums");
 	*s = (struct layer_sums){ .features = l->features, .fan_in = l->view.fan_in, .outs = l->view.outs, .entries = l->entries,
 		.positions = (int)m->tested_positions, .signals = from->signals, .reached = from->reached };
