@@ -416,7 +416,7 @@ static enum tamis_status describe_layers(struct tamis_report *r, struct document
 	struct graph *g = NULL;
 	struct tensor *in = NULL;
 	bool known = false;
-	enum tamis_status s = graph_build(doc, &op_table, &g, &why);
+	enum tamis_status s = graph_view(doc, &op_table, &g, &why);
 
 	if (s == TAMIS_E_UNSUPPORTED)
 		return report_warn(r, why.message) == TAMIS_OK ? TAMIS_OK : no_memory(err);

@@ -110,7 +110,7 @@ enum tamis_status api_program(const struct tamis_model *m, struct graph **g, str
                               struct tamis_error *err)
 {
 	const struct program_options forward = { .merge_norms = true };
-	enum tamis_status s = graph_build(m->doc, &op_table, g, err);
+	enum tamis_status s = graph_view(m->doc, &op_table, g, err);
 
 	*p = NULL;
 	return s == TAMIS_OK ? program_create(*g, &forward, p, err) : s;

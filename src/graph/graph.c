@@ -137,7 +137,8 @@ static enum tamis_status add_dense(struct graph *g, struct tamis_error *err)
 			return nameless(err, "initializer", i);
 		s = add_constant(g, t->name, &v, err);
 		if (s == TAMIS_OK)
-			s = payload_read(g->doc, t, &v->constant, err);
+			s = g->view ? payload_view(g->doc, t, &v->constant, &v->borrowed, err)
+			            : payload_read(g->doc, t, &v->constant, err);
 		if (s != TAMIS_OK)
 			return s;
 		v->tensor_proto = t;
@@ -480,7 +481,8 @@ enum tamis_status graph_build_body(struct graph *outer, const struct node *n, On
 	g = tm_array(1, sizeof *g);
 	if (!g)
 		return no_memory(err);
-	*g = (struct graph){ .doc = outer->doc, .proto = proto, .outer = outer, .depth = outer->depth + 1 };
+	*g = (struct graph){ .doc = outer->doc, .proto = proto, .outer = outer, .depth = outer->depth + 1,
+		.view = outer->view };
 	s = build(g, ops, n->opsets, n->inlined, err);
 	if (s != TAMIS_OK) {
 		graph_free(g);
@@ -500,8 +502,8 @@ static const struct opsets *model_opsets(struct graph *g)
 	return o;
 }
 
-enum tamis_status graph_build(struct document *doc, const struct op_table *ops, struct graph **out,
-                              struct tamis_error *err)
+static enum tamis_status build_model(struct document *doc, const struct op_table *ops, bool view, struct graph **out,
+                                     struct tamis_error *err)
 {
 	struct graph *g = tm_array(1, sizeof *g);
 	const struct opsets *opsets;
@@ -511,6 +513,7 @@ enum tamis_status graph_build(struct document *doc, const struct op_table *ops, 
 	if (!g)
 		return no_memory(err);
 	g->doc = doc;
+	g->view = view;
 	g->proto = doc->model->graph;
 	opsets = model_opsets(g);
 	s = opsets ? build(g, ops, opsets, false, err) : no_memory(err);
@@ -523,12 +526,25 @@ enum tamis_status graph_build(struct document *doc, const struct op_table *ops, 
 	return TAMIS_OK;
 }
 
+enum tamis_status graph_build(struct document *doc, const struct op_table *ops, struct graph **out,
+                              struct tamis_error *err)
+{
+	return build_model(doc, ops, false, out, err);
+}
+
+enum tamis_status graph_view(struct document *doc, const struct op_table *ops, struct graph **out,
+                             struct tamis_error *err)
+{
+	return build_model(doc, ops, true, out, err);
+}
+
 void graph_free(struct graph *g)
 {
 	if (!g)
 		return;
 	for (int i = 0; i < g->n_values; i++)
-		tensor_free(&g->values[i].constant);
+		if (!g->values[i].borrowed)
+			tensor_free(&g->values[i].constant);
 	for (int i = 0; i < g->n_nodes; i++)
 		for (int k = 0; k < g->nodes[i].n_bodies; k++)
 			graph_free(g->nodes[i].bodies[k].graph);

@@ -34,7 +34,8 @@ struct value {
 	int n_uses;
 	bool is_output;          /* named in graph.output */
 	bool overridable;        /* an initializer that is also a graph input: a caller may replace it */
-	struct tensor constant;  /* VALUE_CONSTANT: the decoded payload, owned by the graph; passes may edit it */
+	struct tensor constant;  /* VALUE_CONSTANT: the decoded payload; passes may edit it unless the graph is a view */
+	bool borrowed;           /* of constant: its elements belong to the document */
 	Onnx__TensorProto *tensor_proto;       /* where the payload lives in the document; NULL for sparse */
 	Onnx__SparseTensorProto *sparse_proto; /* the same for sparse initializers */
 };
@@ -67,6 +68,7 @@ struct captured { int id, outer; };
 
 struct graph {
 	struct document *doc;      /* not owned */
+	bool view;                 /* made by graph_view */
 	Onnx__GraphProto *proto;
 	struct graph *outer;       /* the graph around this body; NULL for the model's own */
 	int depth;                 /* graphs around this one */
@@ -91,6 +93,10 @@ struct graph {
  * no recursion on depth. */
 enum tamis_status graph_build(struct document *doc, const struct op_table *ops, struct graph **out,
                               struct tamis_error *err);
+/* The same for reading alone: weights that the document holds as they are used stay there, so a model is in memory once.
+ * Neither its constants nor the document may be edited while the graph is used. */
+enum tamis_status graph_view(struct document *doc, const struct op_table *ops, struct graph **out,
+                             struct tamis_error *err);
 void graph_free(struct graph *g); /* NULL is fine */
 
 /* Value id by name; GRAPH_NONE when there is none. O(1). */

@@ -13,27 +13,46 @@
 #define GROWTH 64ull              /* ... and so many for each byte of it: conformance models need 32 at most
                                      */
 
-/* Before each block: its size, so that the count goes down when it is freed. Keeps malloc's alignment. */
+/* Before each block: what it takes, so that the count goes down when it is freed. Payloads, which are computed on where
+ * they lie, start at a cache line; small blocks keep malloc's alignment. */
 union header {
-	size_t size;
+	size_t total;
 	max_align_t align;
 };
+
+enum { PAYLOAD = 4096, LINE = 64 };
+
+static size_t room_before(size_t total)
+{
+	return total >= PAYLOAD + LINE ? LINE : sizeof(union header);
+}
+
+static bool total_of(size_t size, size_t *total)
+{
+	if (size < PAYLOAD)
+		return tm_add(size, sizeof(union header), total);
+	if (!tm_add(size, LINE + LINE - 1, total))
+		return false;
+	*total -= *total % LINE;
+	return true;
+}
 
 static void *counted_alloc(void *ctx, size_t size)
 {
 	struct doc_memory *m = ctx;
 	size_t total;
 	m->calls++;
-	if (m->calls == m->fail_at || !tm_add(size, sizeof(union header), &total) || total > m->cap - m->used)
+	if (m->calls == m->fail_at || !total_of(size, &total) || total > m->cap - m->used)
 		return NULL;
-	union header *block = malloc(total);
+	char *block = size < PAYLOAD ? malloc(total) : aligned_alloc(LINE, total);
 	if (!block)
 		return NULL;
-	block->size = total;
+	block += size < PAYLOAD ? sizeof(union header) : LINE;
+	((union header *)block)[-1].total = total;
 	m->used += total;
 	if (m->used > m->peak)
 		m->peak = m->used;
-	return block + 1;
+	return block;
 }
 
 static void counted_free(void *ctx, void *p)
@@ -41,9 +60,9 @@ static void counted_free(void *ctx, void *p)
 	struct doc_memory *m = ctx;
 	if (!p)
 		return;
-	union header *block = (union header *)p - 1;
-	m->used -= block->size;
-	free(block);
+	size_t total = ((union header *)p)[-1].total;
+	m->used -= total;
+	free((char *)p - room_before(total));
 }
 
 uint64_t limits_memory(const struct doc_limits *limits)

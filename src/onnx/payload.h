@@ -53,6 +53,11 @@ enum tamis_status payload_check(const struct document *doc, const Onnx__TensorPr
 enum tamis_status payload_read(const struct document *doc, const Onnx__TensorProto *t, struct tensor *out,
                                struct tamis_error *err);
 
+/* The same, but elements that t holds as they are used (raw_data of whole values at a multiple of 64 bytes) stay there:
+ * *borrowed says so, and out->data is then t's, not to be freed or written, as long as t is not rewritten or freed. */
+enum tamis_status payload_view(const struct document *doc, const Onnx__TensorProto *t, struct tensor *out, bool *borrowed,
+                               struct tamis_error *err);
+
 /* Replaces type, dims and elements of t, which belongs to doc, by those of src (copied). Name, doc string,
  * metadata and unknown fields stay. The place stays: raw stays raw, typed stays typed (in the list of src's
  * type), external becomes raw_data marked EXTERNAL without entries, which doc_save moves to a file and

@@ -47,7 +47,7 @@ enum tamis_status pass_copy(struct slim *s, struct tamis_error *err)
 	if (status == TAMIS_OK)
 		status = same_place(from, s->doc, err);
 	if (status == TAMIS_OK)
-		status = graph_build(from, &op_table, &s->original, err);
+		status = graph_view(from, &op_table, &s->original, err);
 	return status;
 }
 

@@ -44,6 +44,49 @@ static struct document *start(void)
 	return d;
 }
 
+/* The document, packed and unpacked. */
+static struct document *reload(struct document *d)
+{
+	struct document *again;
+	uint8_t *bytes;
+	size_t size;
+
+	cr_assert_eq(doc_pack(d, &bytes, &size, NULL), TAMIS_OK);
+	cr_assert_eq(doc_load_memory(bytes, size, ".", NULL, &again, NULL), TAMIS_OK);
+	free(bytes);
+	doc_free(d);
+	return again;
+}
+
+Test(build, views_hold_large_weights_once)
+{
+	struct document *d = start();
+	struct rng r = rng_make(1, 0);
+	struct graph *own, *view;
+	struct value *large;
+
+	model_constant(d, "large", DT_FLOAT, DIMS(40, 50), NULL, &r);
+	model_constant(d, "half", DT_FLOAT16, DIMS(3000), NULL, &r);
+	model_constant(d, "small", DT_FLOAT, DIMS(4), NULL, &r);
+	model_constant(d, "flags", DT_BOOL, DIMS(5000), NULL, &r);
+	model_output(d, "x");
+	d = reload(d);
+	cr_assert_eq(graph_build(d, &op_table, &own, NULL), TAMIS_OK);
+	cr_assert_eq(graph_view(d, &op_table, &view, NULL), TAMIS_OK);
+	for (int i = 0; i < own->n_values; i++)
+		cr_expect(own->values[i].kind != VALUE_CONSTANT
+		          || tensor_equal(&own->values[i].constant, &view->values[i].constant), "%s", own->values[i].name);
+	large = value(view, "large");
+	cr_expect(large->borrowed);
+	cr_expect_eq(large->constant.data, (void *)large->tensor_proto->raw_data.data);
+	cr_expect(value(view, "half")->borrowed);
+	cr_expect_not(value(view, "flags")->borrowed, "bools are normalised");
+	cr_expect_not(value(own, "large")->borrowed);
+	graph_free(view);
+	graph_free(own);
+	doc_free(d);
+}
+
 Test(build, structure)
 {
 	struct document *d = start();
