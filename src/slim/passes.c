@@ -10,6 +10,7 @@
 #include "slim/biases.h"
 #include "slim/channels/dead.h"
 #include "slim/provenance.h"
+#include "slim/settle.h"
 #include "slim/state.h"
 #include "slim/storage.h"
 #include "slim/work.h"
@@ -131,11 +132,27 @@ static enum tamis_status find_parameters(struct slim *s, struct tamis_error *err
 	return parameters_find(s->graph, &s->layers, &filter, s->in->options->distil > 0, &s->parameters, err);
 }
 
+/* A chain of nodes between a weight and its layer goes link by link. */
+static enum tamis_status settle_weights(struct slim *s, struct tamis_error *err)
+{
+	enum tamis_status status = TAMIS_OK;
+	int settled = 1;
+
+	while (status == TAMIS_OK && settled) {
+		status = weights_settle(s->doc, s->graph, &settled, err);
+		if (status == TAMIS_OK && settled)
+			status = slim_index(s, err);
+	}
+	return status;
+}
+
 enum tamis_status pass_layers(struct slim *s, struct tamis_error *err)
 {
 	int added = 0;
 	enum tamis_status status = slim_index(s, err);
 
+	if (status == TAMIS_OK && s->in->options->keep < 1)
+		status = settle_weights(s, err);
 	if (status == TAMIS_OK)
 		status = figures_before(s, err);
 	if (status == TAMIS_OK && s->in->options->keep < 1)
