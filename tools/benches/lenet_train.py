@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train LeNet-300-100 and LeNet-5 (Caffe) on MNIST with torch, for `bench lenet` and `bench compress`.
 
-    lenet_train.py OUT.onnx --network mlp|lenet5 --images IDX --labels IDX --seed N [--threads 2]
+    lenet_train.py OUT.onnx --network mlp|lenet5 --images IDX --labels IDX --seed N [--threads 1]
 
 Architectures, training loop and exporter are those of samples/train.py; only the data differ. The images are bytes, and
 the network itself takes the mean off and divides by the deviation of all training pixels.
@@ -41,7 +41,7 @@ def main():
     parser.add_argument('--images', type=pathlib.Path, required=True)
     parser.add_argument('--labels', type=pathlib.Path, required=True)
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--threads', type=int, default=1)
     options = parser.parse_args()
     import torch
     torch.set_num_threads(options.threads)

@@ -9,7 +9,8 @@
 #include "slim/repair/refit_sums.h"
 #include "slim/score/score_state.h"
 
-#define TRIED 8 /* blocks of rows of a layer that its ridge is tried on */
+#define TRIED 8       /* blocks of rows of a layer that its ridge is tried on */
+#define TRIED_ROWS 16 /* of all of them together, or one a block */
 
 /* What one worker owns. */
 struct hand {
@@ -223,12 +224,13 @@ static enum tamis_status solve_block(void *ctx, int64_t index, int worker, struc
 	return refit_rows(&rows, err);
 }
 
-/* The error of a few blocks of a layer, solved without what lies apart. Items are split where they are, a quarter at the
+/* The error of a few rows of a layer, solved without what lies apart. Items are split where they are, a quarter at the
  * end. */
 static enum tamis_status error_apart(const struct sweep *w, int i, double ridge, double *error, struct tamis_error *err)
 {
 	const struct layer *l = &w->job->layers->list[i];
 	int64_t blocks = blocks_of(l), step = blocks > TRIED ? blocks / TRIED : 1;
+	int64_t rows_each = TRIED_ROWS / (blocks < TRIED ? blocks : TRIED);
 	struct refit_data apart = refit_sums_data(w->total[i].uu ? &w->apart[i] : &w->total[i]);
 	int64_t cut = apart.n - apart.n / REFIT_APART;
 	enum tamis_status s = TAMIS_OK;
@@ -242,6 +244,7 @@ static enum tamis_status error_apart(const struct sweep *w, int i, double ridge,
 		double part = 0;
 
 		rows.ridge = ridge;
+		rows.count = rows.count < rows_each ? rows.count : rows_each;
 		rows.data.n = apart.u ? cut : rows.data.n;
 		s = refit_rows_error(&rows, &apart, &part, err);
 		*error += part;
