@@ -7,6 +7,7 @@
 #include "exec/blocks.h"
 #include "exec/merge_norms.h"
 #include "exec/products.h"
+#include "exec/sparse.h"
 #include "exec/written_out.h"
 #include "onnx/document.h"
 
@@ -151,6 +152,8 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 			p->constant[i] = g->values[i].constant;
 	mark_needed(g, node, value);
 	s = make_steps(p, node, err);
+	if (s == TAMIS_OK && p->options.training && p->options.held_zeros)
+		s = use_held_zeros(p, err);
 	fast = p->options.training ? p->options.energies : p->options.merge_norms;
 	return s == TAMIS_OK && fast ? speed_up(p, err) : s;
 }

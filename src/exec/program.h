@@ -16,6 +16,8 @@ struct program_options {
 	bool energies;    /* with training: merge norms and lay convolutions out all the same. What convolutions make may then
 	                     exist inside a step alone; of its gradient the energies are to be had (run_hooks.energy), of
 	                     weights and norms there are no gradients */
+	bool held_zeros;  /* with training: entries of weights that are zero stay zero while the program lives, and their gradients
+	                     are not wanted: products by mostly zero weights go entry by entry */
 };
 
 /* A graph value that a step makes on the way to its output. */
