@@ -43,6 +43,8 @@ static void settle(struct copies *c)
 		*c = (struct copies){ 0 };
 }
 
+enum { HASHED = 32 }; /* entries of a row that its hash looks at */
+
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
 static bool same_rows(const struct layer *l, const struct tensor *w, int64_t o, int64_t k)
@@ -53,13 +55,22 @@ static bool same_rows(const struct layer *l, const struct tensor *w, int64_t o, 
 	return true;
 }
 
-/* A hash of the row; 0 for one of zeros. */
+static bool is_zero(const struct layer *l, const struct tensor *w, int64_t o)
+{
+	for (int64_t d = 0; d < l->view.fan_in; d++)
+		if (tensor_get(w, layer_offset(&l->view, o, d)) != 0)
+			return false;
+	return true;
+}
+
+/* A hash of entries spread over the row, so that few rows are compared in full; 0 for a row of zeros. */
 static uint64_t hash_of(const struct layer *l, const struct tensor *w, int64_t o)
 {
+	int64_t step = (l->view.fan_in + HASHED - 1) / HASHED;
 	uint64_t hash = 1;
 	bool any = false;
 
-	for (int64_t d = 0; d < l->view.fan_in; d++) {
+	for (int64_t d = 0; d < l->view.fan_in; d += step) {
 		double x = tensor_get(w, layer_offset(&l->view, o, d)) + 0.0; /* -0 is 0 */
 		uint64_t bits;
 
@@ -67,7 +78,7 @@ static uint64_t hash_of(const struct layer *l, const struct tensor *w, int64_t o
 		hash = rng_hash(hash, bits);
 		any |= x != 0;
 	}
-	return any ? hash | 1 : 0;
+	return any || !is_zero(l, w, o) ? hash | 1 : 0;
 }
 
 enum tamis_status copies_of_rows(const struct layer *l, const struct tensor *weight, struct arena *a, struct copies *out,
@@ -81,7 +92,7 @@ enum tamis_status copies_of_rows(const struct layer *l, const struct tensor *wei
 		hash[i] = hash_of(l, weight, i);
 		out->first[i] = i;
 		for (int64_t k = i - i % per; hash[i] && k < i && out->first[i] == i; k++)
-			if (out->first[k] == k && hash[k] == hash[i] && same_rows(l, weight, k, i))
+			if (hash[k] == hash[i] && out->first[k] == k && same_rows(l, weight, k, i))
 				out->first[i] = k;
 	}
 	free(hash);
@@ -130,13 +141,59 @@ static void measure(struct copies *c, const float *u, int64_t rows, const struct
 	}
 }
 
-/* The first of the group whose copy feature f is. */
-static int64_t first_of(const struct copies *c, const float *u, int64_t rows, int64_t group, int64_t f, const double *mean)
+/* A feature that changes. */
+struct mean { double value; int64_t feature; };
+
+static int by_value(const void *a, const void *b)
 {
-	for (int64_t k = group; c->tolerance[f] >= 0 && k < f; k++)
-		if (fabs(mean[k] - mean[f]) <= (double)c->tolerance[k] && c->first[k] == k && same_signals(c, u, rows, f, k))
-			return k;
-	return f;
+	const struct mean *x = a, *y = b;
+
+	if (x->value != y->value)
+		return x->value < y->value ? -1 : 1;
+	return (x->feature > y->feature) - (x->feature < y->feature);
+}
+
+/* The least feature before the one at `at` that is no copy itself and that it is a copy of; itself where there is none.
+ * Their means are no further apart than the tolerance of the earlier one, which is `widest` at most. */
+static int64_t first_of(const struct copies *c, const float *u, int64_t rows, const struct mean *sorted, int64_t n,
+                        int64_t at, double widest)
+{
+	int64_t f = sorted[at].feature, first = f;
+
+	for (int step = -1; step <= 1; step += 2)
+		for (int64_t i = at + step; i >= 0 && i < n; i += step) {
+			int64_t k = sorted[i].feature;
+			double apart = fabs(sorted[i].value - sorted[at].value);
+
+			if (!(apart <= widest))
+				break;
+			if (k < first && c->first[k] == k && apart <= (double)c->tolerance[k] && same_signals(c, u, rows, f, k))
+				first = k;
+		}
+	return first;
+}
+
+/* Features from..from + n - 1, one group. sorted: room for n. Until sizes are counted they hold places in it. */
+static void find_copies(struct copies *c, const float *u, int64_t rows, const double *mean, int64_t from, int64_t n,
+                        struct mean *sorted)
+{
+	int64_t count = 0;
+	double widest = 0;
+
+	for (int64_t f = from; f < from + n; f++) {
+		c->first[f] = f;
+		c->size[f] = -1;
+		if (c->tolerance[f] < 0 || isnan(mean[f]))
+			continue;
+		widest = fmax(widest, (double)c->tolerance[f]);
+		sorted[count++] = (struct mean){ mean[f], f };
+	}
+	qsort(sorted, (size_t)count, sizeof *sorted, by_value);
+	for (int64_t i = 0; i < count; i++)
+		c->size[sorted[i].feature] = i;
+	for (int64_t f = from; f < from + n; f++)
+		if (c->size[f] >= 0)
+			c->first[f] = first_of(c, u, rows, sorted, count, c->size[f], widest);
 }
 
 enum tamis_status copies_of_signals(const struct layer *l, const float *u, int64_t rows, struct arena *a,
@@ -145,15 +202,17 @@ enum tamis_status copies_of_signals(const struct layer *l, const float *u, int64
 	size_t n = (size_t)l->features + 1;
 	struct range r = { tm_array_uninit(n, sizeof *r.low), tm_array_uninit(n, sizeof *r.high),
 		tm_array(n, sizeof *r.mean) };
-	bool made = create(a, l->features, out) && r.low && r.high && r.mean;
+	struct mean *sorted = tm_array_uninit((size_t)l->view.fan_in, sizeof *sorted);
+	bool made = create(a, l->features, out) && r.low && r.high && r.mean && sorted;
 
 	if (made)
 		measure(out, u, rows, &r);
-	for (int64_t f = 0; made && f < out->n; f++)
-		out->first[f] = first_of(out, u, rows, f - f % l->view.fan_in, f, r.mean);
+	for (int64_t f = 0; made && f < out->n; f += l->view.fan_in)
+		find_copies(out, u, rows, r.mean, f, l->view.fan_in, sorted);
 	free(r.low);
 	free(r.high);
 	free(r.mean);
+	free(sorted);
 	if (!made)
 		return no_memory(err);
 	settle(out);

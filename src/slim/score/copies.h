@@ -20,12 +20,12 @@ struct copies {
 };
 
 /* Classes of the `outs` rows of a layer's weight that are equal, bit by bit, and not all zero; rows of one group only.
- * TAMIS_E_MEMORY. O(entries + outs^2). */
+ * TAMIS_E_MEMORY. O(outs (outs + fan_in)) at worst, outs^2 unless rows are much alike. */
 enum tamis_status copies_of_rows(const struct layer *l, const struct tensor *weight, struct arena *a, struct copies *out,
                                  struct tamis_error *err);
 
 /* Classes of the features, within each group, that are equal to the tolerance in all `rows` rows of u (rows x features),
- * and not constant there. O(rows features + features^2 / groups). */
+ * and not constant there. O(rows features + features log features) unless many means agree. */
 enum tamis_status copies_of_signals(const struct layer *l, const float *u, int64_t rows, struct arena *a,
                                     struct copies *out, struct tamis_error *err);
 
