@@ -127,36 +127,44 @@ static void clear_partials(struct pass *p, struct worker *w)
 		a->signals = a->items = a->grid_rows = 0;
 		a->reached = false;
 	}
+	w->values = 0;
 	for (int k = 0; k < p->sums->n_parameters; k++)
 		memset(w->parameter[k], 0, (size_t)parameter_count(p, k) * sizeof(float));
 }
 
-/* psi of `items` items after the `done` that are there. */
-static enum tamis_status make_psi(struct pass *p, struct worker *w, const struct runner *r, int64_t done, int64_t items,
-                                  struct tamis_error *err)
+enum tamis_status score_keep_values(const struct pass *p, struct worker *w, const struct runner *r, int64_t items,
+                                    struct tamis_error *err)
 {
-	enum tamis_status s = score_reserve(&w->y, &w->y_floats, (size_t)(items * p->head->width), err);
+	int64_t width = p->head->width;
+	enum tamis_status s = score_reserve(&w->y, &w->y_floats, (size_t)((w->values + items) * width), err);
 
 	if (s == TAMIS_OK)
-		s = score_reserve(&w->psi, &w->psi_floats, (size_t)((done + items) * FEATURES_DEFAULT), err);
-	if (s == TAMIS_OK)
-		s = head_values(p->head, r, items, w->y, err);
-	if (s == TAMIS_OK)
-		s = feature_map_apply(&p->map, w->y, items, w->psi + done * FEATURES_DEFAULT, err);
+		s = head_values(p->head, r, items, w->y + w->values * width, err);
+	w->values += items;
 	return s;
 }
 
-static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
-                                   int64_t done, struct tamis_error *err)
+enum tamis_status score_make_psi(const struct pass *p, struct worker *w, struct tamis_error *err)
 {
-	enum tamis_status s = runner_run(r, c->in, NULL, err);
+	enum tamis_status s = score_reserve(&w->psi, &w->psi_floats, (size_t)(w->values * FEATURES_DEFAULT), err);
 
+	return s == TAMIS_OK ? feature_map_apply(&p->map, w->y, w->values, w->psi, err) : s;
+}
+
+static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runner *r, const struct chunk *group,
+                                   int64_t from, struct tamis_error *err)
+{
+	struct chunk c = score_batch(p, group, from, w->part);
+	enum tamis_status s = runner_run(r, c.in, NULL, err);
+
+	if (s == TAMIS_OK && !p->fixed && from == 0)
+		s = pilot_outputs(p, w, r, group, err);
 	if (s == TAMIS_OK)
-		s = make_psi(p, w, r, done, c->items, err);
+		s = score_keep_values(p, w, r, c.items, err);
 	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
 		if (!p->job->layers->list[i].note)
-			s = signals_keep(p, w, i, r, c->items, true, err);
-	return s == TAMIS_OK ? add_gradients(p, w, r, c, err) : s;
+			s = signals_keep(p, w, i, r, c.items, true, err);
+	return s == TAMIS_OK ? add_gradients(p, w, r, &c, err) : s;
 }
 
 /* A layer that did not run with some items is not tested on this group. */
@@ -186,11 +194,14 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 	enum tamis_status s = TAMIS_OK;
 
 	clear_partials(p, w);
-	for (int64_t at = 0; s == TAMIS_OK && at < c->items; at += p->job->chunk) {
-		struct chunk batch = score_batch(p, c, at, w->part);
-
-		s = run_batch(p, w, r, &batch, at, err);
-	}
+	for (int64_t at = 0; s == TAMIS_OK && at < c->items; at += p->job->chunk)
+		s = run_batch(p, w, r, c, at, err);
+	if (s == TAMIS_OK && !p->fixed)
+		s = pilot_map(p, w, err);
+	if (s == TAMIS_OK)
+		s = score_make_psi(p, w, err);
+	if (s == TAMIS_OK && !p->fixed)
+		s = pilot_pivots(p, err);
 	return s == TAMIS_OK ? add_moments(p, w, c->items, err) : s;
 }
 
@@ -449,7 +460,7 @@ static enum tamis_status collect(struct pass *p, struct tamis_error *err)
 	return s;
 }
 
-static bool select_item(void *ctx, int64_t item)
+bool score_select(void *ctx, int64_t item)
 {
 	const struct score_job *j = ((struct pass *)ctx)->job;
 
@@ -458,25 +469,39 @@ static bool select_item(void *ctx, int64_t item)
 
 static bool in_shard(void *ctx, int64_t chunk)
 {
-	const struct score_job *j = ((struct pass *)ctx)->job;
+	const struct pass *p = ctx;
+	const struct score_job *j = p->job;
 
-	return chunk % j->shards == j->shard;
+	return chunk >= p->done && (j->shards < 2 || chunk % j->shards == j->shard);
+}
+
+/* Where the first group belongs to this shard and is large enough it is the pilot as well. */
+static enum tamis_status run_first(struct pass *p, struct tamis_error *err)
+{
+	const struct score_job *j = p->job;
+	const struct items_job job = { .ctx = p, .select = score_select, .work = work, .merge = merge, .max_chunks = 1 };
+	enum tamis_status s;
+
+	p->done = j->batching == BATCH_STACKED && (j->shards < 2 || j->shard == 0);
+	s = p->done ? items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), NULL, &job, err)
+	            : pilot_run(p, err);
+	if (s == TAMIS_OK && !p->fixed)
+		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is left to fit on");
+	return s;
 }
 
 static enum tamis_status run(struct pass *p, struct tamis_error *err)
 {
 	const struct score_job *j = p->job;
-	struct items_job job = { .ctx = p, .select = select_item, .mine = j->shards > 1 ? in_shard : NULL, .work = work,
-		.merge = merge };
+	const struct items_job rest = { .ctx = p, .select = score_select, .mine = in_shard, .work = work, .merge = merge };
 	enum tamis_status s = set_up(p, err);
 
-	if (s != TAMIS_OK)
-		return s;
-	s = pilot_run(p, err);
+	if (s == TAMIS_OK)
+		s = run_first(p, err);
 	if (s == TAMIS_OK)
 		s = other_moments(p, err);
 	if (s == TAMIS_OK)
-		s = items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), j->pool, &job, err);
+		s = items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), j->pool, &rest, err);
 	return s == TAMIS_OK ? collect(p, err) : s;
 }
 

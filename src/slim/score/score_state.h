@@ -29,7 +29,8 @@ struct worker {
 	float **parameter;        /* by parameter: squared gradients of the batches of one group */
 	struct tensor *part;      /* graph inputs of one batch */
 	struct scratch scratch;
-	float *phi, *y, *psi; /* phi: features of the signals u, for the rich test */
+	float *phi, *y, *psi; /* phi: features of the signals u, for the rich test; y, psi: of the group's items */
+	int64_t values;       /* items in y */
 	float *squares, *delta; /* of one batch, for energies */
 	size_t phi_floats, y_floats, psi_floats, squares_floats, delta_floats;
 };
@@ -48,7 +49,8 @@ struct pass {
 	int *layer_of;        /* by value: layer whose output it is, else -1 */
 	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
 	int *parameter_of;    /* by value, else -1 */
-	struct pilot *pilot;  /* while the first items fix features and pivots; NULL afterwards */
+	bool fixed;           /* the first items have fixed features and pivots */
+	int64_t done;         /* groups that were run with the pilot: none or one */
 	struct arena arena;   /* of the arrays of workers and values */
 };
 
@@ -103,7 +105,23 @@ enum tamis_status needs_add_energy(const struct layer *l, struct worker *w, stru
                                    int64_t items, struct tamis_error *err);
 void needs_merge(const struct partial *a, struct layer_sums *to);
 
-/* The first items: detects the head, fits the feature map, fixes every pivot. Adds nothing to the sums. */
+/* The items of the job. */
+bool score_select(void *ctx, int64_t item);
+/* Appends what the kernel features see of the last run to w->y; psi of all that is there. */
+enum tamis_status score_keep_values(const struct pass *p, struct worker *w, const struct runner *r, int64_t items,
+                                    struct tamis_error *err);
+enum tamis_status score_make_psi(const struct pass *p, struct worker *w, struct tamis_error *err);
+
+/* The first items fix what all others are measured against (pilot.c). After the first batch of the first group has run:
+ * the head, and for general outputs the feature map; that batch is the last run in any case. */
+enum tamis_status pilot_outputs(struct pass *p, struct worker *w, struct runner *r, const struct chunk *group,
+                                struct tamis_error *err);
+/* The feature map from w->y where there is none. */
+enum tamis_status pilot_map(struct pass *p, const struct worker *w, struct tamis_error *err);
+/* Copies and every pivot from the signals and psi of the first worker. */
+enum tamis_status pilot_pivots(struct pass *p, struct tamis_error *err);
+/* The same from a pass of its own, which adds nothing to the sums: where the first group is another shard's, or items
+ * run one by one. p->fixed stays false where there is no item. */
 enum tamis_status pilot_run(struct pass *p, struct tamis_error *err);
 
 #endif
