@@ -293,9 +293,14 @@ static void oracle_close(struct oracle *o)
 static int64_t looked_at(const struct sketch *s, int64_t *pos)
 {
 	int64_t n = s->positions < SCORE_POSITIONS ? s->positions : SCORE_POSITIONS;
+	double golden = (sqrt(5) - 1) / 2;
 
-	for (int64_t k = 0; k < n; k++)
-		pos[k] = s->positions == n ? k : (int64_t)(((double)k + 0.5) * (double)s->positions / (double)n);
+	for (int64_t k = 0; k < n; k++) {
+		double multiple = golden * (double)(k + 1);
+
+		pos[k] = s->positions == n ? k
+			: (int64_t)(((double)k + multiple - floor(multiple)) * (double)s->positions / (double)n);
+	}
 	return n;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signals of one layer, gathered from the values of a run. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,10 +76,15 @@ int signals_positions(const struct layer *l)
 	return (int)(l->positions < n ? l->positions : n);
 }
 
+/* One position in each n-th, at the fractions of multiples of the golden ratio, so that a grid of few positions does not
+ * run down one column of the image. */
 void signals_grid(int n, int64_t extent, int64_t *pos)
 {
-	for (int k = 0; k < n; k++)
-		pos[k] = extent == n ? k : (int64_t)(((double)k + 0.5) * (double)extent / n);
+	for (int k = 0; k < n; k++) {
+		double within = fmod(0.6180339887498949 * (k + 1), 1);
+
+		pos[k] = extent == n ? k : (int64_t)(((double)k + within) * (double)extent / n);
+	}
 }
 
 int signals_width(const struct pass *p, const struct layer *l)
