@@ -56,8 +56,8 @@ def judge(folder, seed):
     if len(inferred.graph.value_info) != len(model.graph.value_info):
         raise ValueError('value_info has lost entries')
     items = np.random.default_rng(seed).standard_normal((3, 3, 4, 4)).astype('float32')
-    wanted = outputs(zeroed, LEVELS[0], items)
-    for level in LEVELS:
+    for level in LEVELS:  # the optimizations alone move outputs by more than that now and then
+        wanted = outputs(zeroed, level, items)
         error = np.abs(outputs(cut, level, items) - wanted).max()
         if not error <= TOLERANCE * max(1, np.abs(wanted).max()):
             raise ValueError(f'outputs differ by {error:g} ({level.name})')
