@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/number_source.h"
+
 #define MOST_POSITIONS ((int64_t)1 << 30)
 #define MOST_TRIES 8 /* of the forms of rules */
 #define UNKNOWN "no rule says how its operator treats channels"
@@ -233,7 +235,6 @@ static void add_number(struct channel_call *call, struct coupled_number n, int p
 
 	if (!a || !grow(c, &c->numbers, &c->cap_numbers, c->n_numbers, sizeof *c->numbers))
 		return;
-	n.node = call->index;
 	n.position = a->first;
 	c->numbers[c->n_numbers++] = n;
 }
@@ -241,11 +242,11 @@ static void add_number(struct channel_call *call, struct coupled_number n, int p
 void channels_number(struct channel_call *call, int input, int element, int port, int axis, int64_t before)
 {
 	const struct coupling *c = call->coupling;
-	int value = port_value(call->node, input);
+	struct number_port at = { call->index, input, element };
 
-	if (is_constant(c->graph, value) && !c->graph->values[value].overridable)
-		add_number(call, (struct coupled_number){ .input = input, .element = element, .before = before, .per = 1 },
-		           port, axis);
+	if (number_source(c->graph, c->shape, &at))
+		add_number(call, (struct coupled_number){ .node = at.node, .input = at.input, .element = at.element,
+			.before = before, .per = 1 }, port, axis);
 	else
 		channels_keep(call, port, axis, "a computed number states its length");
 }
@@ -253,7 +254,7 @@ void channels_number(struct channel_call *call, int input, int element, int port
 void channels_attribute(struct channel_call *call, const char *name, int element, int port, int axis, int64_t before,
                         int64_t per)
 {
-	add_number(call, (struct coupled_number){ .input = GRAPH_NONE, .attribute = name, .element = element,
+	add_number(call, (struct coupled_number){ .node = call->index, .input = GRAPH_NONE, .attribute = name, .element = element,
 		.before = before, .per = per }, port, axis);
 }
 

@@ -219,21 +219,51 @@ static void widen(struct net *t)
 
 /* ---- blocks of sequences ---- */
 
+/* Lengths for a Reshape as exporters compute them: the batch from the input's shape, the others constants, joined. */
+static void join_lengths(struct net *t, int n, const int64_t *lengths, const char *to)
+{
+	char shape[32], first[32], at[32], part[32], cast[32], parts[200];
+
+	build_node(t->d, "Shape", t->at, fresh(t, "v", shape));
+	build_ints(t->d, fresh(t, "s", at), 1, DIMS(0));
+	snprintf(parts, sizeof parts, "%s %s", shape, at);
+	build_node(t->d, "Gather", parts, fresh(t, "v", first));
+	strcpy(parts, first);
+	for (int i = 1; i < n; i++) {
+		build_ints(t->d, fresh(t, "s", part), 1, &lengths[i]);
+		if (i % 2)
+			build_number(t->d, build_node(t->d, "Cast", part, fresh(t, "v", cast)), "to", DT_INT64);
+		strcat(strcat(parts, " "), i % 2 ? cast : part);
+	}
+	build_number(t->d, build_node(t->d, "Concat", parts, to), "axis", 0);
+}
+
+/* The value in hand, reshaped; lengths[0] is 0: the batch. */
+static void reshape(struct net *t, int n, const int64_t *lengths)
+{
+	char to[32];
+
+	fresh(t, "s", to);
+	if (one_in(t, 2))
+		join_lengths(t, n, lengths, to);
+	else
+		build_ints(t->d, to, n, lengths);
+	step(t, "Reshape", to);
+}
+
 /* [N, length, channels] -> heads -> the same. */
 static void attention(struct net *t)
 {
-	char from[32], part[3][32], heads[32], back[32], scale[32];
+	char from[32], part[3][32], scale[32];
 	int64_t n = 3, each = 4, width = n * each, channels = t->channels;
 
 	strcpy(from, t->at);
-	build_ints(t->d, fresh(t, "s", heads), 4, DIMS(0, t->length, n, each));
-	build_ints(t->d, fresh(t, "s", back), 3, one_in(t, 2) ? DIMS(0, t->length, width) : DIMS(0, 0, -1));
 	*build_floats(t->d, fresh(t, "f", scale), 0, NULL, 1, &t->r) = 0.5f;
 	for (int i = 0; i < 3; i++) {
 		strcpy(t->at, from);
 		t->channels = channels;
 		dense(t, width);
-		step(t, "Reshape", heads);
+		reshape(t, 4, DIMS(0, t->length, n, each));
 		build_attribute(t->d, step(t, "Transpose", ""), "perm", 4,
 		                i == 1 ? DIMS(0, 2, 3, 1) : DIMS(0, 2, 1, 3));
 		strcpy(part[i], t->at);
@@ -244,7 +274,7 @@ static void attention(struct net *t)
 	build_number(t->d, step(t, "Softmax", ""), "axis", -1);
 	step(t, "MatMul", part[2]);
 	build_attribute(t->d, step(t, "Transpose", ""), "perm", 4, DIMS(0, 2, 1, 3));
-	step(t, "Reshape", back);
+	reshape(t, 3, one_in(t, 2) ? DIMS(0, t->length, width) : DIMS(0, t->length, -1));
 	dense(t, channels);
 	step(t, "Add", from);
 }
