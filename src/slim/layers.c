@@ -128,12 +128,10 @@ const char *layers_why_filtered(const struct layer_filter *f, const char *node, 
 	return f->skip && named(f->skip, node, value) ? "named by --skip" : NULL;
 }
 
-static const char *why_left_alone(const struct graph *g, const struct plan *plan, const struct layer *l,
-                                  const struct layer_filter *f)
+static const char *why_weight_stays(const struct graph *g, int node, int weight, const struct layer_filter *f)
 {
-	const struct value *w = &g->values[l->weight];
-	enum place made = plan->value[g->nodes[l->node].out[0]].place;
-	const char *filtered = layers_why_filtered(f, g->nodes[l->node].name, w->name);
+	const struct value *w = &g->values[weight];
+	const char *filtered = layers_why_filtered(f, g->nodes[node].name, w->name);
 
 	if (filtered)
 		return filtered;
@@ -149,6 +147,17 @@ static const char *why_left_alone(const struct graph *g, const struct plan *plan
 		return "its weight is inside a function";
 	if (!can_write(w))
 		return "its weight is in a Constant node's sparse value";
+	return NULL;
+}
+
+static const char *why_left_alone(const struct graph *g, const struct plan *plan, const struct layer *l,
+                                  const struct layer_filter *f)
+{
+	enum place made = plan->value[g->nodes[l->node].out[0]].place;
+	const char *why = why_weight_stays(g, l->node, l->weight, f);
+
+	if (why)
+		return why;
 	if (made == PLACE_NONE)
 		return "nothing reads its output";
 	if (made == PLACE_CONSTANT || made == PLACE_FOLDED)
@@ -211,6 +220,18 @@ static enum tamis_status add_layer(const struct graph *g, const struct plan *pla
 	return TAMIS_OK;
 }
 
+/* W and R are inputs 1 and 2. */
+static void add_recurrent(const struct graph *g, int node, const struct layer_filter *f, struct layers *out)
+{
+	const struct node *n = &g->nodes[node];
+
+	if (!is(n, "LSTM") && !is(n, "GRU") && !is(n, "RNN"))
+		return;
+	for (int k = 1; k <= 2; k++)
+		if (g->values[n->in[k]].kind == VALUE_CONSTANT && !why_weight_stays(g, node, n->in[k], f))
+			out->recurrent[out->n_recurrent++] = n->in[k];
+}
+
 enum tamis_status layers_find(const struct graph *g, const struct plan *plan, const struct layer_filter *filter,
                               struct layers *out, struct tamis_error *err)
 {
@@ -218,11 +239,16 @@ enum tamis_status layers_find(const struct graph *g, const struct plan *plan, co
 
 	*out = (struct layers){ 0 };
 	out->list = arena_array(&out->arena, (size_t)g->n_nodes + 1, sizeof *out->list);
-	if (!out->list)
+	out->recurrent = arena_array(&out->arena, 2 * (size_t)g->n_nodes + 1, sizeof *out->recurrent);
+	if (!out->list || !out->recurrent) {
+		layers_free(out);
 		return tm_no_memory(err, "listing the layers");
-	for (int i = 0; s == TAMIS_OK && i < g->n_nodes; i++)
+	}
+	for (int i = 0; s == TAMIS_OK && i < g->n_nodes; i++) {
+		add_recurrent(g, i, filter, out);
 		if (g->nodes[i].op->linear)
 			s = add_layer(g, plan, i, filter, out, err);
+	}
 	if (s != TAMIS_OK)
 		layers_free(out);
 	return s;

@@ -33,6 +33,8 @@ struct layer {
 struct layers {
 	struct layer *list;
 	int n;
+	int *recurrent; /* weights of recurrent nodes, value ids: no layers, but entries of them may be zeroed */
+	int n_recurrent;
 	struct arena arena;
 };
 

@@ -66,7 +66,7 @@ static void mark_norms(const struct graph *g, const struct layer_filter *f, unsi
 }
 
 enum tamis_status parameters_find(const struct graph *g, const struct layers *l, const struct layer_filter *filter,
-                                  bool with_norms, struct parameters *out, struct tamis_error *err)
+                                  struct parameters_kinds also, struct parameters *out, struct tamis_error *err)
 {
 	size_t n = (size_t)g->n_values + 1;
 	unsigned char *mark;
@@ -83,8 +83,10 @@ enum tamis_status parameters_find(const struct graph *g, const struct layers *l,
 	for (int v = 0; v < g->n_values; v++)
 		layer[v] = -1;
 	mark_layers(l, mark, layer);
-	if (with_norms)
+	if (also.norms)
 		mark_norms(g, filter, mark);
+	for (int i = 0; also.recurrent && i < l->n_recurrent; i++)
+		mark[l->recurrent[i]] = MARK_KEPT;
 	for (int v = 0; v < g->n_values; v++)
 		if (mark[v])
 			out->list[out->n++] =

@@ -18,10 +18,15 @@ struct parameters {
 	struct arena arena;
 };
 
-/* Those of all layers without a note; with `norms` also scales and shifts of normalisations that nothing else reads, whose
- * node or name the filter lets through. O(nodes + values). */
-enum tamis_status parameters_find(const struct graph *g, const struct layers *l, const struct layer_filter *filter, bool norms,
-                                  struct parameters *out, struct tamis_error *err);
+/* Further ones than those of all layers without a note. */
+struct parameters_kinds {
+	bool norms;     /* scales and shifts of normalisations that nothing else reads, whose node or name the filter lets through */
+	bool recurrent; /* weights of recurrent nodes */
+};
+
+/* O(nodes + values). */
+enum tamis_status parameters_find(const struct graph *g, const struct layers *l, const struct layer_filter *filter,
+                                  struct parameters_kinds also, struct parameters *out, struct tamis_error *err);
 void parameters_free(struct parameters *p);
 
 /* Writes them, as they are in the graph now, into the document that the graph was built from. */

@@ -128,8 +128,10 @@ static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 static enum tamis_status find_parameters(struct slim *s, struct tamis_error *err)
 {
 	struct layer_filter filter = slim_filter(s);
+	struct parameters_kinds also = { .norms = s->in->options->distil > 0,
+		.recurrent = s->in->options->granularity != TAMIS_WEIGHT };
 
-	return parameters_find(s->graph, &s->layers, &filter, s->in->options->distil > 0, &s->parameters, err);
+	return parameters_find(s->graph, &s->layers, &filter, also, &s->parameters, err);
 }
 
 /* A chain of nodes between a weight and its layer goes link by link. */

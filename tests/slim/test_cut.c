@@ -714,7 +714,7 @@ Test(cut, the_document_gets_what_the_graph_holds)
 	score(&l, &s);
 	open_cut(&l, &s, "pii", NULL, &c);
 	cut_apply(&c, 0.3);
-	cr_assert_eq(parameters_find(l.graph, &l.layers, &(struct layer_filter){ 0 }, false, &p, NULL), TAMIS_OK);
+	cr_assert_eq(parameters_find(l.graph, &l.layers, &(struct layer_filter){ 0 }, (struct parameters_kinds){ 0 }, &p, NULL), TAMIS_OK);
 	cr_assert_eq(parameters_write(l.graph, &p, l.doc, NULL), TAMIS_OK);
 	cr_assert_eq(graph_build(l.doc, &op_table, &again, NULL), TAMIS_OK);
 	for (int i = 0; i < again->n_values; i++)

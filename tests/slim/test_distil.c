@@ -69,7 +69,8 @@ static void bench_open(struct bench *b, struct document *d, int64_t items, int *
 	lab_open(&b->lab, d, items, 11);
 	find_head(b);
 	must(pool_create(workers, &b->pool, &err), &err, "pool");
-	must(parameters_find(b->lab.graph, &b->lab.layers, &(struct layer_filter){ 0 }, true, &b->parameters, &err), &err,
+	must(parameters_find(b->lab.graph, &b->lab.layers, &(struct layer_filter){ 0 },
+	                     (struct parameters_kinds){ .norms = true }, &b->parameters, &err), &err,
 	     "parameters");
 	b->job = (struct distil_job){ .graph = b->lab.graph, .parameters = &b->parameters, .seed = 3 };
 	b->job.fit = (struct store_job){ .original = b->lab.original, .head = &b->head, .reader = &b->lab.reader,

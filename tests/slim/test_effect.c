@@ -206,6 +206,26 @@ Test(choose, saves_what_is_asked)
 	}
 }
 
+/* The next width alone where a further one would save more than is wanted, and none of a closed group. */
+Test(choose, goes_no_further_than_wanted)
+{
+	struct scene s;
+	struct choose_job job;
+	bool *closed;
+	int chosen = -1;
+
+	open_scene(&s, 1, 33);
+	closed = calloc((size_t)s.c.groups.n, sizeof *closed);
+	job = (struct choose_job){ .effect = job_of(&s), .worth = { 1, 1 }, .step = 0.01, .round_to = 1, .closed = closed };
+	cr_assert_eq(choose_units(&job, s.dead, &chosen, NULL), TAMIS_OK);
+	cr_assert_eq(chosen, 1);
+	closed[s.group] = true;
+	cr_assert_eq(choose_units(&job, s.dead, &chosen, NULL), TAMIS_OK);
+	cr_assert_eq(chosen, 0);
+	free(closed);
+	close_scene(&s);
+}
+
 Test(choose, worth_is_counted)
 {
 	struct scene s;

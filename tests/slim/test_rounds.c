@@ -65,7 +65,8 @@ static void search_open(struct search *s, double tolerance, double guess_toleran
 	s->head.graph = s->lab.original;
 	open_gate(s, &s->gate, held_out, tolerance);
 	open_gate(s, &s->guess, guessed, guess_tolerance);
-	must(parameters_find(s->lab.graph, &s->lab.layers, &(struct layer_filter){ 0 }, true, &s->parameters, &err), &err,
+	must(parameters_find(s->lab.graph, &s->lab.layers, &(struct layer_filter){ 0 },
+	                     (struct parameters_kinds){ .norms = true }, &s->parameters, &err), &err,
 	     "parameters");
 	s->job = (struct rounds_job){ .graph = s->lab.graph, .layers = &s->lab.layers, .parameters = &s->parameters,
 		.criterion = criterion_find("pii"), .score = score, .refit = refit, .guess = &s->guess, .gate = &s->gate,

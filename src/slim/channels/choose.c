@@ -76,7 +76,8 @@ static enum tamis_status find_curve(void *ctx, int64_t group, int worker, struct
 	const struct channel_groups *g = c->job->effect.groups;
 
 	(void)worker;
-	if (g->list[group].why || !g->list[group].readers || effect_unknown(g, (int)group))
+	if (g->list[group].why || !g->list[group].readers || effect_unknown(g, (int)group)
+	    || (c->job->closed && c->job->closed[group]))
 		return TAMIS_OK;
 	return effect_order(&c->job->effect, (int)group, &c->offers[group].curve, err);
 }
@@ -89,16 +90,19 @@ static bool allowed(const struct choice *c, const struct offer *o, int taken)
 	return left >= 1 && left * o->each % c->job->round_to == 0;
 }
 
-/* The next stop on the curve with the least effect for what it saves. */
-static int next_stop(const struct choice *c, const struct offer *o, double *price)
+/* The stop on the curve with the least effect for what it saves: the next one, or one further that saves no more than is
+ * wanted. */
+static int next_stop(const struct choice *c, const struct offer *o, double wanted, double *price)
 {
 	double before = o->taken ? o->curve.effect[o->taken - 1] : 0;
 	int best = 0;
 
 	*price = INFINITY;
 	for (int k = o->taken + 1; k <= o->curve.n && o->saved > 0; k++) {
-		double p = (o->curve.effect[k - 1] - before) / ((k - o->taken) * o->saved);
+		double saved = (k - o->taken) * o->saved, p = (o->curve.effect[k - 1] - before) / saved;
 
+		if (best && saved > wanted)
+			break;
 		if (allowed(c, o, k) && p < *price) {
 			*price = p;
 			best = k;
@@ -118,7 +122,7 @@ static void settle(struct choice *c, bool *dead, int *chosen)
 
 		for (int i = 0; i < g->n; i++) {
 			double price;
-			int k = next_stop(c, &c->offers[i], &price);
+			int k = next_stop(c, &c->offers[i], wanted, &price);
 
 			if (k && price < least) {
 				least = price;

@@ -13,6 +13,7 @@ struct choose_job {
 	struct effect_job effect;
 	struct worth worth;
 	double step;     /* (0, 1): of what is left, this share is saved */
+	const bool *closed; /* by group: nothing of it goes; NULL = none is */
 	int64_t round_to; /* >= 1: channels left are a multiple of it, wherever some go */
 	struct pool *pool;
 };

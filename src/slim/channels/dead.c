@@ -224,6 +224,8 @@ static int64_t count_removed(const struct removal *r)
 	for (int i = 0; i < g->layers->n; i++)
 		for (int64_t o = 0; o < g->layers->list[i].view.outs; o++)
 			n += g->made[i][o] >= 0 && r->dead[g->made[i][o]];
+	for (int u = 0; u < g->n_units; u++)
+		n += r->dead[u] && !g->list[g->group_of[u]].makers;
 	return n;
 }
 

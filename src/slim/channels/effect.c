@@ -40,16 +40,19 @@ static bool reads_group(const struct group_reader *r, const struct channel_group
 
 const char *effect_unknown(const struct channel_groups *g, int group)
 {
+	bool any = false;
+
 	for (int i = 0; i < g->n_readers; i++)
 		if (reads_group(&g->readers[i], &g->list[group])) {
 			const struct layer *l = g->readers[i].layer < 0 ? NULL : &g->layers->list[g->readers[i].layer];
 
-			if (!l)
+			if (!l && !g->readers[i].recurrent)
 				return "it is read by weights that are not fitted";
-			if (l->note || l->bias == GRAPH_NONE)
+			if (l && (l->note || l->bias == GRAPH_NONE))
 				return "a layer that reads it is not fitted";
+			any |= l != NULL;
 		}
-	return NULL;
+	return any ? NULL : "only recurrent nodes read it";
 }
 
 /* ---- one reader ------------------------------------------------------------------------------------------------- */
@@ -225,7 +228,7 @@ static enum tamis_status open_desks(const struct effect_job *job, int group, str
 		return no_memory(err);
 	out->usable = true;
 	for (int i = 0; s == TAMIS_OK && out->usable && i < g->n_readers; i++)
-		if (reads_group(&g->readers[i], &g->list[group]))
+		if (g->readers[i].layer >= 0 && reads_group(&g->readers[i], &g->list[group]))
 			s = open_desk(job, &g->readers[i], &out->list[out->n++], &out->usable, err);
 	return s;
 }

@@ -27,7 +27,8 @@ struct effect_curve {
 /* Greedy from the least effect. The effect of dropping features D of a reader is sum_o g_o w_oD (P_DD)^-1 w_oD', P the
  * inverse of the second moments of what is left, w the weights as the replacement has made them: the growth of each
  * output's squared error, weighted by its path gain (optimal brain surgery, Hassibi and Stork 1993, in blocks). P and w
- * are downdated as units go. No unit (n = 0) where a reader has no moments. effect_free, also after a failure.
+ * are downdated as units go. Recurrent weights that read a group have no say in its order. No unit (n = 0) where a layer that
+ * reads it has no moments. effect_free, also after a failure.
  * O(steps * (features^2 + outs * features)) a reader after O(features^3). */
 enum tamis_status effect_order(const struct effect_job *job, int group, struct effect_curve *out,
                                struct tamis_error *err);

@@ -206,6 +206,16 @@ static int layer_of(const struct channel_groups *g, const struct coupled_read *r
 	return -1;
 }
 
+static bool is_recurrent(const struct channel_groups *g, const struct coupled_read *r)
+{
+	int weight = g->graph->nodes[r->node].in[r->weight];
+
+	for (int i = 0; i < g->layers->n_recurrent; i++)
+		if (g->layers->recurrent[i] == weight)
+			return true;
+	return false;
+}
+
 static enum tamis_status list_units(struct channel_groups *g, int node, int port, int axis, int64_t extent,
                                     int32_t **out, struct tamis_error *err)
 {
@@ -272,6 +282,7 @@ static enum tamis_status find_readers(struct channel_groups *g, struct tamis_err
 
 		r->read = g->coupling.reads[i];
 		r->layer = layer_of(g, &r->read);
+		r->recurrent = is_recurrent(g, &r->read);
 		r->extent = read_extent(g, &r->read);
 		note = r->layer >= 0 ? g->layers->list[r->layer].note : NULL;
 		s = list_units(g, r->read.node, r->read.weight, r->read.weight_axis, r->extent, &r->unit, err);

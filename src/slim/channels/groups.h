@@ -20,6 +20,7 @@ struct channel_group {
 struct group_reader {
 	struct coupled_read read;
 	int layer;        /* whose weight it is; -1: the node is no layer, or its weight no plain one */
+	bool recurrent;   /* a weight of a recurrent node that may be zeroed */
 	int64_t extent;
 	int32_t *unit;
 };

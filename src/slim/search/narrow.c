@@ -13,6 +13,7 @@ struct narrowing {
 	bool *good_dead;            /* and its units that are gone */
 	bool *dead;                 /* in hand */
 	double step;
+	bool *closed;               /* by group: tried in vain */
 	int chosen;                 /* in the last round */
 	struct arena arena;
 };
@@ -36,7 +37,8 @@ static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
 {
 	n->dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
 	n->good_dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
-	return n->dead && n->good_dead ? keep(n, err) : tm_no_memory(err, "choosing channels");
+	n->closed = arena_array(&n->arena, (size_t)n->groups.n + 1, sizeof *n->closed);
+	return n->dead && n->good_dead && n->closed ? keep(n, err) : tm_no_memory(err, "choosing channels");
 }
 
 /* ---- rounds ----------------------------------------------------------------------------------------------------- */
@@ -46,7 +48,7 @@ static enum tamis_status choose(void *ctx, const struct refit_sums *by_layer, st
 	struct narrowing *n = ctx;
 	struct choose_job job = { .effect = { .groups = &n->groups, .moments = by_layer, .scores = n->job->scores->layer,
 		.dead = n->dead, .share = NARROW_MOST }, .worth = n->job->worth, .step = n->step,
-		.round_to = n->job->round_to, .pool = n->job->pool };
+		.closed = n->closed, .round_to = n->job->round_to, .pool = n->job->pool };
 	enum tamis_status s = choose_units(&job, n->dead, &n->chosen, err);
 
 	if (s == TAMIS_OK)
@@ -88,26 +90,55 @@ static enum tamis_status share_left(const struct narrowing *n, double *share, do
 	return TAMIS_OK;
 }
 
-/* Rounds until one does not look good, nothing is left to choose, or the target is reached. */
-static enum tamis_status descend(struct narrowing *n, double step, struct narrow_result *out, bool *there,
+static enum tamis_status accept(struct narrowing *n, struct narrow_result *out, bool *there, struct tamis_error *err)
+{
+	double share = 1;
+	enum tamis_status s = share_left(n, &share, &out->left, err);
+
+	*there = n->job->target > 0 && share <= n->job->target;
+	if (s == TAMIS_OK)
+		s = keep(n, err);
+	return s == TAMIS_OK ? n->job->good(n->job->ctx, err) : s;
+}
+
+/* After a look in vain: the group that was chosen from since the last good state is closed; where there are several, the
+ * next steps are smaller. */
+static void be_careful(struct narrowing *n)
+{
+	int group = -1, groups = 0;
+
+	for (int u = 0; u < n->groups.n_units; u++)
+		if (n->dead[u] && !n->good_dead[u] && n->groups.group_of[u] != group) {
+			group = n->groups.group_of[u];
+			groups++;
+		}
+	if (groups > 1)
+		n->step /= 2;
+	else if (groups)
+		n->closed[group] = true;
+}
+
+/* Rounds until nothing is left to choose, the target is reached, or so many looks were in vain. */
+static enum tamis_status descend(struct narrowing *n, double step, int misses, struct narrow_result *out, bool *there,
                                  struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
-	bool good = true;
-	double share = 1;
+	bool good;
 
 	n->step = step;
-	while (s == TAMIS_OK && good && !*there && out->rounds < NARROW_ROUNDS) {
+	n->chosen = 1;
+	while (s == TAMIS_OK && n->chosen && !*there && misses && out->rounds < NARROW_ROUNDS) {
 		s = round_of(n, out->rounds++, &good, err);
-		if (s == TAMIS_OK && good)
-			s = share_left(n, &share, &out->left, err);
-		*there = n->job->target > 0 && share <= n->job->target;
-		if (s == TAMIS_OK && good)
-			s = keep(n, err);
-		if (s == TAMIS_OK && good)
-			s = n->job->good(n->job->ctx, err);
+		if (s == TAMIS_OK && good) {
+			s = accept(n, out, there, err);
+		} else if (s == TAMIS_OK) {
+			misses--;
+			if (misses)
+				be_careful(n);
+			s = restore(n, err);
+		}
 	}
-	return s == TAMIS_OK ? restore(n, err) : s;
+	return s;
 }
 
 static void count(const struct narrowing *n, struct narrow_result *out)
@@ -129,9 +160,9 @@ enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result 
 	if (s == TAMIS_OK)
 		s = start(&n, err);
 	if (s == TAMIS_OK)
-		s = descend(&n, NARROW_STEP, out, &there, err);
-	if (s == TAMIS_OK && !there)
-		s = descend(&n, NARROW_FINE, out, &there, err);
+		s = descend(&n, NARROW_STEP, 1, out, &there, err);
+	if (s == TAMIS_OK && n.chosen && !there)
+		s = descend(&n, NARROW_FINE, NARROW_MISSES, out, &there, err);
 	if (s == TAMIS_OK)
 		count(&n, out);
 	snapshot_free(&n.good);
