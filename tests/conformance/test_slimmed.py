@@ -6,8 +6,8 @@ usage: test_slimmed.py SLIMMER STRIDE FOLDER...
 FOLDER/KIND/NAME/model.onnx, those with weights to slim and each STRIDE-th of the others, and a second time with all inputs but the first made initializers
 of the values in test_data_set_0: few node models have weights of their own. With --keep 1 the bytes must be what they
 were; with --keep 1 and with --keep 0.9 onnx.checker must accept the output wherever it accepts the input, and
-onnxruntime load it wherever it loads the input. What tamis does not support, has nothing to slim in, or passes no gate
-on random items is counted.
+onnxruntime load it wherever it loads the input. What tamis does not support, has nothing to slim in or no inputs to feed,
+or passes no gate on random items is counted.
 """
 import pathlib
 import subprocess
@@ -18,6 +18,9 @@ import onnx
 import onnxruntime as ort
 
 BATCH = 100
+OUTCOMES = [(0, '', 'written'), (4, 'no node has weights that can be slimmed', 'with nothing to slim'),
+            (3, 'the model has no inputs to feed', 'without inputs'), (4, '', 'not supported'),
+            (5, '', 'without a cut that passed')]
 LINEAR = {'Conv', 'ConvTranspose', 'Gemm', 'MatMul'}
 
 
@@ -85,6 +88,11 @@ def slim(program, keep, pairs):
     return [(int(line.split(' ', 1)[0]), line.split(' ', 1)[1]) for line in lines]
 
 
+def outcome(status, sentence):
+    """What became of a model; None is a failure."""
+    return next((what for code, start, what in OUTCOMES if code == status and sentence.startswith(start)), None)
+
+
 def judge(keep, model, out):
     """What is wrong with an output, or None."""
     if keep == 1 and out.read_bytes() != model.read_bytes():
@@ -104,19 +112,20 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         models += baked(models, work)
         for keep in (1, 0.9):
-            counts = {}
+            counts = {what: 0 for _, _, what in OUTCOMES}
             for start in range(0, len(models), BATCH):
                 pairs = [(m, pathlib.Path(work) / f'{start + i}.onnx') for i, m in enumerate(models[start:start + BATCH])]
                 for (model, out), (status, sentence) in zip(pairs, slim(program, keep, pairs)):
-                    counts[status] = counts.get(status, 0) + 1
+                    what = outcome(status, sentence)
                     problem = judge(keep, model, out) if status == 0 else None
-                    if status not in (0, 4, 5):
+                    if what:
+                        counts[what] += 1
+                    else:
                         problem = f'status {status}: {sentence}'
                     if problem:
                         failures += 1
                         print(f'FAILED: {model.parent.name}, keep {keep}: {problem}')
-            print(f'keep {keep}: {len(models)} models, {counts.get(0, 0)} written, {counts.get(4, 0)} not supported, '
-                  f'{counts.get(5, 0)} without a cut that passed')
+            print(f'keep {keep}: {len(models)} models, ' + ', '.join(f'{n} {what}' for what, n in counts.items()))
     return 1 if failures or not models else 0
 
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
+#include <unistd.h>
 #include <zip.h>
+#include <zlib.h>
 
 #include "base/half.h"
 #include "base/rng.h"
+#include "data/zip_records.h"
 #include "make.h"
 
 TestSuite(npz, .init = enter_scratch, .fini = leave_scratch);
@@ -239,6 +242,43 @@ Test(npz, seventy_thousand_members)
 	check_ramp(s, 0, 5, 1);
 	data_close(s);
 	tensor_free(&a);
+}
+
+/* Five gigabytes that are a hole in the file, and a member behind them. */
+Test(npz, beyond_four_gigabytes_libzip_agrees)
+{
+	enum { SMALL = 5 };
+	const uint64_t large = (uint64_t)5 << 30;
+	struct zip_entry e[2] = {{.name = "large", .plain = large, .packed = large},
+	                         {.name = "small", .plain = SMALL, .packed = SMALL, .crc = (uint32_t)crc32(0, (const Bytef *)"small", SMALL)}};
+	struct zip_out out = {0};
+	uint64_t start;
+	unsigned char *data;
+	size_t size;
+	int code;
+	zip_t *zip;
+	zip_stat_t st;
+
+	cr_assert_eq(file_writer_open(&out.file, "big.npz", NULL), TAMIS_OK);
+	cr_assert_eq(zip_local_header(&out, &e[0], NULL), TAMIS_OK);
+	cr_assert_neq(lseek(out.file.fd, (off_t)large, SEEK_CUR), -1);
+	out.at += large;
+	e[1].offset = out.at;
+	cr_assert_eq(zip_local_header(&out, &e[1], NULL), TAMIS_OK);
+	cr_assert_eq(zip_emit(&out, "small", SMALL, NULL), TAMIS_OK);
+	start = out.at;
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(zip_central_header(&out, &e[i], NULL), TAMIS_OK);
+	cr_assert_eq(zip_end(&out, start, 2, NULL), TAMIS_OK);
+	cr_assert_eq(file_writer_commit(&out.file, NULL), TAMIS_OK);
+	zip = zip_open("big.npz", ZIP_RDONLY | ZIP_CHECKCONS, &code);
+	cr_assert_not_null(zip, "libzip error %d", code);
+	cr_assert_eq(zip_stat(zip, "large.npy", 0, &st), 0);
+	cr_expect_eq(st.size, large);
+	zip_discard(zip);
+	data = member("big.npz", "small.npy", &size);
+	cr_expect(size == SMALL && memcmp(data, "small", SMALL) == 0);
+	free(data);
 }
 
 Test(npz, types_without_a_numpy_name_are_widened_exactly)

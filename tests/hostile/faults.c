@@ -12,20 +12,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int __real_open(const char *path, int flags, mode_t mode);
-int __real_openat(int dir, const char *path, int flags, mode_t mode);
+int __real_open64(const char *path, int flags, mode_t mode);
+int __real_openat64(int dir, const char *path, int flags, mode_t mode);
 long __real_syscall(long number, long a, long b, long c, long d);
 ssize_t __real_read(int fd, void *buf, size_t n);
-ssize_t __real_pread(int fd, void *buf, size_t n, off_t at);
+ssize_t __real_pread64(int fd, void *buf, size_t n, off_t at);
 ssize_t __real_write(int fd, const void *buf, size_t n);
 int __real_fsync(int fd);
 int __real_close(int fd);
 int __real_rename(const char *from, const char *to);
-int __wrap_open(const char *path, int flags, ...);
-int __wrap_openat(int dir, const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+int __wrap_openat64(int dir, const char *path, int flags, ...);
 long __wrap_syscall(long number, long a, long b, long c, long d);
 ssize_t __wrap_read(int fd, void *buf, size_t n);
-ssize_t __wrap_pread(int fd, void *buf, size_t n, off_t at);
+ssize_t __wrap_pread64(int fd, void *buf, size_t n, off_t at);
 ssize_t __wrap_write(int fd, const void *buf, size_t n);
 int __wrap_fsync(int fd);
 int __wrap_close(int fd);
@@ -87,7 +87,7 @@ static mode_t mode_of(int flags, va_list rest)
 	return flags & O_CREAT ? (mode_t)va_arg(rest, unsigned) : 0;
 }
 
-int __wrap_open(const char *path, int flags, ...)
+int __wrap_open64(const char *path, int flags, ...)
 {
 	bool struck = strikes(FAULT_OPEN);
 	va_list rest;
@@ -100,12 +100,12 @@ int __wrap_open(const char *path, int flags, ...)
 	look_at(path, flags);
 	if (fails(struck))
 		return -1;
-	fd = __real_open(path, flags, mode);
+	fd = __real_open64(path, flags, mode);
 	after(struck);
 	return fd;
 }
 
-int __wrap_openat(int dir, const char *path, int flags, ...)
+int __wrap_openat64(int dir, const char *path, int flags, ...)
 {
 	bool struck = strikes(FAULT_OPEN);
 	va_list rest;
@@ -115,7 +115,7 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 	mode = mode_of(flags, rest);
 	va_end(rest);
 	look_at(path, flags);
-	return fails(struck) ? -1 : __real_openat(dir, path, flags, mode);
+	return fails(struck) ? -1 : __real_openat64(dir, path, flags, mode);
 }
 
 long __wrap_syscall(long number, long a, long b, long c, long d)
@@ -134,11 +134,11 @@ ssize_t __wrap_read(int fd, void *buf, size_t n)
 	return fails(struck) ? -1 : __real_read(fd, buf, part(struck, n));
 }
 
-ssize_t __wrap_pread(int fd, void *buf, size_t n, off_t at)
+ssize_t __wrap_pread64(int fd, void *buf, size_t n, off_t at)
 {
 	bool struck = strikes(FAULT_READ);
 
-	return fails(struck) ? -1 : __real_pread(fd, buf, part(struck, n), at);
+	return fails(struck) ? -1 : __real_pread64(fd, buf, part(struck, n), at);
 }
 
 ssize_t __wrap_write(int fd, const void *buf, size_t n)

@@ -157,10 +157,13 @@ static void expect_outcome(const struct wanted *w, const struct fault *f, int st
 /* Every call of one sort in turn, in every scenario. */
 static void sweep(enum fault_call call, enum fault_kind kind, int number, bool may_fail)
 {
+	long all = 0;
+
 	for (int i = 0; i < n_scenarios; i++) {
 		struct wanted w;
 
 		learn(&w, &scenarios[i]);
+		all += w.seen[call];
 		for (long at = 1; at <= w.seen[call]; at++) {
 			const struct fault f = { call, at, kind, number };
 
@@ -168,6 +171,7 @@ static void sweep(enum fault_call call, enum fault_kind kind, int number, bool m
 		}
 		free(w.bytes);
 	}
+	cr_expect_gt(all, 0, "no %s came by here", fault_names[call]);
 }
 
 Test(faults, every_write_fails)
