@@ -192,7 +192,9 @@ struct tamis_slim_options {
 	const char *only, *skip; /* POSIX extended regular expressions on node and initializer names; default NULL */
 	bool mutable_initializers; /* slim initializers that are graph inputs too; default false */
 	bool provenance;         /* add tamis.* entries to metadata_props; default true */
-	bool dry_run;            /* report what would be done, leave the model as it is; default false */
+	/* Score, cut and judge nothing: report what would be tested, items, rounds, a bound on the memory with its terms, and
+	 * an estimate of the time. The model stays as it is. Default false. */
+	bool dry_run;
 	const char *dump;        /* name of a pass after which its state is written to dump_file; default NULL */
 	const char *dump_file;   /* default NULL: standard error is not touched, nothing is dumped */
 	uint64_t seed;           /* of the split, the features and the probes; default 1 */
@@ -223,6 +225,7 @@ struct tamis_score_options {
 	enum tamis_fdr fdr;
 	const char *only, *skip;
 	bool mutable_initializers;
+	bool dry_run;            /* as in tamis_slim_options; no file is written, and its path may be NULL */
 	uint64_t seed;
 	int threads, chunk;
 	uint64_t max_memory;

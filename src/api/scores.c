@@ -3,6 +3,7 @@
 
 #include "api/api.h"
 #include "base/memory.h"
+#include "slim/forecast/forecast.h"
 #include "slim/scorefile/scoring.h"
 
 void tamis_score_options_default(struct tamis_score_options *o)
@@ -71,6 +72,32 @@ static enum tamis_status finish(struct score_file *f, const char *path, struct t
 	return s;
 }
 
+static enum tamis_status plan(const struct slim_inputs *in, const struct tamis_score_options *o, struct tamis_report **out,
+                              struct tamis_error *err)
+{
+	struct tamis_report *r = report_create(REPORT_PLAN);
+	enum tamis_status s = r ? slim_forecast(in, true, o->shard, o->shards, &r->plan, &r->arena, err)
+	                        : tm_no_memory(err, "planning a run");
+
+	if (s == TAMIS_OK && out)
+		*out = r;
+	else
+		report_free(r);
+	return s;
+}
+
+static enum tamis_status run(const struct slim_inputs *in, const struct tamis_score_options *o, const char *path,
+                             struct tamis_report **out, struct tamis_error *err)
+{
+	struct score_file f = { 0 };
+	enum tamis_status s = slim_score(in, o->shard, o->shards, &f, err);
+
+	if (s == TAMIS_OK)
+		s = finish(&f, path, out, err);
+	score_file_free(&f);
+	return s;
+}
+
 enum tamis_status tamis_score(struct tamis_model *model, struct tamis_calibration *data, const char *path,
                               const struct tamis_score_options *options, struct tamis_report **out,
                               struct tamis_error *err)
@@ -78,16 +105,15 @@ enum tamis_status tamis_score(struct tamis_model *model, struct tamis_calibratio
 	struct tamis_score_options o;
 	struct tamis_slim_options slim;
 	struct slim_inputs in = { 0 };
-	struct score_file f = { 0 };
 	enum tamis_status s;
 
 	if (out)
 		*out = NULL;
-	if (!model || !data || !path)
-		return tm_fail(err, TAMIS_E_USAGE, "a model, items and a path were expected, and NULL came");
 	tamis_score_options_default(&o);
 	if (options)
 		o = *options;
+	if (!model || !data || (!path && !o.dry_run))
+		return tm_fail(err, TAMIS_E_USAGE, "a model, items and a path were expected, and NULL came");
 	if (o.shards < 0 || o.shard < 0 || o.shard > o.shards || (o.shards && !o.shard))
 		return tm_fail(err, TAMIS_E_USAGE, "a shard from 1 to the number of shards was expected, and %d of %d came",
 		               o.shard, o.shards);
@@ -95,12 +121,9 @@ enum tamis_status tamis_score(struct tamis_model *model, struct tamis_calibratio
 	s = api_same_inputs(data, model, err);
 	if (s == TAMIS_OK)
 		s = api_slim_inputs(model, data, &slim, &in, err);
-	if (s == TAMIS_OK)
-		s = slim_score(&in, o.shard, o.shards, &f, err);
-	if (s == TAMIS_OK)
-		s = finish(&f, path, out, err);
-	score_file_free(&f);
-	return s;
+	if (s != TAMIS_OK)
+		return s;
+	return o.dry_run ? plan(&in, &o, out, err) : run(&in, &o, path, out, err);
 }
 
 /* One after the other, so that two shards are in memory at most. */

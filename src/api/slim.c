@@ -5,6 +5,7 @@
 #include <cblas.h>
 
 #include "api/api.h"
+#include "slim/forecast/forecast.h"
 #include "slim/slim.h"
 
 void tamis_slim_options_default(struct tamis_slim_options *o)
@@ -84,6 +85,17 @@ static void replace(struct tamis_model *m, struct document *slimmer)
 	m->doc = slimmer;
 }
 
+/* What would be done, from the shapes. */
+static enum tamis_status plan(struct tamis_model *model, struct tamis_calibration *data,
+                              const struct tamis_slim_options *options, struct tamis_report *r,
+                              struct tamis_error *err)
+{
+	struct slim_inputs in = { 0 };
+	enum tamis_status s = api_slim_inputs(model, data, options, &in, err);
+
+	return s == TAMIS_OK ? slim_forecast(&in, false, 0, 0, &r->plan, &r->arena, err) : s;
+}
+
 static enum tamis_status slim(struct tamis_model *model, struct tamis_calibration *data,
                               const struct tamis_slim_options *options, struct tamis_report *r,
                               struct tamis_error *err)
@@ -127,10 +139,10 @@ enum tamis_status tamis_slim(struct tamis_model *model, struct tamis_calibration
 	s = api_same_inputs(data, model, err);
 	if (s != TAMIS_OK)
 		return s;
-	r = report_create(REPORT_SLIM);
+	r = report_create(o.dry_run ? REPORT_PLAN : REPORT_SLIM);
 	if (!r)
 		return tm_no_memory(err, "slimming the model");
-	s = slim(model, data, &o, r, err);
+	s = o.dry_run ? plan(model, data, &o, r, err) : slim(model, data, &o, r, err);
 	if (out && (s == TAMIS_OK || s == TAMIS_E_GATE))
 		*out = r;
 	else

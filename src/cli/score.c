@@ -18,6 +18,7 @@ static struct tamis_score_options options_of(const struct arguments *a)
 	o.only = a->slim.only;
 	o.skip = a->slim.skip;
 	o.mutable_initializers = a->slim.mutable_initializers;
+	o.dry_run = a->slim.dry_run;
 	o.seed = a->slim.seed;
 	o.threads = a->slim.threads;
 	o.max_memory = a->slim.max_memory;
@@ -44,7 +45,7 @@ enum tamis_status command_score(struct arguments *a)
 	struct session s;
 	enum tamis_status status;
 
-	if (!a->output)
+	if (!a->output && !a->slim.dry_run)
 		return usage_error("score wants a file to write: -o SCORES");
 	status = session_check_outputs(a);
 	if (status != TAMIS_OK)

@@ -122,6 +122,8 @@ enum tamis_status session_check_outputs(const struct arguments *a)
 		                     a->command->bit == SLIM ? "model" : "scores");
 	if (status == TAMIS_OK && a->json && a->html && same_output(a->json, a->html))
 		status = usage_error("%s: the JSON and the HTML report cannot go to the same place", a->json);
+	if (status == TAMIS_OK && a->slim.dry_run && a->html)
+		status = usage_error("--html shows what a run found, and a dry run finds nothing");
 	if (status == TAMIS_OK && !a->slim.dry_run)
 		status = check_writable(a->output);
 	if (status == TAMIS_OK)

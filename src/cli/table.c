@@ -195,8 +195,9 @@ const struct option options[] = {
 	  .help = "leave out the tamis.* entries in the model's metadata" },
 	{ .name = "in-place", .kind = OPTION_FLAG, .commands = SLIM, .offset = AT(in_place),
 	  .help = "allow OUT to be MODEL itself" },
-	{ .name = "dry-run", .kind = OPTION_FLAG, .commands = SLIM, .offset = AT(slim.dry_run),
-	  .help = "report what would be done and write no model" },
+	{ .name = "dry-run", .kind = OPTION_FLAG, .commands = SLIM | SCORE, .offset = AT(slim.dry_run),
+	  .help = "only tell what would be tested, on which items, how many rounds, and about how much memory and time it "
+	          "would take; nothing is scored or written" },
 	{ .name = "dump", .kind = OPTION_TEXT, .commands = SLIM, .offset = AT(slim.dump), .metavar = "PASS",
 	  .help = "print the state after a pass on standard output" },
 	/* common */

@@ -108,7 +108,7 @@ static void set_slim(struct object *o, const struct slim_figures *s)
 	object_text(o, "fdr", s->fdr);
 	object_real(o, "alpha", s->alpha);
 	object_set(o, "seed", json_integer((json_int_t)s->seed));
-	object_bool(o, "dry_run", s->dry_run);
+	object_bool(o, "dry_run", false); /* a dry run has a report of its own; keys stay */
 	object_bool(o, "random_items", s->random_items);
 	object_bool(o, "ir_raised", s->ir_raised);
 	object_count(o, "tests", s->tests);
@@ -270,7 +270,7 @@ static void set_cpu(struct object *o, const struct cpu_figures *c)
 static const char *const schemas[] = {
 	[REPORT_SLIM] = "tamis.slim/1", [REPORT_INFO] = "tamis.info/1", [REPORT_CHECK] = "tamis.check/1",
 	[REPORT_COMPARE] = "tamis.compare/1", [REPORT_OPS] = "tamis.ops/1", [REPORT_CPU] = "tamis.cpu/1",
-	[REPORT_SCORES] = "tamis.scores/1",
+	[REPORT_SCORES] = "tamis.scores/1", [REPORT_PLAN] = "tamis.plan/1",
 };
 
 static void set_kind(struct object *o, const struct tamis_report *r)
@@ -283,6 +283,7 @@ static void set_kind(struct object *o, const struct tamis_report *r)
 	case REPORT_OPS: set_ops(o, &r->ops); break;
 	case REPORT_SCORES: json_scores(o, &r->scores); break;
 	case REPORT_CPU: set_cpu(o, &r->cpu); break;
+	case REPORT_PLAN: json_plan(o, &r->plan); break;
 	}
 }
 

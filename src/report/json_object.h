@@ -30,7 +30,7 @@ void object_lines(struct object *o, const char *key, const char *lines); /* each
 void object_array(struct object *o, const char *key, const void *items, size_t n, size_t size,
                   struct object (*make)(const void *));
 
-/* The members of tamis.scores/1. */
-void json_scores(struct object *o, const struct scores_figures *f);
+void json_scores(struct object *o, const struct scores_figures *f); /* the members of tamis.scores/1 */
+void json_plan(struct object *o, const struct forecast_figures *f); /* the members of tamis.plan/1 */
 
 #endif

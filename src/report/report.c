@@ -49,6 +49,7 @@ struct tamis_report *report_create(enum report_kind kind)
 	case REPORT_CHECK:
 	case REPORT_OPS:
 	case REPORT_SCORES:
+	case REPORT_PLAN:
 	case REPORT_CPU: break;
 	}
 	return r;

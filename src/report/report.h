@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "slim/figures.h"
+#include "slim/forecast/forecast.h"
 #include "slim/scorefile/view.h"
 
 /* Strings live in the report's arena or are constants. NAN / -1 where a figure does not apply. */
@@ -59,7 +60,8 @@ struct ops_figures { struct op_line *lines; size_t n_lines; };
 
 struct cpu_figures { const char *processor, *blas, *blas_core, *advice, *convolution; int threads; };
 
-enum report_kind { REPORT_SLIM, REPORT_INFO, REPORT_CHECK, REPORT_COMPARE, REPORT_OPS, REPORT_SCORES, REPORT_CPU };
+enum report_kind { REPORT_SLIM, REPORT_INFO, REPORT_CHECK, REPORT_COMPARE, REPORT_OPS, REPORT_SCORES, REPORT_CPU,
+	REPORT_PLAN };
 
 struct tamis_report {
 	enum report_kind kind;
@@ -75,6 +77,7 @@ struct tamis_report {
 		struct compare_figures compare;
 		struct ops_figures ops;
 		struct scores_figures scores;
+		struct forecast_figures plan;
 	};
 };
 

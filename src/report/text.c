@@ -14,6 +14,7 @@ static bool write_figures(FILE *out, const struct tamis_report *r)
 	case REPORT_OPS: return text_ops(out, &r->ops);
 	case REPORT_SCORES: return text_scores(out, &r->scores);
 	case REPORT_CPU: return text_cpu(out, &r->cpu);
+	case REPORT_PLAN: return text_plan(out, &r->plan);
 	}
 	return false;
 }
@@ -21,7 +22,7 @@ static bool write_figures(FILE *out, const struct tamis_report *r)
 /* Calls with an observer have told it their warnings already. */
 static bool shows_warnings(const struct tamis_report *r)
 {
-	return r->kind != REPORT_SLIM && r->kind != REPORT_COMPARE;
+	return r->kind != REPORT_SLIM && r->kind != REPORT_COMPARE && r->kind != REPORT_PLAN;
 }
 
 static bool write_report(FILE *out, const struct tamis_report *r)

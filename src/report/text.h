@@ -14,6 +14,7 @@ bool text_check(FILE *out, const struct check_figures *f);
 bool text_compare(FILE *out, const struct compare_figures *f);
 bool text_ops(FILE *out, const struct ops_figures *f);
 bool text_scores(FILE *out, const struct scores_figures *f);
+bool text_plan(FILE *out, const struct forecast_figures *f);
 bool text_cpu(FILE *out, const struct cpu_figures *f);
 
 #endif

@@ -217,8 +217,7 @@ bool text_slim(FILE *out, const struct slim_figures *s)
 {
 	bool ok = print_wrapped(out, 0, 0, s->model ? s->model : "-");
 
-	fprintf(out, "criterion %s%s\n\n", s->criterion ? s->criterion : "-",
-	        s->dry_run ? " (dry run, nothing written)" : "");
+	fprintf(out, "criterion %s\n\n", s->criterion ? s->criterion : "-");
 	ok = ok && write_sizes(out, s);
 	write_gate(out, &s->gate);
 	write_cut(out, s);

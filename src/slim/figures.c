@@ -118,7 +118,7 @@ enum tamis_status figures_before(struct slim *s, struct tamis_error *err)
 
 /* ---- layers ---------------------------------------------------------------------------------------------------- */
 
-static const char *shape_text(struct arena *a, const struct tensor *t)
+const char *figures_shape(struct arena *a, const struct tensor *t)
 {
 	char buf[24 * TENSOR_MAX_RANK] = "";
 	size_t used = 0;
@@ -136,7 +136,7 @@ static enum tamis_status fill_line(struct slim *s, int i, struct layer_line *lin
 	line->node = arena_strdup(s->arena, s->graph->nodes[l->node].name);
 	line->op = s->graph->nodes[l->node].op->name;
 	line->weight = arena_strdup(s->arena, w->name);
-	line->shape = shape_text(s->arena, &w->constant);
+	line->shape = figures_shape(s->arena, &w->constant);
 	line->note = l->note ? arena_strdup(s->arena, l->note) : NULL;
 	line->entries = l->entries;
 	line->kept = nonzeros(&w->constant);

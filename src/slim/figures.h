@@ -74,7 +74,7 @@ struct slim_figures {
 	double keep;                /* share of connections kept by the chosen cut */
 	double seconds_score, seconds_search, seconds_total;
 	const char *blas_core;
-	bool random_items, dry_run;
+	bool random_items;
 	bool ir_raised;             /* the IR version was raised for sparse storage */
 };
 

@@ -112,7 +112,6 @@ enum tamis_status slim_open(struct slim *s, struct tamis_error *err)
 	s->figures->alpha = o->alpha;
 	s->figures->seed = o->seed;
 	s->figures->random_items = s->in->random_items;
-	s->figures->dry_run = o->dry_run;
 	s->figures->seconds_score = s->figures->seconds_search = 0;
 	return status;
 }
@@ -163,6 +162,15 @@ bool item_selected(void *source, int64_t item)
 	double u = (double)(rng_hash(s->seed, (uint64_t)item) >> 11) * 0x1p-53;
 
 	return u >= s->from && u < s->to;
+}
+
+int64_t item_source_count(struct item_source *source)
+{
+	int64_t n = source->reader->count(source->reader->self), k = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		k += item_selected(source, i);
+	return n < 0 ? -1 : k;
 }
 
 /* ---- the graph and what hangs on it ------------------------------------------------------------------------- */

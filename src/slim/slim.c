@@ -79,7 +79,7 @@ enum tamis_status slim_document(const struct slim_inputs *in, struct document **
 	figures->seconds_total = now() - start;
 	if (status == TAMIS_OK && in->options->checkpoint)
 		checkpoint_remove(&(struct checkpoint){ .path = in->options->checkpoint });
-	if (status == TAMIS_OK && !in->options->dry_run) {
+	if (status == TAMIS_OK) {
 		*out = s.doc;
 		s.doc = NULL;
 	}

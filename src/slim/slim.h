@@ -20,7 +20,7 @@ struct slim_inputs {
 	const struct tamis_slim_options *options;
 };
 
-/* *out: a new document, slimmer, that passed the gate; NULL on failure and for a dry run. The figures are filled as far
+/* *out: a new document, slimmer, that passed the gate; NULL on failure. The figures are filled as far
  * as the work came (also on TAMIS_E_GATE); what they point at lives in `arena`. */
 enum tamis_status slim_document(const struct slim_inputs *in, struct document **out, struct slim_figures *figures, struct arena *arena,
                                 struct tamis_error *err);

@@ -64,6 +64,7 @@ void slim_note_time(struct slim *s, double seconds);                   /* of the
 enum tamis_status slim_dump(const struct slim *s, struct tamis_error *err); /* state after the pass in hand, as text */
 bool slim_has_pass(const char *name);
 bool item_selected(void *source, int64_t item);                        /* ctx: struct item_source */
+int64_t item_source_count(struct item_source *source);                 /* -1 where the reader cannot tell */
 /* Builds graph, plan and layers of s->doc anew. */
 enum tamis_status slim_index(struct slim *s, struct tamis_error *err);
 struct layer_filter slim_filter(const struct slim *s); /* of --only, --skip and --mutable-initializers */
@@ -76,6 +77,8 @@ const char *slim_describe_scoring(const struct slim *s, struct arena *a);
 /* Figures of the model as it is now, of each layer before the cut, and of what is left of them. */
 enum tamis_status figures_before(struct slim *s, struct tamis_error *err);
 enum tamis_status figures_layers(struct slim *s, struct tamis_error *err);
+/* "20x1x5x5", in `a`; NULL when out of memory. */
+const char *figures_shape(struct arena *a, const struct tensor *t);
 /* Of one layer, whose weight in the graph is cut; *out in the arena. */
 enum tamis_status figures_histogram(struct slim *s, int i, const struct layer_histogram **out, struct tamis_error *err);
 enum tamis_status figures_after(struct slim *s, struct tamis_error *err);

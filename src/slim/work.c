@@ -5,7 +5,6 @@
 #include <math.h>
 #include <time.h>
 
-#define LOOKS 9                         /* of a search at the held-out items */
 #define TELL_EVERY 0.2 /* seconds between two calls of the observer */
 
 double slim_items_in(const struct item_source *s)
@@ -35,14 +34,36 @@ void slim_expect_rounds(void *ctx, int rounds)
 {
 	struct slim *s = ctx;
 
-	s->work_total = s->work_done + rounds * round_work(s) + slim_items_in(&s->held) * (LOOKS + 1);
+	s->work_total = s->work_done + rounds * round_work(s) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
+}
+
+bool slim_narrows(const struct tamis_slim_options *o)
+{
+	return o->granularity != TAMIS_WEIGHT && o->refit && o->keep < 0;
+}
+
+/* Each approach ends with the first round of channels, or the second in a row of connections, that does not look good. */
+void slim_rounds(const struct slim *s, int *least, int *usual, int *most)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	bool channels = slim_narrows(o);
+	bool connections = o->granularity != TAMIS_CHANNEL && o->target_macs < 0;
+
+	if (o->keep > 0) {
+		*least = *usual = *most = rounds_to_share(o->rounds, o->refit, o->distil);
+		return;
+	}
+	*least = (channels ? 2 : 0) + (connections ? 4 : 0);
+	*usual = ROUNDS_USUAL;
+	*most = (channels ? NARROW_ROUNDS : 0) + (connections ? ROUNDS_MAX : 0);
 }
 
 void slim_estimate_work(struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
-	int rounds = o->keep > 0 ? rounds_to_share(o->rounds, o->refit, o->distil) : ROUNDS_USUAL;
+	int least, rounds, most;
 
+	slim_rounds(s, &least, &rounds, &most);
 	slim_expect_rounds(s, rounds);
 	s->work_total += slim_items_in(&s->guess) + slim_items_in(&s->held);
 	if (!o->scores)

@@ -8,12 +8,18 @@
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
 #define REFIT_COST 5                    /* a sweep: two forward runs and moments */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
+#define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
 
 /* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item. */
 struct slim_told { struct slim *slim; int64_t before; double cost; };
 
 /* Items of a source that a stage will see, about. */
 double slim_items_in(const struct item_source *s);
+/* Whether channels are taken out: they are chosen by what refitting measures, and where nobody says how many connections
+ * are to be kept. */
+bool slim_narrows(const struct tamis_slim_options *o);
+/* Rounds of the search: certain, expected, and at most. */
+void slim_rounds(const struct slim *s, int *least, int *usual, int *most);
 /* Sets what is left of the work, once the passes know their items. */
 void slim_estimate_work(struct slim *s);
 /* The same when the search expects `rounds` more rounds; ctx: struct slim. */

@@ -222,6 +222,44 @@ static bool fill_scores(struct tamis_report *r, enum filling f)
 	return true;
 }
 
+static bool fill_plan(struct tamis_report *r, enum filling f)
+{
+	struct forecast_figures *p = &r->plan;
+	bool hostile = f == FILL_HOSTILE;
+
+	p->model = name(r, f, "model.onnx");
+	p->criterion = "pii";
+	p->features = "rich";
+	p->fdr = "bh";
+	p->scores_only = hostile;
+	p->shards = p->shard = hostile ? 3 : 0;
+	p->items = hostile ? -1 : 6000;
+	p->fitting = p->guessing = p->held_out = p->scored_again = p->refitted = hostile ? -1 : 1200;
+	p->n_layers = 3;
+	p->layers = arena_array(&r->arena, p->n_layers, sizeof *p->layers);
+	p->n_parts = 2;
+	p->parts = arena_array(&r->arena, p->n_parts, sizeof *p->parts);
+	p->n_stages = 1;
+	p->stages = arena_array(&r->arena, p->n_stages, sizeof *p->stages);
+	if (!p->layers || !p->parts || !p->stages)
+		return false;
+	for (size_t i = 0; i < p->n_layers; i++)
+		p->layers[i] = (struct forecast_layer){ .node = name(r, f, "conv1"), .op = "Conv", .weight = name(r, f, "w1"),
+			.shape = "20x1x5x5", .entries = 500, .features = 25, .channels = 20, .positions = 576, .tested = 16,
+			.macs = hostile ? INFINITY : 288000, .note = i ? name(r, f, "its bias is not a constant vector") : NULL };
+	p->parts[0] = (struct forecast_part){ FORECAST_THROUGHOUT, "process", name(r, f, "12 + 2"), hostile ? 1e300 : 14 };
+	p->parts[1] = (struct forecast_part){ FORECAST_WRITING, "file", "3 x 4", 12 };
+	p->phase_bytes[FORECAST_THROUGHOUT] = p->parts[0].bytes;
+	p->phase_bytes[FORECAST_WRITING] = 12;
+	p->bytes = p->parts[0].bytes + 12;
+	p->stages[0] = (struct forecast_stage){ "scoring", hostile ? 1e18 : 3600, 1, 6 };
+	p->rounds_least = hostile ? 8 : 6;
+	p->rounds = p->rounds_most = 8;
+	p->seconds_forward = hostile ? NAN : 1e-4;
+	p->seconds = p->seconds_least = p->seconds_most = hostile ? NAN : 130;
+	return true;
+}
+
 static bool fill(struct tamis_report *r, enum filling f)
 {
 	switch (r->kind) {
@@ -234,6 +272,7 @@ static bool fill(struct tamis_report *r, enum filling f)
 	case REPORT_CPU:
 		r->cpu = (struct cpu_figures){name(r, f, "Processor"), "OpenBLAS", "Haswell", NULL, "oneDNN", 2};
 		return true;
+	case REPORT_PLAN: return fill_plan(r, f);
 	}
 	return false;
 }

@@ -98,7 +98,7 @@ Test(render, json_of_every_kind_parses_and_names_its_schema)
 {
 	static const char *const schemas[] = {"tamis.slim/1", "tamis.info/1", "tamis.check/1",
 		"tamis.compare/1", "tamis.ops/1",
-		"tamis.scores/1", "tamis.cpu/1"};
+		"tamis.scores/1", "tamis.cpu/1", "tamis.plan/1"};
 
 	for (int k = 0; k < N_KINDS; k++)
 		for (int f = 0; f < N_FILLINGS; f++) {

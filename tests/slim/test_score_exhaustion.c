@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "blocks.h"
+#include "slim/forecast/forecast.h"
 #include "slim/scorefile/scoring.h"
 #include "slimming.h"
 
@@ -51,10 +52,18 @@ static enum tamis_status cut_by_file(struct slimming *s)
 	return slim_document(&s->in, &s->out, &s->figures, &s->arena, &s->err);
 }
 
+static enum tamis_status foretell(struct slimming *s)
+{
+	struct forecast_figures f;
+
+	return slim_forecast(&s->in, false, 0, 0, &f, &s->arena, &s->err);
+}
+
 static const struct stage { const char *name; enum tamis_status (*run)(struct slimming *s); } stages[] = {
 	{ "a shard", score_shard },
 	{ "a score file", score_all },
 	{ "a cut by it", cut_by_file },
+	{ "a forecast", foretell },
 };
 
 static enum tamis_status watched(const struct stage *stage, struct slimming *s, long fail_at, long fail_for)

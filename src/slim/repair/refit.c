@@ -11,6 +11,9 @@
 
 #define TRIED 8       /* blocks of rows of a layer that its ridge is tried on */
 #define TRIED_ROWS 16 /* of all of them together, or one a block */
+#define N_RIDGES (sizeof ridges / sizeof *ridges)
+
+static const double ridges[] = { REFIT_LAMBDA, 1e-4, 1e-2, 1e-1 }; /* that are tried */
 
 /* What one worker owns. */
 struct hand {
@@ -52,6 +55,26 @@ static int positions_of(const struct layer *l)
 static bool keeps_items(const struct refit_job *j, const struct layer *l)
 {
 	return l->view.fan_in > REFIT_MAX_FAN_IN || (j->items && l->view.fan_in > j->items * positions_of(l));
+}
+
+double refit_layer_bytes(const struct refit_job *job, const struct layer *l, int64_t items)
+{
+	double d = (double)l->view.fan_in, both = (double)(l->features + l->view.outs);
+	double rows = (double)items * positions_of(l) * both * sizeof(float);
+
+	if (!fitted(l))
+		return 0;
+	if (keeps_items(job, l))
+		return 2 * fmin(rows, (double)REFIT_MAX_BYTES);
+	return 8 * ((double)l->features * d + d * (double)l->view.outs + both);
+}
+
+double refit_solve_bytes(const struct refit_job *job, const struct layer *l)
+{
+	double d = (double)l->view.fan_in, square = keeps_items(job, l) ? 0 : d * d;
+	double rows = keeps_items(job, l) ? (double)(job->items * positions_of(l)) : 0;
+
+	return fitted(l) ? 12 * square + REFIT_ROWS * (25 * d + 4 * rows) + 28 * d : 0;
 }
 
 /* ---- gathering ------------------------------------------------------------------------------------------------ */
@@ -224,6 +247,15 @@ static enum tamis_status solve_block(void *ctx, int64_t index, int worker, struc
 	return refit_rows(&rows, err);
 }
 
+double refit_solve_flops(const struct refit_job *job, const struct layer *l)
+{
+	double d = (double)l->view.fan_in, rows = (double)(job->items * positions_of(l));
+	double step = keeps_items(job, l) ? 4 * d * rows : 2 * d * d;
+	double outs = (double)l->view.outs, tried = job->ridge > 0 ? 0 : N_RIDGES * fmin(TRIED_ROWS, outs);
+
+	return fitted(l) ? (outs + tried) * REFIT_STEPS * step : 0;
+}
+
 /* The error of a few rows of a layer, solved without what lies apart. Items are split where they are, a quarter at the
  * end. */
 static enum tamis_status error_apart(const struct sweep *w, int i, double ridge, double *error, struct tamis_error *err)
@@ -255,7 +287,6 @@ static enum tamis_status error_apart(const struct sweep *w, int i, double ridge,
 /* The ridge whose solution errs least on what lies apart; then all moments are joined. */
 static enum tamis_status choose_ridge(void *ctx, int64_t index, int worker, struct tamis_error *err)
 {
-	static const double ridges[] = { REFIT_LAMBDA, 1e-4, 1e-2, 1e-1 };
 	struct sweep *w = ctx;
 	int i = (int)index;
 	const struct layer *l = &w->job->layers->list[i];
@@ -268,7 +299,7 @@ static enum tamis_status choose_ridge(void *ctx, int64_t index, int worker, stru
 	refit_sums_centre(l, &w->total[i]);
 	refit_sums_centre(l, &w->apart[i]);
 	for (size_t k = 0; s == TAMIS_OK && w->job->ridge <= 0 && apart && w->total[i].rows > apart
-	     && k < sizeof ridges / sizeof *ridges; k++) {
+	     && k < N_RIDGES; k++) {
 		double error;
 
 		s = error_apart(w, i, ridges[k], &error, err);

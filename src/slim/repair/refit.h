@@ -39,6 +39,15 @@ struct refit_job {
 	void *progress_ctx;
 };
 
+/* Bytes of what is added up of one layer: its moments, or the rows of `items` items where those are kept instead (then
+ * twice, for the growth of the array). 0 where it is not fitted. */
+double refit_layer_bytes(const struct refit_job *job, const struct layer *l, int64_t items);
+/* The same for what solving the rows of a layer takes in one worker. */
+double refit_solve_bytes(const struct refit_job *job, const struct layer *l);
+/* Operations that solving its rows takes in a sweep, at most: conjugate gradients to the last step, and the rows that the
+ * ridge is tried on. */
+double refit_solve_flops(const struct refit_job *job, const struct layer *l);
+
 /* For each row: min |z_original - (W u + b)|^2 + lambda |W - W_before|^2 over the entries of W that are not zero, by
  * conjugate gradients on the centred second moments, all rows at once, the mask applied to each iterate; b in closed form.
  * The same bits for any pool. O(items * positions * fan_in^2 + steps * outs * fan_in^2) a layer and sweep;

@@ -4,8 +4,6 @@
 
 #include "slim/state.h"
 
-#define UNKNOWN (-1)
-
 static enum tamis_status check_model(const struct slim *s, const struct score_file *f, struct tamis_error *err)
 {
 	if (f->shards)
@@ -34,16 +32,6 @@ static enum tamis_status check_options(struct slim *s, const struct score_file *
 	return TAMIS_OK;
 }
 
-/* How many items a source selects; UNKNOWN where the reader cannot tell. */
-static int64_t count_selected(struct item_source *source)
-{
-	int64_t n = source->reader->count(source->reader->self), k = 0;
-
-	for (int64_t i = 0; i < n; i++)
-		k += item_selected(source, i);
-	return n < 0 ? UNKNOWN : k;
-}
-
 /* Items that come from no file have no hash, and are taken for the same where there are as many. */
 static bool same_items(const struct slim *s, const struct score_file *f)
 {
@@ -56,8 +44,8 @@ static bool same_items(const struct slim *s, const struct score_file *f)
 	scored.seed = f->origin.seed;
 	scored.from = f->origin.from;
 	scored.to = f->origin.to;
-	n = count_selected(&scored);
-	return f->origin.random == s->in->random_items && (n == UNKNOWN || n == f->items);
+	n = item_source_count(&scored);
+	return f->origin.random == s->in->random_items && (n < 0 || n == f->items);
 }
 
 /* Of the same items only those may have been scored that are fitted on. */
@@ -144,8 +132,8 @@ enum tamis_status scores_take(struct slim *s, struct tamis_error *err)
 	s->scores = f->scores;
 	f->scores = (struct scores){ 0 };
 	s->head = f->origin.head;
-	s->n_fit = count_selected(&s->fit);
-	if (s->n_fit == UNKNOWN)
+	s->n_fit = item_source_count(&s->fit);
+	if (s->n_fit < 0)
 		s->n_fit = s->scores.items;
 	return TAMIS_OK;
 }

@@ -144,12 +144,6 @@ static struct worth worth_of(const struct slim *s)
 	return target_bytes(s) ? (struct worth){ .entries = 1 } : (struct worth){ .macs = 1 };
 }
 
-/* Channels are chosen by what refitting measures, and where nobody says how many connections are to be kept. */
-static bool narrows(const struct tamis_slim_options *o)
-{
-	return o->granularity != TAMIS_WEIGHT && o->refit && o->keep < 0;
-}
-
 static struct narrow_job narrow_job(struct slim *s, struct slim_told *told)
 {
 	const struct tamis_slim_options *o = s->in->options;
@@ -175,7 +169,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 		.score = slim_score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr,
 		.alpha = o->alpha,
 		.confidence = o->confidence, .seed = o->seed, .keep = o->keep, .bytes = predicted_bytes, .bytes_ctx = s,
-		.target = target_bytes(s), .narrow = narrows(o) ? &narrow : NULL,
+		.target = target_bytes(s), .narrow = slim_narrows(o) ? &narrow : NULL,
 		.connections = o->granularity != TAMIS_CHANNEL && o->target_macs < 0, .expect = slim_expect_rounds, .expect_ctx = s, .arena = s->arena };
 	struct checkpoint checkpoint = { .path = o->checkpoint };
 	enum tamis_status status = TAMIS_OK;
