@@ -114,6 +114,8 @@ static const char *size(char buf[PRINT_NUMBER], double bytes)
 {
 	if (bytes < 999.5e3)
 		snprintf(buf, PRINT_NUMBER, "%.0f kB", ceil(bytes / 1e3));
+	else if (bytes > 1e15)
+		snprintf(buf, PRINT_NUMBER, "%.3g MB", bytes / 1e6);
 	else
 		snprintf(buf, PRINT_NUMBER, bytes < 9.95e6 ? "%.1f MB" : "%.0f MB", bytes / 1e6);
 	return buf;
@@ -126,7 +128,7 @@ static bool write_phase(FILE *out, const struct forecast_figures *f, enum foreca
 
 	if (!(f->phase_bytes[phase] > 0))
 		return true;
-	table_start(&t, "lrl");
+	table_start(&t, "lrs");
 	table_cell(&t, forecast_phase_name(phase));
 	table_cell(&t, size(buf, f->phase_bytes[phase]));
 	table_cell(&t, "");

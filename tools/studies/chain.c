@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cuts a model to half of its connections, then to half of these, and so on, and keeps every state on the way: what
- * `tamis slim --keep 1/2^K --rounds K --granularity weight` makes, for K = 1, 2, ... in the time of the last alone.
+/* Cuts a model to half of its connections, then to half of these, and so on, in R rounds each, and keeps every state on the
+ * way: what `tamis slim --keep 1/2^K --rounds RK --granularity weight` makes, for K = 1, 2, ... in the time of the last
+ * alone.
  *
- *     study-chain MODEL.onnx ITEMS.npz DEEPEST PREFIX
+ *     study-chain MODEL.onnx ITEMS.npz DEEPEST R PREFIX
  *
  * writes PREFIX-2.onnx, PREFIX-4.onnx, ... up to DEEPEST and prints for each a line: depth, expected loss on the items held
  * out and its 95 % bound. Seed 1. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,13 +44,17 @@ static void save(struct slim *s, const char *prefix, int depth)
 	need(doc_save(s->doc, path, &options, &err), &err);
 }
 
-static void cut(struct slim *s, struct tamis_slim_options *o, int depth)
+static void halve(struct slim *s, struct tamis_slim_options *o, int depth, int rounds)
 {
 	struct tamis_error err = { 0 };
 
-	o->keep = 1.0 / depth;
-	s->pass = "search";
-	need(pass_search(s, &err), &err);
+	for (int k = 1; k <= rounds; k++) {
+		if (depth > 2 || k > 1)
+			score_again(s);
+		o->keep = pow(0.5, (double)k / rounds) * 2 / depth;
+		s->pass = "search";
+		need(pass_search(s, &err), &err);
+	}
 	s->pass = "verify";
 	need(pass_verify(s, &err), &err);
 	printf("%d\t%.9g\t%.9g\n", depth, s->verdict.value, s->verdict.bound);
@@ -77,8 +83,8 @@ int main(int argc, char **argv)
 	struct slim s = { .in = &in, .figures = &figures, .arena = &arena };
 	struct tamis_error err = { 0 };
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: study-chain MODEL ITEMS DEEPEST PREFIX\n");
+	if (argc != 6) {
+		fprintf(stderr, "usage: study-chain MODEL ITEMS DEEPEST ROUNDS PREFIX\n");
 		return 2;
 	}
 	tamis_slim_options_default(&o);
@@ -93,10 +99,8 @@ int main(int argc, char **argv)
 	in.items = &items->reader;
 	start(&s);
 	for (int depth = 2; depth <= atoi(argv[3]); depth *= 2) {
-		if (depth > 2)
-			score_again(&s);
-		cut(&s, &o, depth);
-		save(&s, argv[4], depth);
+		halve(&s, &o, depth, atoi(argv[4]));
+		save(&s, argv[5], depth);
 	}
 	slim_close(&s);
 	arena_free(&arena);
