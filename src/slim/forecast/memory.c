@@ -8,6 +8,7 @@
 #define PROCESS (16 << 20)      /* code, libraries, the heap's own books */
 #define PER_WORKER (4 << 20)    /* stack, and buffers of the BLAS */
 #define SNAPSHOTS 12            /* WALK_PATH, the gentlest and the one in hand */
+#define GAPS 8                  /* share of it that the allocator keeps for later phases: an eighth */
 #define PARTS 32
 
 struct sizes {
@@ -205,6 +206,8 @@ enum tamis_status forecast_memory(struct slim *s, struct forecast_figures *out, 
 			return tm_no_memory(err, "forecasting a run");
 	for (int k = FORECAST_SCORING; k < FORECAST_PHASES; k++)
 		most = fmax(most, out->phase_bytes[k]);
+	add(out, FORECAST_THROUGHOUT, "gaps between blocks", (most + out->phase_bytes[FORECAST_THROUGHOUT]) / GAPS,
+	    "an eighth of all the rest");
 	out->bytes = out->phase_bytes[FORECAST_THROUGHOUT] + most;
 	return TAMIS_OK;
 }
