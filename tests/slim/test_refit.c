@@ -33,7 +33,29 @@ static struct document *normed(uint64_t seed)
 	return d;
 }
 
-static struct document *(*const nets[])(uint64_t seed) = { net_deep, net_logits, net_probabilities, normed };
+/* x[N,4,3,4] -> ConvTranspose 6 (3x2, group 2, strides 2, pads, bias) Tanh ConvTranspose 3 (2x2, dilations 2, bias) -> y */
+static struct document *transposed(uint64_t seed)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(seed, 0);
+	Onnx__NodeProto *n;
+
+	build_input(d, "x", 4, DIMS(-1, 4, 3, 4));
+	build_output(d, "y", 4, DIMS(-1, 3, 8, 9));
+	build_floats(d, "w", 4, DIMS(4, 3, 3, 2), 1, &r);
+	build_floats(d, "b", 1, DIMS(6), 1, &r);
+	n = build_node(d, "ConvTranspose", "x w b", "c");
+	build_number(d, n, "group", 2);
+	build_attribute(d, n, "strides", 2, DIMS(2, 2));
+	build_attribute(d, n, "pads", 4, DIMS(1, 0, 0, 1));
+	build_node(d, "Tanh", "c", "h");
+	build_floats(d, "v", 4, DIMS(6, 3, 2, 2), 0.5, &r);
+	build_floats(d, "a", 1, DIMS(3), 1, &r);
+	build_attribute(d, build_node(d, "ConvTranspose", "h v a", "y"), "dilations", 2, DIMS(2, 2));
+	return d;
+}
+
+static struct document *(*const nets[])(uint64_t seed) = { net_deep, net_logits, net_probabilities, normed, transposed };
 
 static struct tensor *weight_of(struct graph *g, const struct layer *l)
 {
