@@ -14,27 +14,34 @@ double slim_items_in(const struct item_source *s)
 	return (n < 0 ? 1000 : (double)n) * (s->to - s->from);
 }
 
-/* In forward runs of one item: what a round of the search takes. */
+/* In forward runs of one item: what an epoch of distilling takes. */
+static double epoch_work(const struct slim *s)
+{
+	return slim_items_in(&s->fit) * DISTIL_COST + slim_items_in(&s->guess);
+}
+
+/* What a round of the search that cuts takes. */
 static double round_work(const struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
-	double work = o->keep > 0 ? 0 : slim_items_in(&s->guess), epochs = o->distil;
+	double work = o->keep > 0 ? 0 : slim_items_in(&s->guess);
 
 	if (o->refit || o->distil)
 		work += slim_items_in(&s->again) * SCORE_COST;
 	if (o->refit)
 		work += slim_items_in(&s->refitted) * REFIT_COST * ROUNDS_SWEEPS;
-	if (o->keep > 0)
-		epochs /= rounds_to_share(o->rounds, o->refit, o->distil);
-	return work + epochs * (slim_items_in(&s->fit) * DISTIL_COST + slim_items_in(&s->guess));
+	if (o->distil && o->regrow > 0)
+		work += REGROW_ITEMS * DISTIL_COST;
+	return work + (o->keep > 0 && o->distil ? 1 : o->distil) * epoch_work(s);
 }
 
 /* The search says after each round how many it expects; nine looks and the verification follow it. */
-void slim_expect_rounds(void *ctx, int rounds)
+void slim_expect_rounds(void *ctx, int cutting, int settling)
 {
 	struct slim *s = ctx;
 
-	s->work_total = s->work_done + rounds * round_work(s) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
+	s->work_total = s->work_done + cutting * round_work(s) + settling * epoch_work(s)
+		+ slim_items_in(&s->held) * (SLIM_LOOKS + 1);
 }
 
 bool slim_narrows(const struct tamis_slim_options *o)
@@ -64,7 +71,7 @@ void slim_estimate_work(struct slim *s)
 	int least, rounds, most;
 
 	slim_rounds(s, &least, &rounds, &most);
-	slim_expect_rounds(s, rounds);
+	slim_expect_rounds(s, rounds, o->keep > 0 ? rounds_settling(o->distil) : 0);
 	s->work_total += slim_items_in(&s->guess) + slim_items_in(&s->held);
 	if (!o->scores)
 		s->work_total += slim_items_in(&s->fit) * SCORE_COST;

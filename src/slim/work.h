@@ -22,8 +22,8 @@ bool slim_narrows(const struct tamis_slim_options *o);
 void slim_rounds(const struct slim *s, int *least, int *usual, int *most);
 /* Sets what is left of the work, once the passes know their items. */
 void slim_estimate_work(struct slim *s);
-/* The same when the search expects `rounds` more rounds; ctx: struct slim. */
-void slim_expect_rounds(void *ctx, int rounds);
+/* The same when the search expects so many more rounds that cut, and that only train; ctx: struct slim. */
+void slim_expect_rounds(void *ctx, int cutting, int settling);
 /* Tells the observer that `items` further item runs are done; may cancel. */
 enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err);
 /* The same for a stage, of which `done` items are done by now; ctx: struct slim_told. */

@@ -10,13 +10,15 @@
 #include "slim/search/checkpoint.h"
 #include "slimming.h"
 
-struct variant { const char *name; struct document *(*net)(uint64_t); double keep; int epochs; bool refit; };
+/* memory: so little that items are read again in every epoch; 0: all there is. */
+struct variant { const char *name; struct document *(*net)(uint64_t); double keep; int epochs; bool refit; int64_t memory; };
 
 static const struct variant variants[] = {
-	{ "search", net_deep, -1, 0, true },
-	{ "given share", net_deep, 0.3, 0, true },
-	{ "distilled search", net_block, -1, 1, false },
-	{ "distilled to a share", net_logits, 0.4, 6, true },
+	{ "search", net_deep, -1, 0, true, 0 },
+	{ "given share", net_deep, 0.3, 0, true, 0 },
+	{ "distilled search", net_block, -1, 1, false, 0 },
+	{ "distilled to a share", net_logits, 0.4, 6, true, 0 },
+	{ "settling for long", net_logits, 0.4, 12, false, 1 << 16 },
 };
 
 static void open_variant(struct slimming *s, const struct variant *v)
@@ -26,6 +28,7 @@ static void open_variant(struct slimming *s, const struct variant *v)
 	s->o.distil = v->epochs;
 	s->o.refit = v->refit;
 	s->o.tolerance = 0.3;
+	s->o.max_memory = (size_t)v->memory;
 }
 
 /* Runs once more where the reader fails at call `at` (INT64_MAX: never); how many calls there were. */

@@ -198,7 +198,7 @@ static void naive_steps(struct bench *b, double *const *target, struct entry *e,
 static void compare_with_naive(struct document *d, bool labelled)
 {
 	struct bench a, b;
-	struct distil_leg leg = { .epochs = 3, .rate_from = 0.01, .rate_to = 0.01 };
+	struct distil_leg leg = { .epochs = 3, .rate = 0.01 };
 	static struct entry ea[2000], eb[2000];
 	int64_t n, label[90], count;
 	double *target[2] = { NULL, NULL }, worst = 0;
@@ -222,7 +222,7 @@ static void compare_with_naive(struct document *d, bool labelled)
 	disturb(&b.lab, 0.4, 0.1);
 	n = list_entries(&a, ea);
 	cr_assert_eq(list_entries(&b, eb), n);
-	naive_steps(&a, target, ea, n, leg.epochs, leg.rate_from);
+	naive_steps(&a, target, ea, n, leg.epochs, leg.rate);
 	train(&b, &leg);
 	for (int64_t i = 0; i < n; i++)
 		worst = fmax(worst, fabs(tensor_get(ea[i].t, ea[i].at) - tensor_get(eb[i].t, eb[i].at)));
@@ -273,7 +273,7 @@ static void retype(struct document *d, enum dtype type)
 
 Test(distil, cut_weights_stay_cut_and_the_others_do_not_vanish)
 {
-	struct distil_leg leg = { .epochs = 2, .rate_from = 0.02 };
+	struct distil_leg leg = { .epochs = 2, .rate = 0.02, .to = 1 };
 
 	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
 		for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
@@ -301,7 +301,7 @@ Test(distil, cut_weights_stay_cut_and_the_others_do_not_vanish)
 
 Test(distil, the_same_bytes_for_any_number_of_workers)
 {
-	struct distil_leg leg = { .epochs = 2, .rate_from = 0.01, .settle = true };
+	struct distil_leg leg = { .epochs = 2, .rate = 0.01, .to = 1, .settle = true };
 
 	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
 		uint8_t *want = NULL, *got;
@@ -334,7 +334,7 @@ Test(distil, never_worse_than_at_the_start)
 
 	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
 		for (size_t k = 0; k < sizeof rates / sizeof *rates; k++) {
-			struct distil_leg leg = { .epochs = 3, .rate_from = rates[k], .settle = true };
+			struct distil_leg leg = { .epochs = 3, .rate = rates[k], .to = 1, .settle = true };
 			struct bench b;
 			struct distil_result r;
 			uint8_t *before, *after;
@@ -361,7 +361,7 @@ Test(distil, items_that_do_not_fit_come_in_blocks)
 	double first = 0;
 
 	for (size_t k = 0; k < 3; k++) {
-		struct distil_leg leg = { .epochs = 4, .rate_from = 3e-3, .settle = true };
+		struct distil_leg leg = { .epochs = 4, .rate = 3e-3, .to = 1, .settle = true };
 		struct bench b;
 		struct distil_result r;
 
@@ -377,7 +377,7 @@ Test(distil, items_that_do_not_fit_come_in_blocks)
 
 Test(distil, items_one_by_one)
 {
-	struct distil_leg leg = { .epochs = 2, .rate_from = 3e-3, .settle = true };
+	struct distil_leg leg = { .epochs = 2, .rate = 3e-3, .to = 1, .settle = true };
 	struct distil_result r[2];
 
 	for (int k = 0; k < 2; k++) {

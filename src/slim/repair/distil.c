@@ -135,7 +135,7 @@ static double step_size(const struct training *t)
 {
 	double at = t->total > 0 ? fmin(1, t->done / t->total) : 0;
 
-	return t->leg->rate_to + (t->leg->rate_from - t->leg->rate_to) * (1 + cos(acos(-1) * at)) / 2;
+	return t->leg->rate * (1 + cos(acos(-1) * (t->leg->from + (t->leg->to - t->leg->from) * at))) / 2;
 }
 
 static enum tamis_status run_wave(struct training *t, int64_t n, double *loss, struct tamis_error *err)
@@ -250,6 +250,8 @@ static enum tamis_status train(struct training *t, struct distil_result *r, stru
 	}
 	if (s == TAMIS_OK && t->leg->settle)
 		adam_restore(&t->adam, t->best);
+	else if (s == TAMIS_OK && t->leg->judge)
+		s = check(t, &r->after, err);
 	return s;
 }
 

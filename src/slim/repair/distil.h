@@ -28,15 +28,18 @@ struct distil {
 	struct match match;
 };
 
-/* A stretch of training. The step falls from rate_from to rate_to along half a cosine. */
+/* A stretch of training. The step is rate (1 + cos pi x) / 2, x from `from` to `to`: 0 and 0 stay at the rate, 0 and 1 settle
+ * to zero, and what lies between are parts of that. */
 struct distil_leg {
 	int epochs;
-	double rate_from, rate_to;
-	bool settle;       /* judge the state on the check items before the first and after each epoch, and end with the best */
+	double rate, from, to;
+	bool judge;        /* tell the loss on the check items afterwards */
+	bool settle;       /* judge the state before the first and after each epoch, and end with the best */
 	uint64_t stream;   /* of the order of items; another for each leg */
 };
 
-struct distil_result { double before, after; }; /* loss on the check items, mean of an item; NAN unless settled */
+/* Loss on the check items, mean of an item: `before` NAN unless settled, `after` NAN unless settled or judged. */
+struct distil_result { double before, after; };
 
 enum tamis_status distil_open(const struct distil_job *job, struct distil *out, struct tamis_error *err);
 void distil_close(struct distil *d);

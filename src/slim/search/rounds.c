@@ -85,27 +85,56 @@ int rounds_to_share(int rounds, bool refit, int epochs)
 	return refit ? rounds : 1;
 }
 
-static int given_rounds(const struct rounds_job *j)
+int rounds_settling(int epochs)
+{
+	return epochs ? epochs - rounds_to_share(0, false, epochs) : 0;
+}
+
+/* On the way to a given share. */
+static int cutting_rounds(const struct rounds_job *j)
 {
 	return rounds_to_share(j->rounds, j->refit.sweeps > 0, j->distil ? j->epochs : 0);
 }
 
-static enum tamis_status distil(const struct search *w, struct tamis_error *err)
+static int settling_rounds(const struct rounds_job *j)
+{
+	return j->distil ? rounds_settling(j->epochs) : 0;
+}
+
+/* One epoch on the way to a given share. While the cut deepens the step stays; from the last cut on it falls over what is
+ * left, and the best state between these epochs will be taken. */
+static enum tamis_status distil_once(struct search *w, struct tamis_error *err)
 {
 	const struct rounds_job *j = w->job;
-	int rounds = given_rounds(j), left = rounds - (int)w->walk.rounds - 1;
-	struct distil_leg leg = { .epochs = j->epochs, .rate_from = j->rate, .settle = true,
+	int settled = (int)w->walk.rounds + 1 - cutting_rounds(j), of = settling_rounds(j) + 1;
+	struct distil_leg leg = { .epochs = 1, .rate = j->rate, .stream = (uint64_t)w->walk.rounds, .judge = settled >= 0 };
+	struct distil_leg before = { .judge = true };
+	struct distil_result r;
+	enum tamis_status s = TAMIS_OK;
+
+	if (settled >= 0) {
+		leg.from = (double)settled / of;
+		leg.to = (double)(settled + 1) / of;
+	}
+	if (settled == 0)
+		s = distil_run(j->distil, &before, &r, err);
+	if (s == TAMIS_OK && settled == 0)
+		s = walk_note_best(&w->walk, j->graph, j->parameters, r.after, err);
+	if (s == TAMIS_OK)
+		s = distil_run(j->distil, &leg, &r, err);
+	return s == TAMIS_OK && settled >= 0 ? walk_note_best(&w->walk, j->graph, j->parameters, r.after, err) : s;
+}
+
+static enum tamis_status distil(struct search *w, struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	struct distil_leg leg = { .epochs = j->epochs, .rate = j->rate, .to = 1, .settle = true,
 		.stream = (uint64_t)w->walk.rounds };
 	struct distil_result r;
 
 	if (!j->distil)
 		return TAMIS_OK;
-	if (is_given(w) && left)
-		leg = (struct distil_leg){ .epochs = 1, .rate_from = j->rate, .rate_to = j->rate,
-			.stream = (uint64_t)w->walk.rounds };
-	else if (is_given(w))
-		leg.epochs = j->epochs - rounds + 1;
-	return distil_run(j->distil, &leg, &r, err);
+	return is_given(w) ? distil_once(w, err) : distil_run(j->distil, &leg, &r, err);
 }
 
 /* A guess is generous: what is a little too deep will be told by the gate, what was never tried is lost. */
@@ -136,14 +165,20 @@ static enum tamis_status note_guess(struct search *w, struct tamis_error *err)
 	return w->walk.n_path ? TAMIS_OK : walk_note_gentlest(&w->walk, w->job->graph, w->job->parameters, err);
 }
 
-/* How many more there may be: exact on the way to a given share, else a guess that never goes below what is certain. */
-static int rounds_left(const struct search *w)
+/* Exact on the way to a given share, else a guess that never goes below what is certain. */
+static void tell_what_is_left(const struct search *w)
 {
-	int certain = w->walk.fine ? 2 - (int)w->walk.bad : 4 - (int)w->walk.bad, usual = ROUNDS_USUAL - (int)w->walk.rounds;
+	const struct rounds_job *j = w->job;
+	int done = (int)w->walk.rounds, cutting = cutting_rounds(j), settling = settling_rounds(j);
+	int certain = w->walk.fine ? 2 - (int)w->walk.bad : 4 - (int)w->walk.bad, usual = ROUNDS_USUAL - done;
 
+	if (!j->expect)
+		return;
 	if (is_given(w))
-		return given_rounds(w->job) - (int)w->walk.rounds;
-	return reached_target(w) ? 0 : certain > usual ? certain : usual;
+		j->expect(j->expect_ctx, done < cutting ? cutting - done : 0,
+		          done < cutting ? settling : cutting + settling - done);
+	else
+		j->expect(j->expect_ctx, reached_target(w) ? 0 : certain > usual ? certain : usual, 0);
 }
 
 static enum tamis_status finish_round(struct search *w, struct tamis_error *err)
@@ -153,19 +188,19 @@ static enum tamis_status finish_round(struct search *w, struct tamis_error *err)
 
 	if (s == TAMIS_OK && j->checkpoint)
 		s = walk_save(&w->walk, j->graph, j->parameters, j->checkpoint, err);
-	if (s == TAMIS_OK && j->expect)
-		j->expect(j->expect_ctx, rounds_left(w));
+	if (s == TAMIS_OK)
+		tell_what_is_left(w);
 	return s;
 }
 
 static bool is_last(const struct search *w)
 {
-	return is_given(w) && w->walk.rounds + 1 == given_rounds(w->job);
+	return is_given(w) && w->walk.rounds + 1 == cutting_rounds(w->job);
 }
 
 /* Cuts a little deeper than `keep`, so that what regrows makes up for it; the last cut on the way to a given share is
  * final. */
-static enum tamis_status cut_and_repair(const struct search *w, const struct scores *scores, double keep,
+static enum tamis_status cut_and_repair(struct search *w, const struct scores *scores, double keep,
                                         struct tamis_error *err)
 {
 	const struct rounds_job *j = w->job;
@@ -182,7 +217,7 @@ static enum tamis_status cut_and_repair(const struct search *w, const struct sco
 }
 
 /* What the network has become is scored anew; where nothing was fitted the first scores stay true enough. */
-static enum tamis_status score_and_go(const struct search *w, double keep, struct tamis_error *err)
+static enum tamis_status score_and_go(struct search *w, double keep, struct tamis_error *err)
 {
 	struct scores scores = { 0 };
 	struct head head;
@@ -199,9 +234,11 @@ static enum tamis_status score_and_go(const struct search *w, double keep, struc
 
 static enum tamis_status go_to(struct search *w, double keep, struct tamis_error *err)
 {
-	enum tamis_status s = score_and_go(w, keep, err);
+	bool cuts = !is_given(w) || w->walk.rounds < cutting_rounds(w->job);
+	enum tamis_status s;
 
 	w->walk.keep = keep;
+	s = cuts ? score_and_go(w, keep, err) : distil(w, err);
 	w->walk.rounds++;
 	return s == TAMIS_OK ? finish_round(w, err) : s;
 }
@@ -216,12 +253,12 @@ static bool can_descend(const struct search *w)
 /* Two approaches, each until two rounds in a row do not look good; the second from the last state that did. */
 static enum tamis_status next_depth(struct search *w, double *keep, bool *more, struct tamis_error *err)
 {
-	int rounds = given_rounds(w->job);
+	int cutting = cutting_rounds(w->job);
 	enum tamis_status s = TAMIS_OK;
 
-	*more = is_given(w) ? w->walk.rounds < rounds : !w->walk.rounds || !reached_target(w);
+	*more = is_given(w) ? w->walk.rounds < cutting + settling_rounds(w->job) : !w->walk.rounds || !reached_target(w);
 	if (is_given(w))
-		*keep = pow(w->job->keep, (double)(w->walk.rounds + 1) / rounds);
+		*keep = pow(w->job->keep, fmin(1, (double)(w->walk.rounds + 1) / cutting));
 	if (!*more || is_given(w))
 		return TAMIS_OK;
 	if (!can_descend(w) && !w->walk.fine) {
@@ -249,14 +286,16 @@ static enum tamis_status make_states(struct search *w, struct tamis_error *err)
 	}
 	if (s != TAMIS_OK)
 		return s;
-	if (is_given(w))
+	if (w->walk.best.bytes)
+		s = snapshot_restore(&w->walk.best, w->job->graph, w->job->parameters, err);
+	if (s == TAMIS_OK && is_given(w))
 		return walk_join(&w->walk, w->job->graph, w->job->parameters, err);
-	if (!w->walk.n_path && w->walk.gentlest.bytes) {
+	if (s == TAMIS_OK && !w->walk.n_path && w->walk.gentlest.bytes) {
 		/* Judged all the same, so that the caller hears by how much it fails. */
 		w->walk.path[w->walk.n_path++] = w->walk.gentlest;
 		w->walk.gentlest = (struct snapshot){ 0 };
 	}
-	return TAMIS_OK;
+	return s;
 }
 
 /* ---- channels ------------------------------------------------------------------------------------------------- */
@@ -264,7 +303,7 @@ static enum tamis_status make_states(struct search *w, struct tamis_error *err)
 static enum tamis_status repair_narrowed(void *ctx, int round, struct tamis_error *err)
 {
 	const struct search *w = ctx;
-	struct distil_leg leg = { .epochs = w->job->epochs, .rate_from = w->job->rate, .settle = true,
+	struct distil_leg leg = { .epochs = w->job->epochs, .rate = w->job->rate, .to = 1, .settle = true,
 		.stream = (uint64_t)ROUNDS_MAX + (uint64_t)round };
 	struct distil_result r;
 
@@ -347,8 +386,8 @@ static enum tamis_status resume(struct search *w, struct tamis_error *err)
 
 	if (j->checkpoint)
 		s = walk_resume(&w->walk, j->graph, j->parameters, j->checkpoint, err);
-	if (s == TAMIS_OK && j->expect)
-		j->expect(j->expect_ctx, rounds_left(w));
+	if (s == TAMIS_OK)
+		tell_what_is_left(w);
 	return s;
 }
 

@@ -45,8 +45,8 @@ struct rounds_job {
 	void *bytes_ctx;
 	uint64_t target;
 	const struct checkpoint *checkpoint; /* written after each round, and gone on from where there is one; NULL = none */
-	/* Told after each round how many may follow; may be NULL. */
-	void (*expect)(void *ctx, int rounds);
+	/* Told after each round how many may follow that cut, and how many that only train for an epoch; may be NULL. */
+	void (*expect)(void *ctx, int cutting, int settling);
 	void *expect_ctx;
 	struct arena *arena;        /* of the looks */
 };
@@ -61,8 +61,10 @@ struct rounds_result {
 	struct narrow_result narrowed;
 };
 
-/* Rounds on the way to a given share: with distilling one for each epoch during which the cut deepens. */
+/* Rounds that cut on the way to a given share: with distilling one for each epoch during which the cut deepens. */
 int rounds_to_share(int rounds, bool refit, int epochs);
+/* Rounds that follow the last of these and do not cut: the epochs that are left, but for the one in that round. */
+int rounds_settling(int epochs);
 
 /* `first` holds the scores of the untouched graph. Leaves the chosen depth in the graph's constants, the originals when
  * nothing passed.

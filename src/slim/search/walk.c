@@ -46,18 +46,29 @@ enum tamis_status walk_note_gentlest(struct walk *w, const struct graph *g, cons
 	return snapshot_take(g, p, w->keep, &w->gentlest, err);
 }
 
+enum tamis_status walk_note_best(struct walk *w, const struct graph *g, const struct parameters *p, double loss,
+                                 struct tamis_error *err)
+{
+	if (w->best.bytes && !(loss < w->best_loss) && (isnan(loss) || !isnan(w->best_loss)))
+		return TAMIS_OK;
+	snapshot_free(&w->best);
+	w->best_loss = loss;
+	return snapshot_take(g, p, w->keep, &w->best, err);
+}
+
 void walk_free(struct walk *w)
 {
 	for (int64_t i = 0; i < w->n_path; i++)
 		snapshot_free(&w->path[i]);
 	snapshot_free(&w->gentlest);
+	snapshot_free(&w->best);
 	*w = (struct walk){ 0 };
 }
 
 /* ---- to bytes and back ------------------------------------------------------------------------------------------ */
 
 /* Fields as they are in memory: a checkpoint is read by the machine that wrote it. */
-struct fields { int64_t rounds, fine, bad, n_path; double keep; };
+struct fields { int64_t rounds, fine, bad, n_path; double keep, best_loss; };
 struct snapshot_fields { double keep; int64_t kept; uint64_t size; };
 
 static uint8_t *put(uint8_t *to, const void *from, size_t size)
@@ -77,8 +88,9 @@ static uint8_t *put_snapshot(uint8_t *to, const struct snapshot *s)
 static enum tamis_status save(const struct walk *w, const struct snapshot *now, const struct checkpoint *c,
                               struct tamis_error *err)
 {
-	struct fields f = { w->rounds, w->fine, w->bad, w->n_path, w->keep };
-	size_t size = sizeof f + (size_t)(w->n_path + 2) * sizeof(struct snapshot_fields) + now->size + w->gentlest.size;
+	struct fields f = { w->rounds, w->fine, w->bad, w->n_path, w->keep, w->best_loss };
+	size_t size = sizeof f + (size_t)(w->n_path + 3) * sizeof(struct snapshot_fields) + now->size + w->gentlest.size
+		+ w->best.size;
 	uint8_t *bytes, *at;
 	enum tamis_status s;
 
@@ -87,7 +99,7 @@ static enum tamis_status save(const struct walk *w, const struct snapshot *now, 
 	bytes = tm_array_uninit(size, 1);
 	if (!bytes)
 		return tm_no_memory(err, "writing the checkpoint");
-	at = put_snapshot(put_snapshot(put(bytes, &f, sizeof f), now), &w->gentlest);
+	at = put_snapshot(put_snapshot(put_snapshot(put(bytes, &f, sizeof f), now), &w->gentlest), &w->best);
 	for (int64_t i = 0; i < w->n_path; i++)
 		at = put_snapshot(at, &w->path[i]);
 	s = checkpoint_save(c, bytes, size, err);
@@ -146,10 +158,13 @@ static enum tamis_status load(struct walk *w, struct source *from, struct snapsh
 	*now = (struct snapshot){ 0 };
 	if (!take(from, &f, sizeof f) || f.n_path < 0 || f.n_path > WALK_PATH)
 		return damaged(err);
-	*w = (struct walk){ .rounds = f.rounds, .fine = f.fine, .bad = f.bad, .keep = f.keep };
+	*w = (struct walk){ .rounds = f.rounds, .fine = f.fine, .bad = f.bad, .keep = f.keep,
+		.best_loss = f.best_loss };
 	s = take_snapshot(from, now, err);
 	if (s == TAMIS_OK)
 		s = take_snapshot(from, &w->gentlest, err);
+	if (s == TAMIS_OK)
+		s = take_snapshot(from, &w->best, err);
 	while (s == TAMIS_OK && w->n_path < f.n_path)
 		s = take_snapshot(from, &w->path[w->n_path++], err);
 	return s;

@@ -16,6 +16,8 @@ struct walk {
 	struct snapshot path[WALK_PATH]; /* states worth judging, from gentle to deep */
 	int64_t n_path;
 	struct snapshot gentlest; /* of all rounds, while none is worth judging */
+	struct snapshot best;     /* of the states that settling has gone through */
+	double best_loss;         /* its loss of distilling; valid where there is a best */
 };
 
 /* The state in the graph joins the path. Where the path is full, of the states between the first and the last six the one
@@ -24,6 +26,9 @@ enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct 
 /* The state in the graph becomes the gentlest, unless it is not. */
 enum tamis_status walk_note_gentlest(struct walk *w, const struct graph *g, const struct parameters *p,
                                      struct tamis_error *err);
+/* The state in the graph becomes the best, unless it is not. A loss that is no number is never less. */
+enum tamis_status walk_note_best(struct walk *w, const struct graph *g, const struct parameters *p, double loss,
+                                 struct tamis_error *err);
 void walk_free(struct walk *w);
 
 /* The walk and the state in the graph into the checkpoint; back from there, where there is one. */
