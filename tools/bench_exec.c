@@ -7,6 +7,8 @@
  *     forward   every item forward; answers `SECONDS CPU-SECONDS`
  *     score     every item forward, in reverse and into the scores, in chunks as slimming does; the same answer
  *     reverse   the same without statistics: forward, and in reverse to what every layer makes, from ones
+ *     train     forward, and in reverse to every weight, from ones, as many items at a time as distilling takes
+ *     distil    an epoch of distilling on all items, kept in memory since the first one
  *     outputs P writes the outputs of all items to the file P, float by float, output by output a chunk
  *     peak      the most memory this process held so far, in KiB
  * until the end of its input. */
@@ -20,6 +22,7 @@
 #include "ops/table.h"
 #include "slim/score/head.h"
 #include "slim/layers.h"
+#include "slim/repair/distil.h"
 #include "slim/score/score.h"
 
 /* All items in memory, stacked, handed out as views. */
@@ -42,6 +45,10 @@ struct bench {
 	enum batching batching;
 	int64_t chunk, training_chunk;
 	bool *watch; /* by value: a layer's output */
+	bool *watch_weights;
+	struct parameters parameters;
+	struct head head;
+	struct distil distil;
 	FILE *outputs;
 	struct tamis_error err;
 };
@@ -231,16 +238,14 @@ static enum tamis_status seed_ones(const struct runner *r, int outputs, struct t
 	return s;
 }
 
-static enum tamis_status reverse_chunk(void *ctx, struct runner *r, const struct chunk *c, int slot,
-                                       struct tamis_error *err)
+static enum tamis_status reverse_to(struct bench *b, struct runner *r, const struct chunk *c, const bool *watch,
+                                    struct tamis_error *err)
 {
-	struct bench *b = ctx;
-	const struct run_hooks hooks = { .watch_grad = b->watch, .grad = drop_gradient, .energy = drop_energy,
+	const struct run_hooks hooks = { .watch_grad = watch, .grad = drop_gradient, .energy = drop_energy,
 		.no_reverse = pass_over };
 	struct tensor *seed = calloc((size_t)b->graph->n_outputs + 1, sizeof *seed);
 	enum tamis_status s = seed ? runner_run(r, c->in, NULL, err) : tm_no_memory(err, "seeding");
 
-	(void)slot;
 	if (s == TAMIS_OK)
 		s = seed_ones(r, b->graph->n_outputs, seed, err);
 	if (s == TAMIS_OK)
@@ -249,6 +254,24 @@ static enum tamis_status reverse_chunk(void *ctx, struct runner *r, const struct
 		tensor_free(&seed[i]);
 	free(seed);
 	return s;
+}
+
+static enum tamis_status reverse_chunk(void *ctx, struct runner *r, const struct chunk *c, int slot,
+                                       struct tamis_error *err)
+{
+	struct bench *b = ctx;
+
+	(void)slot;
+	return reverse_to(b, r, c, b->watch, err);
+}
+
+static enum tamis_status train_chunk(void *ctx, struct runner *r, const struct chunk *c, int slot,
+                                     struct tamis_error *err)
+{
+	struct bench *b = ctx;
+
+	(void)slot;
+	return reverse_to(b, r, c, b->watch_weights, err);
 }
 
 static enum tamis_status reverse(struct bench *b)
@@ -272,6 +295,56 @@ static enum tamis_status score(struct bench *b)
 		s = score_run(&job, &head, &scores, &b->err);
 	scores_free(&scores);
 	return s;
+}
+
+static enum tamis_status first_chunk(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct bench *b = ctx;
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	(void)slot;
+	if (s == TAMIS_OK && !b->head.graph)
+		s = head_detect(b->graph, r, c->items, "auto", &b->head, err);
+	return s;
+}
+
+static enum tamis_status open_distil(struct bench *b)
+{
+	const struct items_job look = { .ctx = b, .work = first_chunk };
+	const struct layer_filter filter = { 0 };
+	struct distil_job job = { .graph = b->graph, .parameters = &b->parameters, .seed = 1 };
+	enum tamis_status s = b->training ? TAMIS_OK : index_layers(b);
+
+	if (s == TAMIS_OK)
+		s = parameters_find(b->graph, &b->layers, &filter, true, &b->parameters, &b->err);
+	if (s == TAMIS_OK)
+		s = items_run(b->training, &b->reader, b->batching, b->training_chunk, NULL, &look, &b->err);
+	b->watch_weights = calloc((size_t)b->graph->n_values + 1, sizeof *b->watch_weights);
+	if (s == TAMIS_OK && !b->watch_weights)
+		return tm_no_memory(&b->err, "watching the weights");
+	for (int i = 0; s == TAMIS_OK && i < b->parameters.n; i++)
+		b->watch_weights[b->parameters.list[i].value] = b->parameters.list[i].trained;
+	job.fit = (struct store_job){ .original = b->graph, .head = &b->head, .reader = &b->reader, .batching = b->batching,
+		.chunk = DISTIL_SHARD, .pool = b->pool };
+	job.check = job.fit;
+	return s == TAMIS_OK ? distil_open(&job, &b->distil, &b->err) : s;
+}
+
+static enum tamis_status train(struct bench *b)
+{
+	const struct items_job job = { .ctx = b, .work = train_chunk };
+	enum tamis_status s = b->watch_weights ? TAMIS_OK : open_distil(b);
+
+	return s == TAMIS_OK ? items_run(b->training, &b->reader, b->batching, DISTIL_SHARD, b->pool, &job, &b->err) : s;
+}
+
+static enum tamis_status distil(struct bench *b)
+{
+	const struct distil_leg leg = { .epochs = 1, .rate = 1e-4 };
+	struct distil_result result;
+	enum tamis_status s = b->watch_weights ? TAMIS_OK : open_distil(b);
+
+	return s == TAMIS_OK ? distil_run(&b->distil, &leg, &result, &b->err) : s;
 }
 
 /* ---- conversation -------------------------------------------------------------------------------------------- */
@@ -318,6 +391,10 @@ static enum tamis_status answer(struct bench *b, const char *line)
 		s = timed(b, score);
 	} else if (!strcmp(line, "reverse")) {
 		s = timed(b, reverse);
+	} else if (!strcmp(line, "train")) {
+		s = timed(b, train);
+	} else if (!strcmp(line, "distil")) {
+		s = timed(b, distil);
 	} else if (!strncmp(line, "outputs ", 8)) {
 		s = write_outputs(b, line + 8);
 		printf("written\n");
@@ -351,6 +428,9 @@ static enum tamis_status prepare(struct bench *b, int argc, char **argv)
 
 static void finish(struct bench *b)
 {
+	distil_close(&b->distil);
+	parameters_free(&b->parameters);
+	free(b->watch_weights);
 	pool_destroy(b->pool);
 	layers_free(&b->layers);
 	plan_free(b->plan);

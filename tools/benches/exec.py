@@ -5,7 +5,8 @@ Every round asks one program after the other for a pass over all items, so that 
 table gives medians of the rounds. onnxruntime is asked twice a round, with the chunks tamis takes and item by
 item, and the faster of the two counts. `cpu` is the ratio of processor time: it depends less on what else the
 machine does. `score` is forward + reverse + statistics over forward, both tamis, and `statistics` what features,
-co-moments and gains add to forward + reverse. `memory` is the ratio of peak resident sizes after forward passes
+co-moments and gains add to forward + reverse. `distil` is the speed of an epoch of distilling, all its weights left,
+over that of forward + reverse to the same weights. `memory` is the ratio of peak resident sizes after forward passes
 alone. `error` is max |tamis - onnxruntime| / max |onnxruntime|.
 
 MODEL names: mlp lenet5 resnet resnet18 mobilenetv2 bert ppocr-rec; all of these by default. The last is taken
@@ -44,6 +45,7 @@ def configure(parser):
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--full', action='store_true', help='bert with all its 12 layers')
     parser.add_argument('--score', action='store_true', help='time the scoring pass as well')
+    parser.add_argument('--distil', action='store_true', help='time distilling as well')
     parser.add_argument('--torch', default='python3', metavar='PYTHON', help='interpreter that has torch')
 
 
@@ -142,7 +144,7 @@ def measure(name, path, options, folder):
     tamis = common.Worker([options.build / 'tools' / 'bench-exec', *arguments])
     worker = common.ROOT / 'tools' / 'benches' / 'ort_worker.py'
     ort = common.Worker([sys.executable, worker, *arguments[:4], tamis.greeting[1]])
-    times = {'tamis': [], 'chunks': [], 'single': [], 'score': [], 'reverse': []}
+    times = {'tamis': [], 'chunks': [], 'single': [], 'score': [], 'reverse': [], 'train': [], 'distil': []}
     for i in range(options.rounds + 1): # the first warms up
         for who, word, into in ((tamis, 'forward', 'tamis'), (ort, 'forward', 'chunks'), (ort, 'single', 'single')):
             if into == 'single' and tamis.greeting[2] == 'one':
@@ -152,6 +154,9 @@ def measure(name, path, options, folder):
     error = compare(tamis, ort, folder)
     for i in range((options.rounds + 1) * options.score):
         for word in ('score', 'reverse'):
+            ask(tamis, word, times[word])
+    for i in range((options.rounds + 1) * options.distil):
+        for word in ('train', 'distil'):
             ask(tamis, word, times[word])
     tamis.close()
     ort.close()
@@ -167,8 +172,9 @@ def row(name, options, folder):
     forward = median(times['tamis'], 0)
     score = f"{median(times['score'], 1) / median(times['tamis'], 1):.2f}" if times['score'] else '-'
     added = f"{median(times['score'], 1) / median(times['reverse'], 1) - 1:.0%}" if times['score'] else '-'
+    distil = f"{median(times['train'], 1) / median(times['distil'], 1):.2f}" if times['distil'] else '-'
     return [name, chunk, f'{1e3 * forward:.1f}', f'{1e3 * median(best, 0):.1f}', f'{forward / median(best, 0):.2f}',
-            f'{median(times["tamis"], 1) / median(best, 1):.2f}', score, added, f'{memory:.2f}', f'{error:.0e}']
+            f'{median(times["tamis"], 1) / median(best, 1):.2f}', score, added, distil, f'{memory:.2f}', f'{error:.0e}']
 
 
 def run(options):
@@ -182,6 +188,6 @@ def run(options):
             if measured:
                 rows.append(measured)
                 print('  '.join(measured), file=sys.stderr)
-    print(common.table(['model', 'chunk', 'tamis ms', 'ort ms', 'ratio', 'cpu', 'score', 'statistics', 'memory', 'error'],
+    print(common.table(['model', 'chunk', 'tamis ms', 'ort ms', 'ratio', 'cpu', 'score', 'statistics', 'distil', 'memory', 'error'],
                        rows))
     return 0

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/loop.h"
+
 #define BLOCK 65536 /* entries that one worker steps at a time */
 
 static int64_t survivors(const struct parameter *p, const struct tensor *t, bool all)
@@ -41,6 +43,7 @@ static void take(struct adam *a, const struct parameter *p, bool all)
 		a->value[a->total++] = (float)v;
 	}
 	x->count = a->total - x->first;
+	x->whole = x->count == t->count;
 	a->index_of[p->value] = a->n++;
 }
 
@@ -74,6 +77,12 @@ void adam_close(struct adam *a)
 	*a = (struct adam){ 0 };
 }
 
+LOOP_VERSIONS static void add_floats(const float *restrict from, int64_t n, float *restrict to)
+{
+	for (int64_t i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
 void adam_gather(const struct adam *a, int value, const struct tensor *gradient, float *flat)
 {
 	const struct adam_tensor *x = &a->list[a->index_of[value]];
@@ -81,15 +90,23 @@ void adam_gather(const struct adam *a, int value, const struct tensor *gradient,
 	const float *from = gradient->data;
 
 	flat += x->first;
-	if (gradient->type == DT_FLOAT)
+	if (gradient->type == DT_FLOAT && x->whole)
+		add_floats(from, x->count, flat);
+	else if (gradient->type == DT_FLOAT)
 		for (int64_t i = 0; i < x->count; i++)
-			flat[i] = from[at[i]];
+			flat[i] += from[at[i]];
 	else
 		for (int64_t i = 0; i < x->count; i++)
-			flat[i] = (float)tensor_get(gradient, at[i]);
+			flat[i] += (float)tensor_get(gradient, at[i]);
 }
 
 /* ---- stepping ------------------------------------------------------------------------------------------------- */
+
+LOOP_VERSIONS static void store_floats(const float *restrict value, int64_t n, float *restrict w)
+{
+	for (int64_t i = 0; i < n; i++)
+		w[i] = value[i] != 0 || w[i] == 0 ? value[i] : w[i];
+}
 
 /* Entries [from, to) into the tensor. A weight that becomes zero would be taken for a cut one. */
 static void store(struct adam *a, const struct adam_tensor *x, int64_t from, int64_t to)
@@ -97,6 +114,10 @@ static void store(struct adam *a, const struct adam_tensor *x, int64_t from, int
 	struct tensor *t = &a->graph->values[x->value].constant;
 	float *w = t->data;
 
+	if (t->type == DT_FLOAT && x->whole) {
+		store_floats(a->value + from, to - from, w + a->at[from]);
+		return;
+	}
 	for (int64_t i = from; t->type == DT_FLOAT && i < to; i++)
 		if (a->value[i] != 0 || w[a->at[i]] == 0)
 			w[a->at[i]] = a->value[i];
@@ -115,7 +136,7 @@ struct stride {
 	float scale, rate, first_by, second_by; /* 1 / (1 - b^step) */
 };
 
-static void advance(const struct stride *s, int64_t from, int64_t to)
+LOOP_VERSIONS static void advance(const struct stride *s, int64_t from, int64_t to)
 {
 	float *restrict w = s->adam->value, *restrict m = s->adam->first, *restrict v = s->adam->second;
 	const float *restrict gradient = s->gradient;

@@ -10,8 +10,8 @@
 #define ADAM_SECOND 0.999
 #define ADAM_EPSILON 1e-8
 
-/* One trained parameter: its entries are `count` of the flat arrays, from `first` on. */
-struct adam_tensor { int value; int64_t first, count; };
+/* One trained parameter: its entries are `count` of the flat arrays, from `first` on; whole: all of its tensor, in order. */
+struct adam_tensor { int value; int64_t first, count; bool whole; };
 
 struct adam {
 	struct graph *graph;
@@ -30,7 +30,7 @@ enum tamis_status adam_open(struct graph *g, const struct parameters *p, bool al
                             struct tamis_error *err);
 void adam_close(struct adam *a);
 
-/* The trained entries of a gradient that belongs to `value`, into their place among a->total floats. */
+/* Adds the trained entries of a gradient that belongs to `value` to their place among a->total floats. */
 void adam_gather(const struct adam *a, int value, const struct tensor *gradient, float *flat);
 
 /* One step: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= rate m' / (sqrt(v') + epsilon) with the moments corrected for

@@ -10,7 +10,7 @@ struct hand {
 	struct runner *runner;
 	struct tensor *in, *seed;
 	size_t *capacity;
-	float *gradient;       /* of the shard in hand, adam.total */
+	float *gradient;       /* of the shard in hand, adam.total; the batch's own where there is one hand only */
 	const float **target;  /* DISTIL_SHARD */
 	int64_t *label;
 	double loss;
@@ -69,7 +69,8 @@ static enum tamis_status go_back(struct training *t, struct hand *h, struct tami
 	struct run_hooks hooks = { .ctx = &ctx, .watch_grad = t->watch, .grad = on_gradient,
 		.no_reverse = ignore_no_reverse };
 
-	memset(h->gradient, 0, (size_t)t->adam.total * sizeof *h->gradient);
+	if (h->gradient != t->gradient)
+		memset(h->gradient, 0, (size_t)t->adam.total * sizeof *h->gradient);
 	return runner_reverse(h->runner, h->seed, &hooks, err);
 }
 
@@ -143,9 +144,11 @@ static enum tamis_status run_wave(struct training *t, int64_t n, double *loss, s
 	enum tamis_status s = pool_for(t->distil->job.fit.pool, n, shard_body, t, err);
 
 	for (int64_t i = 0; s == TAMIS_OK && i < n; i++) {
+		const float *from = t->hands[i].gradient;
+
 		*loss += t->hands[i].loss;
-		for (int64_t k = 0; t->backward && k < t->adam.total; k++)
-			t->gradient[k] += t->hands[i].gradient[k];
+		for (int64_t k = 0; t->backward && from != t->gradient && k < t->adam.total; k++)
+			t->gradient[k] += from[k];
 	}
 	return s;
 }
@@ -264,7 +267,7 @@ static enum tamis_status make_hand(struct training *t, struct hand *h, struct ta
 	h->in = tm_array((size_t)g->n_inputs + 1, sizeof *h->in);
 	h->capacity = tm_array((size_t)g->n_inputs + 1, sizeof *h->capacity);
 	h->seed = tm_array((size_t)g->n_outputs + 1, sizeof *h->seed);
-	h->gradient = tm_array_uninit((size_t)t->adam.total + 1, sizeof *h->gradient);
+	h->gradient = t->n_hands == 1 ? t->gradient : tm_array_uninit((size_t)t->adam.total + 1, sizeof *h->gradient);
 	h->target = tm_array(DISTIL_SHARD, sizeof *h->target);
 	h->label = tm_array(DISTIL_SHARD, sizeof *h->label);
 	if (!h->in || !h->capacity || !h->seed || !h->gradient || !h->target || !h->label)
@@ -272,15 +275,16 @@ static enum tamis_status make_hand(struct training *t, struct hand *h, struct ta
 	return runner_create(t->program, &h->runner, err);
 }
 
-static void free_hand(const struct graph *g, struct hand *h)
+static void free_hand(const struct training *t, struct hand *h)
 {
-	for (int i = 0; h->in && i < g->n_inputs; i++)
+	for (int i = 0; h->in && i < t->distil->job.graph->n_inputs; i++)
 		free(h->in[i].data);
 	runner_free(h->runner);
 	free(h->in);
 	free(h->capacity);
 	free(h->seed);
-	free(h->gradient);
+	if (h->gradient != t->gradient)
+		free(h->gradient);
 	free(h->target);
 	free(h->label);
 }
@@ -312,7 +316,7 @@ static enum tamis_status set_up(struct training *t, struct tamis_error *err)
 static void tear_down(struct training *t)
 {
 	for (int i = 0; t->hands && i < t->n_hands; i++)
-		free_hand(t->distil->job.graph, &t->hands[i]);
+		free_hand(t, &t->hands[i]);
 	free(t->hands);
 	free(t->watch);
 	free(t->shards);
