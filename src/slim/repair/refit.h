@@ -12,6 +12,9 @@
 #define REFIT_SOLVED 1e-8   /* a row is done when its squared residual has fallen by this factor */
 #define REFIT_LAMBDA 1e-3   /* ridge where it cannot be chosen, in units of the mean diagonal of the second moments */
 #define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on */
+#define REFIT_CHUNK 512     /* items a chunk at most, where their values take at most REFIT_CHUNK_BYTES */
+#define REFIT_CHUNK_BYTES ((uint64_t)16 << 20)
+#define REFIT_CHUNKS 16     /* at least, before they are made larger */
 #define REFIT_MAX_FAN_IN 4096 /* features a group: beyond, and beyond the rows, a layer is fitted on the items themselves */
 #define REFIT_MAX_BYTES ((size_t)1 << 30) /* of a layer's items so kept; the rest is not fitted on */
 
