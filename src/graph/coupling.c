@@ -239,12 +239,24 @@ static void add_number(struct channel_call *call, struct coupled_number n, int p
 	c->numbers[c->n_numbers++] = n;
 }
 
+/* Whether weights fix a length for all items: the axis is tied to one of a constant. */
+static bool is_fixed(const struct coupling *c, int value, int axis)
+{
+	const struct coupled_axis *a = c->value_axis[value] < 0 ? NULL : &c->axes[c->value_axis[value] + axis];
+
+	for (int i = 0; a && a->extent > 1 && i < c->n_axes; i++)
+		if (c->axes[i].node != GRAPH_NONE && c->axes[i].extent == a->extent
+		    && coupling_root(c, c->axes[i].first) == coupling_root(c, a->first))
+			return true;
+	return false;
+}
+
 void channels_number(struct channel_call *call, int input, int element, int port, int axis, int64_t before)
 {
 	const struct coupling *c = call->coupling;
-	struct number_port at = { call->index, input, element };
+	struct number_port at = { call->index, input, element, GRAPH_NONE, GRAPH_NONE };
 
-	if (number_source(c->graph, c->shape, &at))
+	if (number_source(c->graph, c->shape, &at) && (at.of == GRAPH_NONE || is_fixed(c, at.of, at.axis)))
 		add_number(call, (struct coupled_number){ .node = at.node, .input = at.input, .element = at.element,
 			.before = before, .per = 1 }, port, axis);
 	else

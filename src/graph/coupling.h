@@ -23,7 +23,8 @@ struct coupled_axis {
 struct coupled_read { int node, data, data_axis, weight, weight_axis; }; /* weight_axis >= 0 */
 
 /* A number of a node that counts positions of an axis before `before` (of all of them: before = extent), divided by
- * `per`: an element of an integer input, or of an attribute. */
+ * `per`: an element of an integer input, or of an attribute. An input that is no constant
+ * is one number, the length of an axis that weights fix; a constant takes its place. */
 struct coupled_number {
 	int node;
 	int input;             /* GRAPH_NONE: the attribute */

@@ -29,7 +29,7 @@ void couple(struct document *d, struct coupled *c)
 	t = &c->graph->values[c->graph->inputs[0]].declared;
 	for (int i = 0; i < t->rank; i++)
 		dims[i] = t->dims[i] < 0 ? 1 : t->dims[i];
-	must(tensor_shape(&in, DT_FLOAT, t->rank, dims, &err), &err, "input");
+	must(tensor_shape(&in, t->type, t->rank, dims, &err), &err, "input");
 	must(plan_create(c->program, &in, &c->plan, &err), &err, "plan");
 	must(layers_find(c->graph, c->plan, &filter, &c->layers, &err), &err, "layers");
 	must(groups_find(c->graph, c->plan, &c->layers, &c->groups, &err), &err, "groups");

@@ -219,17 +219,31 @@ static void widen(struct net *t)
 
 /* ---- blocks of sequences ---- */
 
-/* Lengths for a Reshape as exporters compute them: the batch from the input's shape, the others constants, joined. */
-static void join_lengths(struct net *t, int n, const int64_t *lengths, const char *to)
+/* The length of an axis of a value, computed. */
+static const char *take_length(struct net *t, const char *of, int64_t axis, char buf[32])
 {
-	char shape[32], first[32], at[32], part[32], cast[32], parts[200];
+	char shape[32], at[32], both[80];
 
-	build_node(t->d, "Shape", t->at, fresh(t, "v", shape));
-	build_ints(t->d, fresh(t, "s", at), 1, DIMS(0));
-	snprintf(parts, sizeof parts, "%s %s", shape, at);
-	build_node(t->d, "Gather", parts, fresh(t, "v", first));
-	strcpy(parts, first);
+	build_node(t->d, "Shape", of, fresh(t, "v", shape));
+	build_ints(t->d, fresh(t, "s", at), 1, &axis);
+	snprintf(both, sizeof both, "%s %s", shape, at);
+	build_node(t->d, "Gather", both, fresh(t, "v", buf));
+	return buf;
+}
+
+/* Lengths for a Reshape as exporters compute them, joined: the batch from the input's shape, the last from that of `like`
+ * (NULL = not so), the others constants. */
+static void join_lengths(struct net *t, int n, const int64_t *lengths, const char *like, const char *to)
+{
+	char part[32], cast[32], parts[200];
+
+	take_length(t, t->at, 0, part);
+	strcpy(parts, part);
 	for (int i = 1; i < n; i++) {
+		if (i == n - 1 && like) {
+			strcat(strcat(parts, " "), take_length(t, like, 2, part));
+			break;
+		}
 		build_ints(t->d, fresh(t, "s", part), 1, &lengths[i]);
 		if (i % 2)
 			build_number(t->d, build_node(t->d, "Cast", part, fresh(t, "v", cast)), "to", DT_INT64);
@@ -238,14 +252,14 @@ static void join_lengths(struct net *t, int n, const int64_t *lengths, const cha
 	build_number(t->d, build_node(t->d, "Concat", parts, to), "axis", 0);
 }
 
-/* The value in hand, reshaped; lengths[0] is 0: the batch. */
-static void reshape(struct net *t, int n, const int64_t *lengths)
+/* The value in hand, reshaped; lengths[0] is 0: the batch. like: NULL, or of so many channels. */
+static void reshape(struct net *t, int n, const int64_t *lengths, const char *like)
 {
 	char to[32];
 
 	fresh(t, "s", to);
 	if (one_in(t, 2))
-		join_lengths(t, n, lengths, to);
+		join_lengths(t, n, lengths, like, to);
 	else
 		build_ints(t->d, to, n, lengths);
 	step(t, "Reshape", to);
@@ -255,7 +269,7 @@ static void reshape(struct net *t, int n, const int64_t *lengths)
 static void attention(struct net *t)
 {
 	char from[32], part[3][32], scale[32];
-	int64_t n = 3, each = 4, width = n * each, channels = t->channels;
+	int64_t n = 3, channels = t->channels, each = channels % n ? 4 : channels / n, width = n * each;
 
 	strcpy(from, t->at);
 	*build_floats(t->d, fresh(t, "f", scale), 0, NULL, 1, &t->r) = 0.5f;
@@ -263,7 +277,7 @@ static void attention(struct net *t)
 		strcpy(t->at, from);
 		t->channels = channels;
 		dense(t, width);
-		reshape(t, 4, DIMS(0, t->length, n, each));
+		reshape(t, 4, DIMS(0, t->length, n, each), NULL);
 		build_attribute(t->d, step(t, "Transpose", ""), "perm", 4,
 		                i == 1 ? DIMS(0, 2, 3, 1) : DIMS(0, 2, 1, 3));
 		strcpy(part[i], t->at);
@@ -274,7 +288,7 @@ static void attention(struct net *t)
 	build_number(t->d, step(t, "Softmax", ""), "axis", -1);
 	step(t, "MatMul", part[2]);
 	build_attribute(t->d, step(t, "Transpose", ""), "perm", 4, DIMS(0, 2, 1, 3));
-	reshape(t, 3, one_in(t, 2) ? DIMS(0, t->length, width) : DIMS(0, t->length, -1));
+	reshape(t, 3, one_in(t, 2) ? DIMS(0, t->length, width) : DIMS(0, t->length, -1), width == channels ? from : NULL);
 	dense(t, channels);
 	step(t, "Add", from);
 }

@@ -63,6 +63,14 @@ static int64_t count_of(const struct channel_groups *g, const bool *dead, const 
 	return (n->before - count_dead(g, dead, n->position, n->before)) / n->per;
 }
 
+static struct tensor *number_at(const struct channel_groups *g, struct rewrite *r, const struct coupled_number *n)
+{
+	int value = g->graph->nodes[n->node].in[n->input];
+
+	return g->graph->values[value].kind == VALUE_CONSTANT ? rewrite_values(r, n->node, n->input)
+	       : rewrite_number(r, n->node, n->input, g->coupling.shape[value]->rank);
+}
+
 static enum tamis_status state_in_constants(const struct channel_groups *g, const bool *dead, struct rewrite *r,
                                             struct tamis_error *err)
 {
@@ -72,7 +80,7 @@ static enum tamis_status state_in_constants(const struct channel_groups *g, cons
 
 		if (n->input == GRAPH_NONE || !count_dead(g, dead, n->position, n->before))
 			continue;
-		t = rewrite_values(r, n->node, n->input);
+		t = number_at(g, r, n);
 		if (!t)
 			return tm_no_memory(err, "taking channels out");
 		tensor_set(t, n->element, (double)count_of(g, dead, n));

@@ -58,27 +58,42 @@ void rewrite_close(struct rewrite *r)
 
 /* ---- gathering ----------------------------------------------------------------------------------------- */
 
-static struct rewrite_port *port_of(struct rewrite *r, int node, int input)
+static struct rewrite_port *find_port(const struct rewrite *r, int node, int input)
 {
 	struct rewrite_port *p = r->ports[node];
-	const struct value *c = &r->graph->values[r->graph->nodes[node].in[input]];
 
 	while (p && p->input != input)
 		p = p->next;
-	if (p)
-		return p;
-	p = arena_alloc(&r->arena, sizeof *p);
+	return p;
+}
+
+/* Empty values like `as`. */
+static struct rewrite_port *add_port(struct rewrite *r, int node, int input, const struct tensor *as)
+{
+	struct rewrite_port *p = arena_alloc(&r->arena, sizeof *p);
+
 	if (!p)
 		return NULL;
 	p->input = input;
-	p->values = c->constant;
+	p->values = *as;
 	p->values.data = NULL;
 	if (tensor_alloc(&p->values, NULL) != TAMIS_OK)
 		return NULL;
-	if (p->values.count)
-		memcpy(p->values.data, c->constant.data, tensor_bytes(&p->values));
 	p->next = r->ports[node];
 	r->ports[node] = p;
+	return p;
+}
+
+static struct rewrite_port *port_of(struct rewrite *r, int node, int input)
+{
+	const struct tensor *c = &r->graph->values[r->graph->nodes[node].in[input]].constant;
+	struct rewrite_port *p = find_port(r, node, input);
+
+	if (p)
+		return p;
+	p = add_port(r, node, input, c);
+	if (p && p->values.count)
+		memcpy(p->values.data, c->data, tensor_bytes(&p->values));
 	return p;
 }
 
@@ -86,6 +101,16 @@ struct tensor *rewrite_values(struct rewrite *r, int node, int input)
 {
 	struct rewrite_port *p = port_of(r, node, input);
 
+	return p ? &p->values : NULL;
+}
+
+struct tensor *rewrite_number(struct rewrite *r, int node, int input, int rank)
+{
+	struct rewrite_port *p = find_port(r, node, input);
+	struct tensor one = { .type = DT_UNDEFINED };
+
+	if (!p && tensor_shape(&one, DT_INT64, rank, (const int64_t[]){ 1 }, NULL) == TAMIS_OK)
+		p = add_port(r, node, input, &one);
 	return p ? &p->values : NULL;
 }
 
@@ -155,19 +180,18 @@ static enum tamis_status narrow(struct tensor *t, int axis, const bool *drop, in
 	return TAMIS_OK;
 }
 
-/* One node less reads a value; what nobody reads any more goes, if it is a constant or passes one on. */
+/* One node less reads a value; what nobody reads any more goes: constants, and what is computed from them or from lengths. */
 static void release(struct rewrite *r, int value)
 {
 	const struct graph *g = r->graph;
+	const struct node *n;
 
-	while (value != GRAPH_NONE && --r->uses[value] == 0 && !g->values[value].is_output) {
-		int producer = g->values[value].producer;
-
-		if (producer == GRAPH_NONE)
-			return;
-		r->drop_node[producer] = true;
-		value = g->nodes[producer].constant ? GRAPH_NONE : g->nodes[producer].in[0];
-	}
+	if (value == GRAPH_NONE || --r->uses[value] || g->values[value].is_output || g->values[value].producer == GRAPH_NONE)
+		return;
+	n = &g->nodes[g->values[value].producer];
+	r->drop_node[g->values[value].producer] = n->n_out == 1;
+	for (int i = 0; n->n_out == 1 && !n->constant && i < n->n_in; i++)
+		release(r, n->in[i]);
 }
 
 static enum tamis_status write_copy(struct rewrite *r, int node, int input, const struct tensor *t,

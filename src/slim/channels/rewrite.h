@@ -27,6 +27,9 @@ enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const st
  * when out of memory. */
 struct tensor *rewrite_values(struct rewrite *r, int node, int input);
 
+/* The same of a port that takes one computed number, which a constant of this rank (0 or 1) is to take the place of. */
+struct tensor *rewrite_number(struct rewrite *r, int node, int input, int rank);
+
 /* Entries i of an axis of the port's constant go where drop[i]. */
 enum tamis_status rewrite_drop(struct rewrite *r, int node, int input, int axis, const bool *drop,
                                struct tamis_error *err);
