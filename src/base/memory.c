@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/checked.h"
 
-enum { LINE = 64, FIRST_BLOCK = 16 << 10, LARGEST_STEP = 4 << 20 };
+enum { LINE = 64, FIRST_BLOCK = 16 << 10, LARGEST_STEP = 4 << 20, LARGE_PAGE = 2 << 20, LARGE = 4 << 20 };
 
 /* A block's bytes start one cache line after the block, so that they are aligned as the block is. */
 struct arena_block {
@@ -35,6 +36,21 @@ void *tm_array_uninit(size_t n, size_t size)
 		return NULL;
 	bytes = whole_lines(bytes);
 	return bytes ? aligned_alloc(LINE, bytes) : NULL;
+}
+
+void *tm_pages_uninit(size_t bytes)
+{
+	void *p;
+
+	if (bytes < LARGE || bytes > SIZE_MAX / 2)
+		return tm_array_uninit(bytes, 1);
+	bytes = (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+	p = aligned_alloc(LARGE_PAGE, bytes);
+#ifdef MADV_HUGEPAGE
+	if (p)
+		madvise(p, bytes, MADV_HUGEPAGE); /* a hint: nothing is wrong where it is not followed */
+#endif
+	return p;
 }
 
 void *tm_array(size_t n, size_t size)

@@ -13,6 +13,10 @@ void *tm_array(size_t n, size_t size);
 /* The same without zeroing, for buffers that are about to be written whole. */
 void *tm_array_uninit(size_t n, size_t size);
 
+/* Bytes that are about to be written whole, for buffers that may be large: those are put on large pages where the
+ * system has some to give, since faults of small ones cost as much as using them. As tm_array_uninit otherwise. */
+void *tm_pages_uninit(size_t bytes);
+
 /* Makes room for `want` elements of `size` bytes in *array, growing *cap geometrically. Contents are kept; on
  * failure everything is left as it was and false comes back. The array is released with free(). */
 bool tm_grow(void **array, size_t *cap, size_t want, size_t size);

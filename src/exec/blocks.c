@@ -211,6 +211,7 @@ static enum tamis_status want_blocks(struct layout *l, int value, int step)
 	s = add_step(l, &blocked_pack, NULL, step, 1);
 	if (!s)
 		return no_memory(l);
+	s->graph_node = GRAPH_NONE;
 	s->in[0] = value;
 	s->out[0] = new_blocks(l, value);
 	return TAMIS_OK;
@@ -236,6 +237,7 @@ static enum tamis_status want_plain(struct layout *l, int value, int step)
 	s = channels ? add_step(l, &blocked_unpack, channels, step, 1) : NULL;
 	if (!s)
 		return no_memory(l);
+	s->graph_node = GRAPH_NONE;
 	s->in[0] = l->blocks[value];
 	s->out[0] = value;
 	l->missing[value] = false;

@@ -35,7 +35,7 @@ enum tamis_status gradient_make(struct runner *r, int v, bool zero, struct tamis
 	bytes = tensor_bytes(g);
 	g->data = take_spare(&r->spares, bytes, &r->gradient_bytes[v]);
 	if (!g->data) {
-		g->data = tm_array_uninit(bytes ? bytes : 1, 1);
+		g->data = tm_pages_uninit(bytes);
 		r->gradient_bytes[v] = bytes;
 	}
 	if (!g->data)

@@ -10,7 +10,9 @@ enum tamis_status gradient_make(struct runner *r, int v, bool zero, struct tamis
 void gradient_drop(struct runner *r, int v); /* none is fine */
 void gradients_free(struct runner *r);
 
-/* Reverses a step with `fused` (exec/program.h), whose gradient in blocks is complete; tells its energy on the way. */
+/* After a step with `fused` (exec/program.h) has run: keeps what its reverse needs. TAMIS_E_MEMORY. */
+enum tamis_status fused_remember(struct runner *r, int step, struct tamis_error *err);
+/* Reverses it, whose gradient in blocks is complete; tells its energy on the way. */
 enum tamis_status fused_reverse(struct runner *r, int step, const struct run_hooks *h, struct tamis_error *err);
 
 /* Tells the energy of what the step hides, from the gradient of its output. Nothing where nobody watches it. */

@@ -11,7 +11,7 @@
 /* The most of a chunk: items, and bytes of values. In forward programs values should stay in the caches, which 1 MiB
  * do, but weights are read once a chunk: so much more that reading an eighth of them hides behind it. */
 enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 1 << 20, WEIGHT_SHARE = 8, FORWARD_MOST = 16 << 20 };
-enum { TRAINING_ITEMS = 64, TRAINING_BYTES = 256 << 20 };
+enum { TRAINING_ITEMS = 64, TRAINING_BYTES = 64 << 20, TRAINING_MOST = 256 << 20 };
 
 /* Chunk number k of those worked on lies in slot k modulo the slots, from when it is filled until it is merged. */
 struct slot {
@@ -261,10 +261,10 @@ static uint64_t weight_bytes(const struct program *p)
 
 static uint64_t most_bytes(const struct program *p)
 {
-	uint64_t share = weight_bytes(p) / WEIGHT_SHARE;
+	uint64_t weights = weight_bytes(p), share = weights / WEIGHT_SHARE;
 
 	if (p->options.training)
-		return TRAINING_BYTES;
+		return weights > TRAINING_MOST ? TRAINING_MOST : weights > TRAINING_BYTES ? weights : TRAINING_BYTES;
 	return share > FORWARD_MOST ? FORWARD_MOST : share > FORWARD_BYTES ? share : FORWARD_BYTES;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "onnx/document.h"
+#include "ops/blocked_back.h"
 
 #define ALIGN 64u
 #define FOLD_LIMIT 65536 /* elements: larger values that happen to follow from shapes are computed while running */
@@ -154,6 +155,14 @@ static void extend(struct plan *p, int v, int step)
 		r->last_use = step;
 }
 
+/* Does the reverse pass of a training program look at what the step read and made? */
+static bool looks_back(const struct program *p, const struct step *s)
+{
+	if (!p->options.training || !p->options.energies)
+		return p->options.training;
+	return s->fused ? s->fused->has_after && !blocked_has_mask(&s->fused->after) : !(s->node->op->flags & (OP_VIEW | OP_BLIND_REVERSE));
+}
+
 static void mark_lifetimes(struct plan *p)
 {
 	const struct program *g = p->program;
@@ -161,15 +170,17 @@ static void mark_lifetimes(struct plan *p)
 	for (int v = 0; v < g->n_values; v++)
 		p->value[v].last_use = -1;
 	for (int i = 0; i < g->n_steps; i++) {
+		int until = looks_back(g, &g->steps[i]) ? g->n_steps : i;
+
 		for (int k = 0; k < g->steps[i].n_in; k++)
 			if (g->steps[i].in[k] != GRAPH_NONE)
-				extend(p, g->steps[i].in[k], i);
+				extend(p, g->steps[i].in[k], until);
 		for (int k = 0; k < g->steps[i].n_out; k++)
 			if (g->steps[i].out[k] != GRAPH_NONE)
-				extend(p, g->steps[i].out[k], i);
+				extend(p, g->steps[i].out[k], until);
 	}
-	for (int v = 0; v < g->n_values; v++)
-		if (g->options.training || (v < g->graph->n_values && g->graph->values[v].is_output))
+	for (int v = 0; v < g->graph->n_values; v++)
+		if (g->graph->values[v].is_output)
 			extend(p, v, g->n_steps);
 }
 

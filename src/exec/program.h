@@ -15,7 +15,8 @@ struct program_options {
 	bool training;    /* keep every value until the reverse pass has used it */
 	bool energies;    /* with training: merge norms and lay convolutions out all the same. What convolutions make may then
 	                     exist inside a step alone; of its gradient the energies are to be had (run_hooks.energy), of
-	                     weights and norms there are no gradients */
+	                     weights and norms there are no gradients. Values last until the reverse pass only where it
+	                     looks at them: others are to be had while their readers run (run_hooks.node) */
 	bool held_zeros;  /* with training: entries of weights that are zero stay zero while the program lives, and their gradients
 	                     are not wanted: products by mostly zero weights go entry by entry */
 };
@@ -39,7 +40,7 @@ struct fused_conv {
 /* One node to run. Ids below graph->n_values are the graph's; the ones above are values the program made. */
 struct step {
 	const struct node *node; /* attributes and operator; in and out below, not the node's own */
-	int graph_node;          /* its index in the graph */
+	int graph_node;          /* its index in the graph; GRAPH_NONE: a change of layout */
 	int *in, *out;
 	int n_in, n_out;
 	const struct hidden *hidden;    /* training programs with `energies`; NULL: nothing */

@@ -50,6 +50,27 @@ enum tamis_status hidden_energy(struct runner *r, const struct step *s, const st
 	return status == TAMIS_OK ? h->energy(h->ctx, s->hidden->value, r->energy, err) : status;
 }
 
+enum tamis_status fused_remember(struct runner *r, int step, struct tamis_error *err)
+{
+	const struct step *s = &r->program->steps[step];
+	const struct tensor *y = &r->value[s->out[0]];
+	struct mask *m = &r->mask[step];
+	size_t words = blocked_mask_words(y->count);
+
+	if (!s->fused->has_after || !blocked_has_mask(&s->fused->after))
+		return TAMIS_OK;
+	if (words > m->words) {
+		free(m->bits);
+		*m = (struct mask){ tm_array_uninit(words, sizeof *m->bits), words };
+	}
+	if (!m->bits) {
+		m->words = 0;
+		return tm_no_memory(err, "remembering where an activation has a slope");
+	}
+	blocked_mask(&s->fused->after, y, m->bits);
+	return TAMIS_OK;
+}
+
 /* One pass over the gradient: the activation undone, and the energy of what is left. */
 static enum tamis_status undo(struct runner *r, const struct step *s, const struct run_hooks *h, struct tamis_error *err)
 {
@@ -61,8 +82,9 @@ static enum tamis_status undo(struct runner *r, const struct step *s, const stru
 	if (status != TAMIS_OK)
 		return status;
 	if (watched || f->has_after)
-		blocked_undo(f->has_after ? &f->after : NULL, &r->value[s->out[0]], hidden->scale, hidden->channels,
-		             &r->gradient[s->out[0]], watched ? r->energy : NULL);
+		blocked_undo(&(struct blocked_undo){ .after = f->has_after ? &f->after : NULL, .y = &r->value[s->out[0]],
+			.mask = r->mask[s - r->program->steps].bits, .scale = hidden->scale, .channels = hidden->channels,
+			.energy = watched ? r->energy : NULL }, &r->gradient[s->out[0]]);
 	return watched ? h->energy(h->ctx, hidden->value, r->energy, err) : TAMIS_OK;
 }
 

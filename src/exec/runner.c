@@ -36,7 +36,9 @@ enum tamis_status runner_create(const struct program *p, struct runner **out, st
 	r->wants = tm_array((size_t)p->n_values + 1, sizeof *r->wants);
 	r->state = tm_array((size_t)p->n_steps + 1, sizeof *r->state);
 	r->back = tm_array((size_t)p->n_steps + 1, sizeof *r->back);
-	if (!r->state || !r->back || !r->value || !r->in || !r->out || !r->gout || !r->gin || !r->gradient || !r->gradient_bytes || !r->wants) {
+	r->mask = tm_array((size_t)p->n_steps + 1, sizeof *r->mask);
+	if (!r->state || !r->back || !r->mask || !r->value || !r->in || !r->out || !r->gout || !r->gin || !r->gradient
+	    || !r->gradient_bytes || !r->wants) {
 		runner_free(r);
 		return no_memory(err);
 	}
@@ -71,11 +73,14 @@ void runner_free(struct runner *r)
 	gradients_free(r);
 	for (int i = 0; r->back && i < r->program->n_steps; i++)
 		blocked_back_free(r->back[i]);
+	for (int i = 0; r->mask && i < r->program->n_steps; i++)
+		free(r->mask[i].bits);
 	for (int i = 0; r->state && i < r->program->n_steps; i++)
 		free_state(&r->program->steps[i], r->state[i]);
 	scratch_free(&r->scratch);
 	free(r->state);
 	free(r->back);
+	free(r->mask);
 	free(r->energy);
 	free(r->block);
 	free(r->value);
@@ -173,7 +178,7 @@ static enum tamis_status grow_block(struct runner *r, size_t bytes, struct tamis
 		return TAMIS_OK;
 	if (bytes > memory_limit(r))
 		return over_limit(r, bytes, err);
-	block = tm_array_uninit(bytes, 1);
+	block = r->program->options.training ? tm_pages_uninit(bytes) : tm_array_uninit(bytes, 1);
 	if (!block)
 		return no_memory(err);
 	free(r->block);
@@ -293,7 +298,7 @@ static enum tamis_status watch(struct runner *r, const struct step *s, const str
 	struct op_call c = { .node = s->node, .n_in = s->n_in, .n_out = s->n_out, .in = r->in, .out = r->out,
 		.scratch = &r->scratch, .err = err };
 
-	if (!h || !h->watch_node || !h->watch_node[s->graph_node])
+	if (!h || !h->watch_node || s->graph_node == GRAPH_NONE || !h->watch_node[s->graph_node])
 		return TAMIS_OK;
 	return h->node(h->ctx, s->graph_node, &c, err);
 }
@@ -322,6 +327,8 @@ static enum tamis_status run_step(struct runner *r, int index, const struct run_
 		return TAMIS_OK;
 	set_ports(r, s);
 	status = run_node(r, index, err);
+	if (status == TAMIS_OK && s->fused)
+		status = fused_remember(r, index, err);
 	if (status == TAMIS_OK)
 		status = watch(r, s, hooks, err);
 	scratch_reset(&r->scratch);

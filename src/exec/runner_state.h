@@ -17,6 +17,7 @@ struct runner {
 	struct scratch scratch;
 	void **state;                   /* by step: what its operator keeps between runs */
 	void **back;                    /* by step: the same for the reverse of a fused convolution */
+	struct mask { uint32_t *bits; size_t words; } *mask; /* by step: where the activation after it has a slope */
 	const struct tensor **in;       /* ports of the step in hand */
 	struct tensor **out;
 	const struct tensor **gout;

@@ -35,7 +35,7 @@ MAP_SMOOTH(mish, x * MISH_T(x), MISH_T(x) + x * (1 - MISH_T(x) * MISH_T(x)) * SI
 /* x Phi(x), Phi the normal distribution function; the slope is Phi(x) + x phi(x). */
 #define PHI(x) ((T)0.5 * (1 + VECTOR_ERF((x) * (T)0.70710678118654752)))
 MAP_FLOAT_ROWS(gelu_erf, x * PHI(x))
-MAP_FLOAT_SLOPES(gelu_erf, PHI(x) + x * (T)0.39894228040143268 * exp((T)-0.5 * x * x))
+MAP_FLOAT_SLOPES(gelu_erf, PHI(x) + x * (T)0.39894228040143268 * VECTOR_EXP((T)-0.5 * x * x))
 static const struct map gelu_erf_map = {.row = {MAP_FLOATS(gelu_erf)}, .slope = {MAP_SLOPES(gelu_erf)}};
 
 /* The same with Phi(x) ~ (1 + tanh u) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3). */

@@ -311,12 +311,12 @@ static enum tamis_status global_run(struct op_call *c)
 	return TAMIS_OK;
 }
 
-#define ROW(op_name, s, r, back) \
+#define ROW(op_name, s, r, back, bits) \
 	{.name = op_name, .domain = "tamis.blocked", .since = 1, .until = OP_LATEST, .min_in = 1, .max_in = 1, .min_out = 1, \
-	 .max_out = 1, .shape = s, .run = r, .reverse = back}
+	 .max_out = 1, .flags = bits, .shape = s, .run = r, .reverse = back}
 
-const struct op blocked_pack = ROW("Pack", pack_shape, pack_run, blocked_pack_reverse);
-const struct op blocked_unpack = ROW("Unpack", unpack_shape, unpack_run, blocked_unpack_reverse);
-const struct op blocked_max_pool = ROW("MaxPool", pool_shape, run_max_pool, blocked_max_pool_reverse);
-const struct op blocked_average_pool = ROW("AveragePool", pool_shape, run_average_pool, blocked_average_pool_reverse);
-const struct op blocked_global_average = ROW("GlobalAveragePool", global_shape, global_run, blocked_global_reverse);
+const struct op blocked_pack = ROW("Pack", pack_shape, pack_run, blocked_pack_reverse, OP_BLIND_REVERSE);
+const struct op blocked_unpack = ROW("Unpack", unpack_shape, unpack_run, blocked_unpack_reverse, OP_BLIND_REVERSE);
+const struct op blocked_max_pool = ROW("MaxPool", pool_shape, run_max_pool, blocked_max_pool_reverse, 0);
+const struct op blocked_average_pool = ROW("AveragePool", pool_shape, run_average_pool, blocked_average_pool_reverse, OP_BLIND_REVERSE);
+const struct op blocked_global_average = ROW("GlobalAveragePool", global_shape, global_run, blocked_global_reverse, OP_BLIND_REVERSE);

@@ -21,11 +21,22 @@ struct blocked_back {
 enum tamis_status blocked_back(void **state, const struct blocked_back *b);
 void blocked_back_free(void *state); /* NULL is fine */
 
-/* Undoes an activation in place: g, the gradient behind it, becomes the gradient before it. y: what it made. Adds to
- * energy the squares of the results times scale (NULL: 1), by channel: `channels` doubles; NULL: not wanted. kind:
- * BLOCKED_RELU with a >= 0, _CLIP, _SIGMOID or _TANH, whose slopes follow from results; NULL after: none. */
-void blocked_undo(const struct blocked_after *after, const struct tensor *y, const float *scale, int64_t channels,
-                  struct tensor *g, double *energy);
+/* Where the slope of an activation is 1, and not a or 0, bit by bit: all that its reverse needs of BLOCKED_RELU with
+ * a >= 0 and of _CLIP. y: what it made, blocks; room for that many words. */
+bool blocked_has_mask(const struct blocked_after *after);
+size_t blocked_mask_words(int64_t count);
+void blocked_mask(const struct blocked_after *after, const struct tensor *y, uint32_t *bits);
+
+/* Undoes an activation in place: g, the gradient behind it, becomes the gradient before it. */
+struct blocked_undo {
+	const struct blocked_after *after; /* one with a mask, BLOCKED_SIGMOID or _TANH; NULL: none */
+	const struct tensor *y;            /* what it made, without a mask */
+	const uint32_t *mask;              /* else this */
+	const float *scale;                /* by channel; NULL: 1 */
+	int64_t channels;
+	double *energy;                    /* channels: the squares of the results times scale are added; NULL: not wanted */
+};
+void blocked_undo(const struct blocked_undo *u, struct tensor *g);
 
 /* Values of blocks in the plain layout, and what is plain added to blocks. plain: items x channels x pixels. */
 void blocked_to_plain(const struct tensor *blocks, int64_t channels, float *plain);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gradients through changes of layout and through activations, over blocks. */
 #include <math.h>
+#include <string.h>
 
 #include "base/loop.h"
 #include "ops/blocked_back.h"
@@ -93,18 +94,60 @@ enum tamis_status blocked_global_reverse(struct op_grad *g)
 
 /* ---- activations ----------------------------------------------------------------------------------------------- */
 
-LOOP_VERSIONS
-static void undo_relu(const float *y, int64_t n, float a, float *restrict g)
+/* Eight floats, the least width of a block. */
+typedef float eight __attribute__((vector_size(32)));
+typedef int32_t mask __attribute__((vector_size(32)));
+enum { LANES = 8, BITS = 32 };
+
+bool blocked_has_mask(const struct blocked_after *after)
 {
-	for (int64_t i = 0; i < n; i++)
-		g[i] *= y[i] > 0 ? 1.0f : a;
+	return after->kind == BLOCKED_RELU || after->kind == BLOCKED_CLIP;
 }
 
-LOOP_VERSIONS
-static void undo_clip(const float *y, int64_t n, float low, float high, float *restrict g)
+size_t blocked_mask_words(int64_t count)
 {
-	for (int64_t i = 0; i < n; i++)
-		g[i] = y[i] > low && y[i] < high ? g[i] : 0.0f;
+	return (size_t)((count + LANES * BITS - 1) / (LANES * BITS)) * LANES;
+}
+
+/* Bit i of lane k is that of element 8 i + k: so many vectors a vector of words. */
+LOOP_VERSIONS
+static void mask_between(const float *y, int64_t count, float low, float high, uint32_t *bits)
+{
+	for (int64_t i = 0; i < count; i += LANES * BITS, bits += LANES) {
+		mask all = {0};
+
+		for (int64_t k = 0; k < least(BITS, (count - i) / LANES); k++) {
+			eight v;
+
+			memcpy(&v, y + i + k * LANES, sizeof v);
+			all |= (mask)((v > low) & (v < high)) & (int32_t)(1U << k);
+		}
+		memcpy(bits, &all, sizeof all);
+	}
+}
+
+void blocked_mask(const struct blocked_after *after, const struct tensor *y, uint32_t *bits)
+{
+	bool relu = after->kind == BLOCKED_RELU;
+
+	mask_between(y->data, y->count, relu ? 0 : after->a, relu ? INFINITY : after->b, bits);
+}
+
+/* g times 1 where the bit is set and `off` elsewhere, from vector `first` of the mask on. */
+LOOP_VERSIONS
+static void undo_masked(const uint32_t *bits, int64_t first, int64_t n, float off, float *g)
+{
+	for (int64_t i = 0; i < n; i++) {
+		int32_t bit = (int32_t)(1U << (first + i) % BITS);
+		eight v;
+		mask m;
+
+		memcpy(&m, bits + (first + i) / BITS * LANES, sizeof m);
+		memcpy(&v, g + i * LANES, sizeof v);
+		m = (m & bit) != 0;
+		v = (eight)(((mask)v & m) | ((mask)(v * off) & ~m));
+		memcpy(g + i * LANES, &v, sizeof v);
+	}
 }
 
 LOOP_VERSIONS
@@ -121,38 +164,35 @@ static void undo_tanh(const float *y, int64_t n, float *restrict g)
 		g[i] *= 1 - y[i] * y[i];
 }
 
-static void undo(const struct blocked_after *f, const float *y, int64_t n, float *g)
+/* Elements at .. at + n - 1. */
+static void undo(const struct blocked_undo *u, int64_t at, int64_t n, float *g)
 {
-	if (f->kind == BLOCKED_RELU)
-		undo_relu(y, n, f->a, g);
-	else if (f->kind == BLOCKED_CLIP)
-		undo_clip(y, n, f->a, f->b, g);
-	else if (f->kind == BLOCKED_SIGMOID)
-		undo_sigmoid(y, n, g);
+	const float *y = u->y->data;
+
+	if (blocked_has_mask(u->after))
+		undo_masked(u->mask, at / LANES, n / LANES, u->after->kind == BLOCKED_RELU ? u->after->a : 0, g + at);
+	else if (u->after->kind == BLOCKED_SIGMOID)
+		undo_sigmoid(y + at, n, g + at);
 	else
-		undo_tanh(y, n, g);
+		undo_tanh(y + at, n, g + at);
 }
 
 /* Squares by lane over a tile: floats, since a tile is short. */
 LOOP_VERSIONS
 static void add_tile(const float *g, int64_t pixels, int64_t width, double *energy)
 {
-	float low[8] = {0}, high[8] = {0};
+	eight sum[2] = {{0}, {0}}, v;
 
-	for (int64_t p = 0; p < pixels; p++, g += width) {
-		for (int k = 0; k < 8; k++)
-			low[k] += g[k] * g[k];
-		for (int k = 0; width == 16 && k < 8; k++)
-			high[k] += g[8 + k] * g[8 + k];
-	}
-	for (int k = 0; k < 8; k++) {
-		energy[k] += low[k];
-		energy[8 + k] += high[k];
-	}
+	for (int64_t p = 0; p < pixels; p++, g += width)
+		for (int64_t half = 0; half < width / LANES; half++) {
+			memcpy(&v, g + half * LANES, sizeof v);
+			sum[half] += v * v;
+		}
+	for (int k = 0; k < MOST; k++)
+		energy[k] += (double)sum[k / LANES][k % LANES];
 }
 
-void blocked_undo(const struct blocked_after *after, const struct tensor *y, const float *scale, int64_t channels,
-                  struct tensor *g, double *energy)
+void blocked_undo(const struct blocked_undo *u, struct tensor *g)
 {
 	int64_t width = g->dims[4], size = g->dims[2] * g->dims[3];
 
@@ -163,12 +203,12 @@ void blocked_undo(const struct blocked_after *after, const struct tensor *y, con
 		for (int64_t p = 0; p < size; p += TILE) {
 			int64_t at = (i * size + p) * width, n = least(TILE, size - p);
 
-			if (after)
-				undo(after, (const float *)y->data + at, n * width, (float *)g->data + at);
-			if (energy)
+			if (u->after)
+				undo(u, at, n * width, g->data);
+			if (u->energy)
 				add_tile((const float *)g->data + at, n, width, sum);
 		}
-		for (int64_t k = 0; energy && k < least(width, channels - first); k++)
-			energy[first + k] += sum[k] * (scale ? (double)scale[first + k] * scale[first + k] : 1);
+		for (int64_t k = 0; u->energy && k < least(width, u->channels - first); k++)
+			u->energy[first + k] += sum[k] * (u->scale ? (double)u->scale[first + k] * u->scale[first + k] : 1);
 	}
 }

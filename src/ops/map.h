@@ -84,7 +84,7 @@ enum tamis_status map_parse(struct op_parse *p, const struct map_param *params, 
 
 /* `derivative` may use x, y = f(x), T and the parameters. */
 #define MAP_SLOPE(name, type, derivative) \
-	static void name(const void *px, const void *py, const void *pg, void *pgx, int64_t n, const double *p) \
+	LOOP_VERSIONS static void name(const void *px, const void *py, const void *pg, void *pgx, int64_t n, const double *p) \
 	{ \
 		typedef type T; \
 		const T *restrict xs = px, *restrict ys = py, *restrict g = pg; \

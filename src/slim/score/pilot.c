@@ -93,16 +93,11 @@ enum tamis_status pilot_pivots(struct pass *p, struct tamis_error *err)
 static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
                                    struct tamis_error *err)
 {
-	enum tamis_status s = runner_run(r, c->in, NULL, err);
+	enum tamis_status s = signals_run(p, w, r, c, false, err);
 
 	if (s == TAMIS_OK && !w->values)
 		s = head_detect(p->job->graph, r, c->items, p->job->head, p->head, err);
-	if (s == TAMIS_OK)
-		s = score_keep_values(p, w, r, c->items, err);
-	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-		if (!p->job->layers->list[i].note)
-			s = signals_keep(p, w, i, r, c->items, false, err);
-	return s;
+	return s == TAMIS_OK ? score_keep_values(p, w, r, c->items, err) : s;
 }
 
 static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)

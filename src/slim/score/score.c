@@ -155,15 +155,12 @@ static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runn
                                    int64_t from, struct tamis_error *err)
 {
 	struct chunk c = score_batch(p, group, from, w->part);
-	enum tamis_status s = runner_run(r, c.in, NULL, err);
+	enum tamis_status s = signals_run(p, w, r, &c, true, err);
 
 	if (s == TAMIS_OK && !p->fixed && from == 0)
 		s = pilot_outputs(p, w, r, group, err);
 	if (s == TAMIS_OK)
 		s = score_keep_values(p, w, r, c.items, err);
-	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-		if (!p->job->layers->list[i].note)
-			s = signals_keep(p, w, i, r, c.items, true, err);
 	return s == TAMIS_OK ? add_gradients(p, w, r, &c, err) : s;
 }
 
@@ -261,11 +258,12 @@ static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
 	bool *weights = arena_array(&p->arena, n, sizeof *weights);
 
 	p->watch = arena_array(&p->arena, n, sizeof *p->watch);
+	p->watch_node = arena_array(&p->arena, (size_t)g->n_nodes + 1, sizeof *p->watch_node);
 	p->layer_of = arena_array(&p->arena, n, sizeof *p->layer_of);
 	p->weight_of = arena_array(&p->arena, n, sizeof *p->weight_of);
 	p->parameter_of = arena_array(&p->arena, n, sizeof *p->parameter_of);
 	s->parameter = arena_array(&s->arena, n, sizeof *s->parameter);
-	if (!weights || !p->watch || !p->layer_of || !p->weight_of || !p->parameter_of || !s->parameter)
+	if (!weights || !p->watch || !p->watch_node || !p->layer_of || !p->weight_of || !p->parameter_of || !s->parameter)
 		return no_memory(err);
 	for (int v = 0; v < g->n_values; v++)
 		p->layer_of[v] = p->weight_of[v] = p->parameter_of[v] = -1;
@@ -276,7 +274,7 @@ static enum tamis_status make_watch(struct pass *p, struct tamis_error *err)
 		if (l->note)
 			continue;
 		p->layer_of[g->nodes[l->node].out[0]] = i;
-		p->watch[g->nodes[l->node].out[0]] = true;
+		p->watch[g->nodes[l->node].out[0]] = p->watch_node[l->node] = true;
 		p->weight_of[l->weight] = p->job->needs & SCORE_NEEDS_GRADIENT ? i : -1;
 		p->watch[l->weight] = p->job->needs & SCORE_NEEDS_GRADIENT;
 	}

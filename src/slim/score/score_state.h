@@ -46,6 +46,7 @@ struct pass {
 	int n_workers;
 	struct copies *rows;  /* by layer: output channels with equal weights */
 	bool *watch;          /* by value: gradients wanted */
+	bool *watch_node;     /* by graph node: a layer's */
 	int *layer_of;        /* by value: layer whose output it is, else -1 */
 	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
 	int *parameter_of;    /* by value, else -1 */
@@ -88,9 +89,10 @@ enum tamis_status signals_widen(const struct pass *p, struct worker *w, int laye
 /* Signals at n_pos positions: items x n_pos x features. */
 enum tamis_status signals_gather(struct layer_call *c, const int64_t *pos, int64_t n_pos, float *u,
                                  struct tamis_error *err);
-/* Appends what the test looks at in the last run to a->u. Nothing where the layer did not run. */
-enum tamis_status signals_keep(const struct pass *p, struct worker *w, int layer, const struct runner *r, int64_t items,
-                               bool moments, struct tamis_error *err);
+/* Runs a batch forward and appends what the test looks at to each layer's u while its values are there; nothing where a
+ * layer does not run. moments: its first moments as well. */
+enum tamis_status signals_run(const struct pass *p, struct worker *w, struct runner *r, const struct chunk *c, bool moments,
+                              struct tamis_error *err);
 
 /* g: the gradient at the layer's output. Adds its squares, summed over items and positions, to gain (outs). */
 void gains_add(const struct layer *l, const struct tensor *g, double *gain);

@@ -4,16 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "ops/blocked_linear.h"
 #include "slim/score/score_state.h"
 
 enum tamis_status score_reserve(float **p, size_t *have, size_t want, struct tamis_error *err)
 {
 	float *more;
+	size_t bytes;
 
 	if (want <= *have)
 		return TAMIS_OK;
-	more = tm_array_uninit(want, sizeof *more);
+	more = tm_mul(want, sizeof *more, &bytes) ? tm_pages_uninit(bytes) : NULL;
 	if (!more)
 		return tm_no_memory(err, "scoring");
 	if (*have)
@@ -116,7 +118,7 @@ enum tamis_status signals_gather(struct layer_call *c, const int64_t *pos, int64
 }
 
 /* Means are taken over every position, not the grid: what a cut loses is the mean of what is really summed. */
-enum tamis_status signals_keep(const struct pass *p, struct worker *w, int layer, const struct runner *r, int64_t items,
+static enum tamis_status keep(const struct pass *p, struct worker *w, int layer, const struct runner *r, int64_t items,
                                bool moments, struct tamis_error *err)
 {
 	const struct layer *l = &p->job->layers->list[layer];
@@ -143,4 +145,24 @@ enum tamis_status signals_keep(const struct pass *p, struct worker *w, int layer
 	a->items += items;
 	a->signals += items * c.positions;
 	return s;
+}
+
+struct run_ctx { const struct pass *pass; struct worker *worker; struct runner *runner; int64_t items; bool moments; };
+
+static enum tamis_status on_node(void *ctx, int node, struct op_call *call, struct tamis_error *err)
+{
+	struct run_ctx *c = ctx;
+
+	(void)call;
+	return keep(c->pass, c->worker, c->pass->layer_of[c->pass->job->graph->nodes[node].out[0]], c->runner, c->items,
+	            c->moments, err);
+}
+
+enum tamis_status signals_run(const struct pass *p, struct worker *w, struct runner *r, const struct chunk *c, bool moments,
+                              struct tamis_error *err)
+{
+	struct run_ctx ctx = { p, w, r, c->items, moments };
+	const struct run_hooks hooks = { .ctx = &ctx, .watch_node = p->watch_node, .node = on_node };
+
+	return runner_run(r, c->in, &hooks, err);
 }
