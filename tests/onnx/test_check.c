@@ -324,10 +324,11 @@ Test(check, attributes_of_every_type)
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n; k++) {
-			struct bytes a = { 0 }, nd = node("Relu", "r", "x", "y"), g;
+			struct bytes a = { 0 }, nd, g;
 
 			if (i == k)
 				continue;
+			nd = node("Relu", "r", "x", "y");
 			bytes_text(&a, 1, "a");
 			if (kinds[k].message)
 				bytes_field(&a, kinds[k].field, "", 0);
