@@ -216,6 +216,29 @@ static enum tamis_status slim(struct tamis_error *err)
 	return s;
 }
 
+static enum tamis_status score(struct tamis_error *err)
+{
+	struct tamis_score_options o;
+	struct tamis_model *m = NULL;
+	struct tamis_calibration *c = NULL;
+	struct tamis_report *r = NULL;
+	enum tamis_status s = tamis_model_open("m.onnx", NULL, &m, err);
+
+	tamis_score_options_default(&o);
+	o.threads = 1;
+	o.chunk = 16;
+	if (s == TAMIS_OK)
+		s = open_items(m, &c, err);
+	if (s == TAMIS_OK)
+		s = tamis_score(m, c, "out.scores", &o, NULL, err);
+	if (s == TAMIS_OK)
+		s = tamis_scores("out.scores", NULL, &r, err);
+	tamis_report_free(r);
+	tamis_calibration_close(c);
+	tamis_model_close(m);
+	return s;
+}
+
 static enum tamis_status run(struct tamis_error *err)
 {
 	const struct tamis_run_options one = { .threads = 1 };
@@ -259,6 +282,7 @@ const struct scenario scenarios[] = {
 	{ "save", "out.onnx", save },
 	{ "save with external data", "out.onnx", save_external },
 	{ "slim", "out.onnx", slim },
+	{ "score", "out.scores", score },
 	{ "run", "out.npz", run },
 	{ "compare", NULL, compare },
 };
