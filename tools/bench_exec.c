@@ -316,7 +316,8 @@ static enum tamis_status open_distil(struct bench *b)
 	enum tamis_status s = b->training ? TAMIS_OK : index_layers(b);
 
 	if (s == TAMIS_OK)
-		s = parameters_find(b->graph, &b->layers, &filter, true, &b->parameters, &b->err);
+		s = parameters_find(b->graph, &b->layers, &filter, (struct parameters_kinds){ .norms = true },
+		                    &b->parameters, &b->err);
 	if (s == TAMIS_OK)
 		s = items_run(b->training, &b->reader, b->batching, b->training_chunk, NULL, &look, &b->err);
 	b->watch_weights = calloc((size_t)b->graph->n_values + 1, sizeof *b->watch_weights);

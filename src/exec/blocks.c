@@ -6,6 +6,7 @@
 
 #include "exec/chains.h"
 #include "graph/attr.h"
+#include "ops/blocked_chain.h"
 #include "ops/conv.h"
 
 enum {
@@ -26,11 +27,15 @@ struct fused {
 	int unpacked;     /* the weight in the model's layout */
 };
 
+/* A chain of scalars and activations after a convolution of a training program, made where it ends. */
+struct maps { int from; struct chain chain; };
+
 struct layout {
 	struct program *p;
 	struct uses uses;
 	bool *gone;          /* by step: part of a fused convolution */
 	struct fused **at;   /* by step: what is made there */
+	struct maps **maps;  /* by step: the same */
 	int *blocks;         /* by value: its blocked form, GRAPH_NONE = none yet */
 	bool *missing;       /* by value: it exists as blocks alone */
 	struct step *out;
@@ -135,6 +140,23 @@ static enum tamis_status prepare(struct layout *l, struct fused *f)
 	return status;
 }
 
+/* What follows a convolution and its chain but cannot be undone from its result. */
+static enum tamis_status fuse_maps(struct layout *l, const struct chain *before)
+{
+	struct maps *m = arena_alloc(&l->p->arena, sizeof *m);
+
+	if (!m)
+		return no_memory(l);
+	m->from = before->value;
+	chain_find_maps(&l->uses, l->gone, before->last, before->value, &m->chain);
+	if (!m->chain.n_steps)
+		return TAMIS_OK;
+	for (int i = 0; i < m->chain.n_steps; i++)
+		l->gone[m->chain.steps[i]] = true;
+	l->maps[m->chain.last] = m;
+	return TAMIS_OK;
+}
+
 /* With its chain, or alone where oneDNN has no kernel for both. */
 static enum tamis_status fuse(struct layout *l, int conv, bool plain)
 {
@@ -158,7 +180,7 @@ static enum tamis_status fuse(struct layout *l, int conv, bool plain)
 		l->gone[f->chain.steps[i]] = true;
 	l->at[f->chain.last] = f;
 	l->n_fused++;
-	return TAMIS_OK;
+	return l->p->options.training ? fuse_maps(l, &f->chain) : TAMIS_OK;
 }
 
 static enum tamis_status fuse_all(struct layout *l)
@@ -314,6 +336,20 @@ static enum tamis_status put_conv(struct layout *l, const struct fused *f, int s
 	return l->p->options.training ? reversible(l, f, s) : TAMIS_OK;
 }
 
+static enum tamis_status put_maps(struct layout *l, const struct maps *m, int step)
+{
+	struct blocked_chain *attr = arena_alloc(&l->p->arena, sizeof *attr);
+	struct step *s = attr ? add_step(l, &blocked_chain, attr, step, 1) : NULL;
+
+	if (!s)
+		return no_memory(l);
+	attr->n = m->chain.n_after;
+	memcpy(attr->part, m->chain.after, sizeof attr->part);
+	s->in[0] = l->blocks[m->from];
+	makes_blocks(l, s, m->chain.value);
+	return TAMIS_OK;
+}
+
 /* ---- between convolutions ---------------------------------------------------------------------------------------- */
 
 /* Every input but the first is one number that never changes. */
@@ -430,6 +466,8 @@ static enum tamis_status put(struct layout *l, int step)
 
 	if (l->at[step])
 		return put_conv(l, l->at[step], step);
+	if (l->maps[step])
+		return put_maps(l, l->maps[step], step);
 	if (l->gone[step])
 		return TAMIS_OK;
 	if (one && is_blocked(l, s->in[0]) && (step_is(s, "GlobalAveragePool") || pool_of(s)))
@@ -470,11 +508,12 @@ static enum tamis_status allocate(struct layout *l)
 
 	l->gone = arena_array(a, steps + 1, sizeof *l->gone);
 	l->at = arena_array(a, steps + 1, sizeof *l->at);
+	l->maps = arena_array(a, steps + 1, sizeof *l->maps);
 	l->blocks = arena_array(a, values + 1, sizeof *l->blocks);
 	l->missing = arena_array(a, values + 1, sizeof *l->missing);
 	/* Every value is packed and unpacked once at most. */
 	l->out = arena_array(a, steps + 2 * (size_t)l->p->n_values + 1, sizeof *l->out);
-	if (!l->gone || !l->at || !l->blocks || !l->missing || !l->out)
+	if (!l->gone || !l->at || !l->maps || !l->blocks || !l->missing || !l->out)
 		return no_memory(l);
 	for (size_t v = 0; v < values; v++)
 		l->blocks[v] = GRAPH_NONE;

@@ -5,6 +5,7 @@ struct search {
 	const struct uses *uses;
 	const bool *gone;
 	struct chain *chain;
+	bool maps; /* scalars and activations alone, in a step of their own */
 };
 
 static const struct step *step_at(const struct search *f, int i)
@@ -50,9 +51,9 @@ static bool take(struct search *f, const struct step *const *steps, int n, struc
 {
 	struct chain *c = f->chain;
 
-	if (c->n_after == BLOCKED_AFTER || c->n_steps + n > CHAIN_STEPS || !is_new(c, after.kind))
+	if (c->n_after == BLOCKED_AFTER || c->n_steps + n > CHAIN_STEPS || (!f->maps && !is_new(c, after.kind)))
 		return false;
-	if (f->uses->program->options.training && !undoable(c, after))
+	if (f->uses->program->options.training && !f->maps && !undoable(c, after))
 		return false;
 	for (int i = 0; i < n; i++)
 		c->steps[c->n_steps++] = index_of(f, steps[i]);
@@ -143,7 +144,7 @@ static bool extend_by_one(struct search *f)
 		return take(f, &s, 1, part);
 	if (affine(f, s, value, &part))
 		return join_affine(f, s, part);
-	if (!residual(f, s, value, &other) || !take(f, &s, 1, (struct blocked_after){ .kind = BLOCKED_RESIDUAL }))
+	if (f->maps || !residual(f, s, value, &other) || !take(f, &s, 1, (struct blocked_after){ .kind = BLOCKED_RESIDUAL }))
 		return false;
 	f->chain->residual = other;
 	return true;
@@ -177,11 +178,19 @@ static bool extend_by_gate(struct search *f)
 		&& step_is(steps[1], "Sigmoid") && gated(f, steps, 2, (struct blocked_after){ BLOCKED_SWISH, part.a, 0 });
 }
 
+static void find(struct search *f, int step, int value)
+{
+	*f->chain = (struct chain){ .value = value, .last = step, .residual = GRAPH_NONE };
+	while (uses_shape(f->uses, f->chain->value, 4) && (extend_by_one(f) || extend_by_gate(f)))
+		;
+}
+
 void chain_find(const struct uses *u, const bool *gone, int step, int value, struct chain *out)
 {
-	struct search f = { .uses = u, .gone = gone, .chain = out };
+	find(&(struct search){ .uses = u, .gone = gone, .chain = out }, step, value);
+}
 
-	*out = (struct chain){ .value = value, .last = step, .residual = GRAPH_NONE };
-	while (uses_shape(u, out->value, 4) && (extend_by_one(&f) || extend_by_gate(&f)))
-		;
+void chain_find_maps(const struct uses *u, const bool *gone, int step, int value, struct chain *out)
+{
+	find(&(struct search){ .uses = u, .gone = gone, .chain = out, .maps = true }, step, value);
 }

@@ -23,4 +23,7 @@ struct chain {
  * scalars, then one sum and one activation at most, whose slope follows from its result. O(length). */
 void chain_find(const struct uses *u, const bool *gone, int step, int value, struct chain *out);
 
+/* The longest one of scalars and activations alone, whatever their slopes: for a pass of its own over the image. */
+void chain_find_maps(const struct uses *u, const bool *gone, int step, int value, struct chain *out);
+
 #endif

@@ -155,12 +155,18 @@ static void extend(struct plan *p, int v, int step)
 		r->last_use = step;
 }
 
-/* Does the reverse pass of a training program look at what the step read and made? */
-static bool looks_back(const struct program *p, const struct step *s)
+/* What the reverse pass of a training program looks at of a step. */
+struct look { bool in, out; };
+
+static struct look looks_back(const struct program *p, const struct step *s)
 {
+	unsigned blind = s->node->op->flags & OP_VIEW ? OP_BLIND_REVERSE : s->node->op->flags & OP_BLIND_REVERSE;
+
 	if (!p->options.training || !p->options.energies)
-		return p->options.training;
-	return s->fused ? s->fused->has_after && !blocked_has_mask(&s->fused->after) : !(s->node->op->flags & (OP_VIEW | OP_BLIND_REVERSE));
+		return (struct look){ p->options.training, p->options.training };
+	if (s->fused)
+		return (struct look){ false, s->fused->has_after && !blocked_has_mask(&s->fused->after) };
+	return (struct look){ blind != OP_BLIND_REVERSE, !(blind & OP_BLIND_OUTPUT) };
 }
 
 static void mark_lifetimes(struct plan *p)
@@ -170,14 +176,14 @@ static void mark_lifetimes(struct plan *p)
 	for (int v = 0; v < g->n_values; v++)
 		p->value[v].last_use = -1;
 	for (int i = 0; i < g->n_steps; i++) {
-		int until = looks_back(g, &g->steps[i]) ? g->n_steps : i;
+		struct look look = looks_back(g, &g->steps[i]);
 
 		for (int k = 0; k < g->steps[i].n_in; k++)
 			if (g->steps[i].in[k] != GRAPH_NONE)
-				extend(p, g->steps[i].in[k], until);
+				extend(p, g->steps[i].in[k], look.in ? g->n_steps : i);
 		for (int k = 0; k < g->steps[i].n_out; k++)
 			if (g->steps[i].out[k] != GRAPH_NONE)
-				extend(p, g->steps[i].out[k], until);
+				extend(p, g->steps[i].out[k], look.out ? g->n_steps : i);
 	}
 	for (int v = 0; v < g->graph->n_values; v++)
 		if (g->graph->values[v].is_output)

@@ -69,7 +69,8 @@ enum op_flag {
 	OP_SHAPE_ONLY = 16,  /* run and shape never read the data of input 0, only its shape (Shape, Size) */
 	OP_CONTROL = 32,     /* runs graphs that are its attributes: the executor does, there is no run */
 	OP_CONTROL_REVERSE = 64, /* beside OP_CONTROL: the executor passes gradients as well */
-	OP_BLIND_REVERSE = 128   /* reverse never reads the data of inputs and outputs, only their shapes */
+	OP_BLIND_OUTPUT = 128,   /* reverse never reads the data of outputs, only their shapes */
+	OP_BLIND_REVERSE = OP_BLIND_OUTPUT | 256 /* nor those of inputs */
 };
 /* Without OP_ANY_BITS, float16 and bfloat16 inputs reach run and reverse as FLOAT and results are rounded back by
  * the executor: no operator handles half types itself. */
