@@ -168,6 +168,9 @@ struct tamis_slim_options {
 	double alpha;            /* false discovery rate of the significance pass, 0 to 1; default 0.05 */
 	double tolerance;        /* greatest expected accuracy loss (or relative squared error), 0 to 1; default 0.01 */
 	double max_disagree;     /* greatest share of items whose class changes, 0 to 1; default -1: not gated */
+	/* Of the original's probabilities, as a run with labels reports it, 0.05 to 20: the loss is also estimated at it, and
+	 * the gate takes the larger bound. Default -1: not known. */
+	double temperature;
 	double confidence;       /* of the gate's bound, below 1; default 0.95 */
 	double keep;             /* share of connections to keep, (0, 1]; default -1: the gate decides */
 	uint64_t target_bytes;   /* deepest cut needed to reach this file size; default 0: none */

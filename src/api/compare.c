@@ -86,7 +86,7 @@ static enum tamis_status compare_classes(const struct comparing *c, const struct
 	if (!ok)
 		return tm_no_memory(err, "comparing outputs");
 	head_reference(&c->head, a, p->reference);
-	return head_compare(&c->head, p->reference, p->b, items, NULL, p->loss, err);
+	return head_compare(&c->head, p->reference, p->b, items, 1, NULL, p->loss, err);
 }
 
 static enum tamis_status work(void *ctx, struct runner *a, const struct chunk *chunk, int slot,

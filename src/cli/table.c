@@ -120,6 +120,10 @@ const struct option options[] = {
 	{ .name = "max-disagree", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.max_disagree),
 	  .metavar = "F", .low = 0, .high = 1,
 	  .help = "also bound the share of items whose class changes" },
+	{ .name = "temperature", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.temperature),
+	  .metavar = "T", .low = 0.05, .high = 20,
+	  .help = "temperature of the model's own probabilities, as a run with --labels reports it; the loss is also "
+	          "estimated at it, and the larger bound counts" },
 	{ .name = "keep", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.keep), .metavar = "F",
 	  .low = 0, .high = 1, .open_low = true,
 	  .help = "keep this share of the connections instead of searching" },

@@ -53,6 +53,9 @@ static struct object gate_object(const struct gate_figures *g)
 	object_real(&o, "accuracy_after", g->accuracy_after);
 	object_real(&o, "calibration_error", g->calibration_error);
 	object_real(&o, "temperature", g->temperature);
+	object_real(&o, "expected_loss", g->expected);
+	object_real(&o, "tempered_loss", g->tempered);
+	object_real(&o, "given_temperature", g->given_temperature > 0 ? g->given_temperature : NAN);
 	return o;
 }
 

@@ -21,7 +21,7 @@ static void empty_slim(struct slim_figures *s)
 		.fit_items = -1, .held_out_items = -1, .tolerance = NAN, .confidence = NAN, .value = NAN,
 		.bound = NAN, .disagreement = NAN, .disagreement_upper = NAN, .worst = NAN, .looks = -1,
 		.label_loss = NAN, .label_p = NAN, .accuracy_before = NAN, .accuracy_after = NAN,
-		.calibration_error = NAN, .temperature = NAN,
+		.calibration_error = NAN, .temperature = NAN, .expected = NAN, .tempered = NAN,
 	};
 }
 

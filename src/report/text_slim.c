@@ -70,12 +70,34 @@ static void write_agreement(FILE *out, const struct gate_figures *g)
 		        print_share(buf, g->calibration_error), print_figure(bound, g->temperature, 3));
 }
 
-static void write_gate(FILE *out, const struct gate_figures *g)
+/* How far the estimate can be trusted: what it would have been without labels, or what holds without trusting it. */
+static bool write_trust(FILE *out, const struct gate_figures *g)
+{
+	char a[PRINT_NUMBER], b[PRINT_NUMBER], c[PRINT_NUMBER], text[512] = "";
+	bool labels = !isnan(g->accuracy_before);
+
+	if (isnan(g->expected))
+		return true;
+	if (labels && !isnan(g->tempered))
+		snprintf(text, sizeof text, "without labels the loss would have been taken for %s, at this temperature for %s",
+		         print_figure(a, g->expected, 3), print_figure(b, g->tempered, 3));
+	else if (!labels && g->given_temperature > 0)
+		snprintf(text, sizeof text, "at the temperature %s that was given the expected loss is %s; as the original's "
+		         "probabilities are, %s: the larger bound counts", print_figure(c, g->given_temperature, 3),
+		         print_figure(b, g->tempered, 3), print_figure(a, g->expected, 3));
+	else if (!labels && !isnan(g->disagreement_upper))
+		snprintf(text, sizeof text, "this trusts the original's own probabilities, whose calibration is not known without "
+		         "labels; whatever they are worth, the loss is at most %s with confidence %g (every changed class a "
+		         "loss)", print_figure(a, g->disagreement_upper, 3), g->confidence);
+	return !*text || print_wrapped(out, 0, 2, text);
+}
+
+static bool write_gate(FILE *out, const struct gate_figures *g)
 {
 	char value[PRINT_NUMBER], bound[PRINT_NUMBER], limit[PRINT_NUMBER];
 
 	if (!g->kind)
-		return;
+		return true;
 	fprintf(out, "\ngate %s: %s %s, at most %s with confidence %g; tolerance %s\n",
 	        g->passed ? "passed" : "NOT passed", g->kind, print_figure(value, g->value, 3),
 	        print_figure(bound, g->bound, 3), g->confidence,
@@ -87,6 +109,7 @@ static void write_gate(FILE *out, const struct gate_figures *g)
 		        g->spending ? g->spending : "");
 	fputc('\n', out);
 	write_agreement(out, g);
+	return write_trust(out, g);
 }
 
 static void write_cut(FILE *out, const struct slim_figures *s)
@@ -219,7 +242,7 @@ bool text_slim(FILE *out, const struct slim_figures *s)
 
 	fprintf(out, "criterion %s\n\n", s->criterion ? s->criterion : "-");
 	ok = ok && write_sizes(out, s);
-	write_gate(out, &s->gate);
+	ok = ok && write_gate(out, &s->gate);
 	write_cut(out, s);
 	ok = ok && write_layers(out, s);
 	write_advice(out, s);

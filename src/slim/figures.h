@@ -46,6 +46,9 @@ struct gate_figures {
 	double tolerance, confidence;
 	double value, bound;     /* on the held-out items, of what was written */
 	double disagreement, disagreement_upper; /* share of changed classes and its exact bound; NAN where no classes */
+	double expected, tempered; /* the loss as it is estimated without labels: as the original's probabilities are, and at a
+	                              temperature that was given or that labels tell; NAN where no classes, or none is known */
+	double given_temperature; /* <= 0: none */
 	double worst;            /* worst item's loss or error */
 	int looks;               /* cuts judged on the held-out items */
 	const char *spending;    /* how the looks share the error: "fixed sequence" or "bonferroni" */

@@ -245,7 +245,9 @@ struct judging {
 	struct head_loss **slots; /* by slot: losses of its chunk */
 	struct runner **along;    /* by worker: the original, where it runs along */
 	float **reference;
-	double *loss;             /* by item judged */
+	double *loss, *tempered;  /* by item judged */
+	double temperature;       /* behind `tempered` */
+	double expected;          /* sum of losses without labels */
 	double energy, disagree, worst;
 	int64_t disagreeing, done;
 	int64_t worse, better, right, labelled;
@@ -288,7 +290,8 @@ static enum tamis_status judge_work(void *ctx, struct runner *r, const struct ch
 	if (s == TAMIS_OK && head_reference_size(g->job.head, r, c->items) != k->floats)
 		s = tm_fail(err, TAMIS_E_INTERNAL, "the cut changed the shape of an output");
 	if (s == TAMIS_OK)
-		s = head_compare(g->job.head, reference, r, c->items, g->mean, j->slots[slot], err);
+		s = head_compare(g->job.head, reference, r, c->items, j->temperature, g->mean,
+		                 j->slots[slot], err);
 	return s;
 }
 
@@ -319,6 +322,8 @@ static enum tamis_status judge_merge(void *ctx, const struct chunk *c, int slot,
 
 		if (has_labels(j->gate))
 			count_label(j, c->item[i], l, &loss);
+		j->expected += l->loss;
+		j->tempered[j->done] = l->tempered;
 		j->loss[j->done++] = loss;
 		j->energy += l->energy;
 		j->disagree += isnan(l->disagree) ? 0 : l->disagree;
@@ -338,7 +343,8 @@ static enum tamis_status make_slots(struct judging *j, int slots, struct tamis_e
 	j->along = tm_array((size_t)slots, sizeof *j->along);
 	j->reference = tm_array((size_t)slots, sizeof *j->reference);
 	j->loss = tm_array((size_t)j->gate->items, sizeof *j->loss);
-	if (!j->slots || !j->along || !j->reference || !j->loss)
+	j->tempered = tm_array((size_t)j->gate->items, sizeof *j->tempered);
+	if (!j->slots || !j->along || !j->reference || !j->loss || !j->tempered)
 		return no_memory(err);
 	for (int i = 0; i < slots; i++) {
 		j->slots[i] = tm_array((size_t)most, sizeof **j->slots);
@@ -362,6 +368,7 @@ static void free_slots(struct judging *j, int slots)
 	free(j->along);
 	free(j->reference);
 	free(j->loss);
+	free(j->tempered);
 }
 
 /* Losses with sign (labels) are mapped to [0, 1] for the bound. */
@@ -393,23 +400,57 @@ static enum tamis_status bound_of_errors(struct judging *j, double alpha, struct
 	return bootstrap_upper(j->loss, j->done, alpha, BOOTSTRAP, j->gate->job.seed, &out->bound, err);
 }
 
+static double mean_of(const double *x, int64_t n)
+{
+	double sum = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		sum += x[i] / (double)n;
+	return sum;
+}
+
+/* A temperature above 1 lowers the estimate, and the gate stays as strict as without it: the larger bound counts. */
+static enum tamis_status bound_of_classes(const struct judging *j, double alpha, struct gate_result *out,
+                                          struct tamis_error *err)
+{
+	enum tamis_status s = betting_upper(j->loss, j->done, alpha, &out->bound, err);
+	double tempered;
+
+	if (s != TAMIS_OK || !(j->gate->job.temperature > 0))
+		return s;
+	s = betting_upper(j->tempered, j->done, alpha, &tempered, err);
+	if (s == TAMIS_OK && tempered > out->bound) {
+		out->bound = tempered;
+		out->value = out->tempered;
+	}
+	return s;
+}
+
+/* The temperature that was given, else the one that the labels tell; 1 where nobody knows. */
+static double temperature_of(const struct gate *g)
+{
+	return g->job.temperature > 0 ? g->job.temperature : isnan(g->temperature) ? 1 : g->temperature;
+}
+
 static enum tamis_status sum_up(struct judging *j, double alpha, struct gate_result *out, struct tamis_error *err)
 {
 	const struct gate_job *job = &j->gate->job;
 	double n = (double)j->done;
 	enum tamis_status s;
 
-	*out = (struct gate_result){ .disagree = NAN, .disagree_upper = NAN, .label_p = NAN, .accuracy_before = NAN,
-		.accuracy_after = NAN, .worst = j->worst, .worse = j->worse, .better = j->better };
-	for (int64_t i = 0; i < j->done; i++)
-		out->value += j->loss[i] / n;
+	*out = (struct gate_result){ .expected = NAN, .tempered = NAN, .disagree = NAN, .disagree_upper = NAN,
+		.label_p = NAN, .accuracy_before = NAN, .accuracy_after = NAN, .worst = j->worst, .worse = j->worse,
+		.better = j->better };
+	out->value = mean_of(j->loss, j->done);
 	if (!is_classes(j->gate)) {
 		s = bound_of_errors(j, alpha, out, err);
 	} else {
+		out->expected = j->expected / n;
+		if (job->temperature > 0 || !isnan(j->gate->temperature))
+			out->tempered = mean_of(j->tempered, j->done);
 		out->disagree = j->disagree / n;
 		out->disagree_upper = clopper_pearson_upper(j->disagreeing, j->done, alpha);
-		s = has_labels(j->gate) ? bound_of_labels(j, alpha, &out->bound, err)
-		                        : betting_upper(j->loss, j->done, alpha, &out->bound, err);
+		s = has_labels(j->gate) ? bound_of_labels(j, alpha, &out->bound, err) : bound_of_classes(j, alpha, out, err);
 	}
 	if (has_labels(j->gate) && j->labelled) {
 		out->label_p = mcnemar_p(j->worse, j->better);
@@ -432,7 +473,7 @@ enum tamis_status gate_judge(struct gate *g, const struct graph *other, double a
                              struct tamis_error *err)
 {
 	struct program_options options = { .merge_norms = true };
-	struct judging j = { .gate = g };
+	struct judging j = { .gate = g, .temperature = temperature_of(g) };
 	int slots = g->along ? pool_size(g->job.pool) : items_slots(g->job.pool); /* along: a runner of the original each */
 	struct items_job job = { .ctx = &j, .select = select_judged, .work = judge_work, .merge = judge_merge, .slots = slots };
 	struct program *p = NULL;

@@ -20,6 +20,8 @@ struct gate_job {
 	const int64_t *labels;        /* by item of the reader; NULL = none */
 	int64_t n_labels;
 	double tolerance, max_disagree; /* max_disagree < 0: not gated */
+	double temperature;           /* of the original's probabilities, as labels elsewhere told it: the loss is bounded at it
+	                                 too, and the larger bound counts; <= 0: not known */
 	int64_t max_reference;        /* floats of original outputs kept; 0 = GATE_MAX_REFERENCE */
 	uint64_t seed;                /* of the bootstrap */
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* as in struct score_job */
@@ -44,6 +46,8 @@ struct gate {
 
 struct gate_result {
 	double value, bound;          /* mean loss and its upper confidence bound */
+	double expected;              /* classes: the mean loss that is estimated without labels; else NAN */
+	double tempered;              /* the same at the temperature that was given, or that the labels tell; NAN without */
 	double disagree, disagree_upper; /* NAN without classes */
 	double worst;                 /* largest loss of one item */
 	int64_t worse, better;        /* labels: items only the original / only the other model gets right */

@@ -63,6 +63,7 @@ static bool fill_slim(struct tamis_report *r, enum filling f)
 		.label_p = NAN,
 		.accuracy_before = NAN,
 		.accuracy_after = NAN, .calibration_error = NAN, .temperature = NAN,
+		.expected = 0.0042, .tempered = hostile ? -INFINITY : NAN,
 	};
 	s->n_layers = hostile ? 40 : 2;
 	s->layers = arena_array(&r->arena, s->n_layers, sizeof *s->layers);

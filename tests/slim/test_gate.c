@@ -293,6 +293,52 @@ Test(gate, probabilities_are_held_against_labels)
 	lab_close(&l);
 }
 
+/* A temperature spreads or sharpens the original's probabilities; the gate takes the larger bound, and never less than
+ * without one. */
+Test(gate, a_given_temperature_is_taken_where_it_is_stricter)
+{
+	static const double temperatures[] = { 0.5, 1, 1.5, 4 };
+	struct lab l;
+	struct head h;
+	struct gate_job job;
+	struct gate_result plain, r;
+	int64_t count;
+	double *a, *b;
+
+	lab_open(&l, net_deep(2), ITEMS, 2);
+	find_head(&l, &h);
+	a = lab_outputs(&l, l.original, 0, &count);
+	disturb(&l, 0.1, 2);
+	b = lab_outputs(&l, l.graph, 0, &count);
+	job = job_of(&l, &h);
+	plain = judge(&job, l.graph, 0.05);
+	cr_assert(isnan(plain.tempered));
+	cr_assert_float_eq(plain.expected, plain.value, 1e-12);
+	for (size_t k = 0; k < sizeof temperatures / sizeof *temperatures; k++) {
+		double loss[ITEMS], mean = 0, upper, scaled[4];
+		int64_t n = 0;
+
+		for (int64_t t = 0; t < ITEMS; t++)
+			if (third(NULL, t)) {
+				for (int c = 0; c < 4; c++)
+					scaled[c] = a[t * 4 + c] / temperatures[k];
+				loss[n++] = probability(scaled, 4, top(a + t * 4, 4)) - probability(scaled, 4, top(b + t * 4, 4));
+			}
+		for (int64_t t = 0; t < n; t++)
+			mean += loss[t] / (double)n;
+		cr_assert_eq(betting_upper(loss, n, 0.05, &upper, NULL), TAMIS_OK);
+		job.temperature = temperatures[k];
+		r = judge(&job, l.graph, 0.05);
+		cr_assert_float_eq(r.tempered, mean, 1e-6, "%g, not %g", r.tempered, mean);
+		cr_assert_float_eq(r.bound, fmax(upper, plain.bound), 1e-5, "%g: %g", temperatures[k], r.bound);
+		cr_assert_float_eq(r.expected, plain.expected, 1e-12);
+		cr_assert_geq(r.bound, plain.bound);
+	}
+	free(a);
+	free(b);
+	lab_close(&l);
+}
+
 /* ---- other outputs ------------------------------------------------------------------------------------------ */
 
 Test(gate, relative_squared_error)

@@ -254,7 +254,7 @@ Test(head, seeds_belong_to_items)
 /* Compares the run with a reference that the test makes up; y becomes items x classes. */
 static void compare(struct run *r, const float *reference, const double *mean, struct head_loss *out)
 {
-	cr_assert_eq(head_compare(&r->head, reference, r->runner, r->lab.shelf.items, mean, out, NULL), TAMIS_OK);
+	cr_assert_eq(head_compare(&r->head, reference, r->runner, r->lab.shelf.items, 1, mean, out, NULL), TAMIS_OK);
 }
 
 /* Sets the input of an Identity net, that is its output. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The figures of src/stat/README.md, printed afresh: stat-study p-values | discoveries | power | coverage |
- * all. */
+/* The figures of tools/studies/README.md, printed afresh: stat-study p-values | discoveries | power | coverage |
+ * all [FOLDER]. Charts of discoveries and power go into FOLDER as SVG. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "draws.h"
+#include "report/chart.h"
 #include "stat/dependence.h"
 #include "stat/fdr.h"
 #include "stat/interval.h"
@@ -16,6 +17,23 @@
 #define SETS 20
 
 static const char *const kind_names[] = { "normal", "rectified", "log-normal", "spread" };
+
+static const char *folder; /* of charts; NULL: none */
+
+static void write_chart(const struct chart *c, const char *name)
+{
+	char path[4096], *svg = NULL;
+	FILE *out;
+	if (!folder)
+		return;
+	snprintf(path, sizeof path, "%s/%s.svg", folder, name);
+	out = chart_svg(c, &svg, NULL) == TAMIS_OK ? fopen(path, "w") : NULL;
+	if (!out || fputs(svg, out) < 0 || fclose(out)) {
+		perror(path);
+		exit(1);
+	}
+	free(svg);
+}
 
 static double share_below(const double *p, int m, double level)
 {
@@ -113,30 +131,74 @@ static void mixture(uint64_t seed, double alpha, enum fdr_rule rule, double *sha
 	draws_free(&s);
 }
 
+enum { ALPHAS = 4, RULES = 2, STRENGTHS = 6 };
+static const double alphas[ALPHAS] = { 0.01, 0.05, 0.1, 0.2 };
+static const char *const rule_names[RULES] = { "Benjamini-Hochberg", "Benjamini-Yekutieli" };
+
+/* Realised shares with 95 % intervals, against what alpha promises. */
+static void draw_discoveries(const double share[RULES][ALPHAS], const double error[RULES][ALPHAS])
+{
+	double low[RULES][ALPHAS], high[RULES][ALPHAS];
+	struct chart_series series[RULES + 1] = { [RULES] = { .name = "alpha", .mark = CHART_DASHED, .x = alphas, .y = alphas,
+			.n = ALPHAS } };
+	struct chart c = { .title = "Share of false discoveries in planted mixtures", .x.label = "alpha",
+		.y.label = "share of false discoveries", .series = series, .n_series = RULES + 1 };
+	for (int r = 0; r < RULES; r++) {
+		for (int a = 0; a < ALPHAS; a++) {
+			low[r][a] = fmax(0, share[r][a] - 1.96 * error[r][a]);
+			high[r][a] = share[r][a] + 1.96 * error[r][a];
+		}
+		series[r] = (struct chart_series){ .name = rule_names[r], .mark = CHART_BOTH, .x = alphas, .y = share[r],
+			.low = low[r], .high = high[r], .n = ALPHAS };
+	}
+	write_chart(&c, "discoveries");
+}
+
 static void discoveries(void)
 {
-	const double alphas[] = { 0.01, 0.05, 0.1, 0.2 };
+	double shares[RULES][ALPHAS], errors[RULES][ALPHAS];
 	printf("False discoveries in 200 mixtures of 80 null and 20 planted signals (rectified, 4 positions, n = "
 		   "500)\n\n");
 	printf("| rule | alpha | share of false discoveries (+- standard error) | planted found "
 		   "|\n|---|---|---|---|\n");
-	for (int rule = 0; rule < 2; rule++)
-		for (int a = 0; a < 4; a++) {
+	for (int rule = 0; rule < RULES; rule++)
+		for (int a = 0; a < ALPHAS; a++) {
 			double sum = 0, square = 0, found = 0, share, part;
 			for (int k = 0; k < 200; k++) {
 				mixture((uint64_t)k, alphas[a], (enum fdr_rule)rule, &share, &part);
 				sum += share / 200, square += share * share / 200, found += part / 200;
 			}
-			printf("| %s | %.2f | %.4f +- %.4f | %.3f |\n",
-					rule ? "Benjamini-Yekutieli" : "Benjamini-Hochberg", alphas[a], sum,
-					sqrt((square - sum * sum) / 200), found);
+			shares[rule][a] = sum;
+			errors[rule][a] = sqrt((square - sum * sum) / 200);
+			printf("| %s | %.2f | %.4f +- %.4f | %.3f |\n", rule_names[rule], alphas[a], sum, errors[rule][a], found);
 			fflush(stdout);
 		}
+	draw_discoveries(shares, errors);
+}
+
+static const double strengths[STRENGTHS] = { 0, 0.05, 0.1, 0.2, 0.4, 0.8 };
+
+static void draw_power(const double share[2][2][STRENGTHS])
+{
+	static const char *const names[2][2] = { { "mean, linear", "mean, rich" }, { "spread only, linear",
+			"spread only, rich" } };
+	struct chart_series series[5];
+	double level[STRENGTHS];
+	struct chart c = { .title = "Power at p < .01, n = 1000", .x.label = "strength of the dependence",
+		.y.label = "share found", .series = series, .n_series = 5 };
+	for (int k = 0; k < 4; k++)
+		series[k] = (struct chart_series){ .name = names[k / 2][k % 2], .mark = k % 2 ? CHART_DASHED : CHART_BOTH,
+			.x = strengths, .y = share[k / 2][k % 2], .n = STRENGTHS, .colour = k / 2 + 1 };
+	for (int k = 0; k < STRENGTHS; k++)
+		level[k] = 0.01;
+	series[4] = (struct chart_series){ .name = "level", .mark = CHART_DASHED, .x = strengths, .y = level, .n = STRENGTHS,
+		.colour = 8 };
+	write_chart(&c, "power");
 }
 
 static void power(void)
 {
-	const double strengths[] = { 0, 0.05, 0.1, 0.2, 0.4, 0.8 };
+	double found[2][2][STRENGTHS];
 	printf("Power at p < .01, 200 signals of 2 positions, n = 1000; rich = 8 Fourier features beside the "
 		   "linear one\n\n");
 	printf("| dependence | features | 0 | 0.05 | 0.1 | 0.2 | 0.4 | 0.8 "
@@ -144,15 +206,17 @@ static void power(void)
 	for (int kind = DRAW_NORMAL; kind <= DRAW_SPREAD; kind += DRAW_SPREAD - DRAW_NORMAL)
 		for (int q = 1; q <= 9; q += 8) {
 			printf("| %s | %s |", kind == DRAW_NORMAL ? "mean" : "spread only", q == 1 ? "linear" : "rich");
-			for (int k = 0; k < 6; k++) {
-				double p[200];
+			for (int k = 0; k < STRENGTHS; k++) {
+				double p[200], *share = &found[kind != DRAW_NORMAL][q != 1][k];
 				draws_p_values((enum draw_kind)kind, 1000, 100, 2, strengths[k], q, 1, p);
 				draws_p_values((enum draw_kind)kind, 1000, 100, 2, strengths[k], q, 2, p + 100);
-				printf(" %.3f |", share_below(p, 200, 0.01));
+				*share = share_below(p, 200, 0.01);
+				printf(" %.3f |", *share);
 			}
 			printf("\n");
 			fflush(stdout);
 		}
+	draw_power(found);
 }
 
 /* A loss in [0, 1] of one item. */
@@ -201,12 +265,13 @@ int main(int argc, char **argv)
 	} parts[] = { { "p-values", p_values }, { "discoveries", discoveries }, { "power", power },
 		{ "coverage", coverage } };
 	int ran = 0;
+	folder = argc == 3 ? argv[2] : NULL;
 	for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
-		if (argc == 2 && (strcmp(argv[1], parts[k].name) == 0 || strcmp(argv[1], "all") == 0)) {
+		if (argc >= 2 && (strcmp(argv[1], parts[k].name) == 0 || strcmp(argv[1], "all") == 0)) {
 			printf("%s", ran++ ? "\n" : "");
 			parts[k].run();
 		}
 	if (!ran)
-		fprintf(stderr, "usage: stat-study p-values | discoveries | power | coverage | all\n");
+		fprintf(stderr, "usage: stat-study p-values | discoveries | power | coverage | all [FOLDER]\n");
 	return ran ? 0 : 2;
 }

@@ -13,14 +13,7 @@
 
 #include "api/api.h"
 #include "slim/work.h"
-
-static void need(enum tamis_status status, const struct tamis_error *err)
-{
-	if (status == TAMIS_OK)
-		return;
-	fprintf(stderr, "study-chain: %s\n", err->message);
-	exit(1);
-}
+#include "support.h"
 
 static void score_again(struct slim *s)
 {

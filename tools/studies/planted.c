@@ -13,16 +13,9 @@
 #include "api/api.h"
 #include "ops/table.h"
 #include "slim/state.h"
+#include "support.h"
 
 struct entry { uint32_t rank; bool planted; };
-
-static void need(enum tamis_status status, const struct tamis_error *err)
-{
-	if (status == TAMIS_OK)
-		return;
-	fprintf(stderr, "study-planted: %s\n", err->message);
-	exit(1);
-}
 
 static int by_rank(const void *a, const void *b)
 {

@@ -1,64 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The test and the gate's bound on real networks; SVG charts go where the last argument says.
+/* p-values of the signals of a layer of a real network, each paired with the outputs of other items; a chart goes where the
+ * last argument says.
  *
- *     study-real null MODEL.onnx ITEMS.npz WEIGHT SVG   p-values of a layer's signals, paired with outputs of other items
- *     study-real splits NAME LOSSES.f64                 coverage of the bound over splits of a file of doubles
- *     study-real losses LOSSES.tsv SVG                  estimated against true losses, as losses.py writes them */
+ *     study-real MODEL.onnx ITEMS.npz WEIGHT SVG */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/api.h"
-#include "report/chart.h"
 #include "slim/score/score_state.h"
 #include "slim/state.h"
 #include "stat/dependence.h"
-#include "stat/interval.h"
+#include "support.h"
 
 #define DRAWS 1000
 #define SHOWN 100 /* points of a curve */
 #define SEED 7
-#define SPLITS 1000
 #define R FEATURES_DEFAULT
-
-static void need(enum tamis_status status, const struct tamis_error *err)
-{
-	if (status == TAMIS_OK)
-		return;
-	fprintf(stderr, "study-real: %s\n", err->message);
-	exit(1);
-}
-
-static void *room(size_t n, size_t size)
-{
-	void *p = calloc(n + 1, size);
-
-	if (!p)
-		exit(1);
-	return p;
-}
 
 static int ascending(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return (x > y) - (x < y);
-}
-
-static void write_chart(const struct chart *c, const char *path)
-{
-	struct tamis_error err = { 0 };
-	char *svg = NULL;
-	FILE *out;
-
-	need(chart_svg(c, &svg, &err), &err);
-	out = fopen(path, "w");
-	if (!out || fputs(svg, out) < 0 || fclose(out)) {
-		perror(path);
-		exit(1);
-	}
-	free(svg);
 }
 
 /* ---- p-values of real signals --------------------------------------------------------------------------------- */
@@ -128,18 +93,6 @@ static void gather_all(struct slim *s, const char *weight, struct gathered *g)
 	need(feature_map_create(&map, s->head.kind, g->y, 64, g->width, s->head.classes, R, SEED, &err), &err);
 	need(feature_map_apply(&map, g->y, g->items, g->psi, &err), &err);
 	feature_map_free(&map);
-}
-
-static void shuffle(int64_t *order, int64_t n, struct rng *r)
-{
-	for (int64_t i = 0; i < n; i++)
-		order[i] = i;
-	for (int64_t i = n - 1; i > 0; i--) {
-		int64_t k = (int64_t)rng_below(r, (uint64_t)i + 1), x = order[i];
-
-		order[i] = order[k];
-		order[k] = x;
-	}
 }
 
 /* One feature of n items with the outputs of n items drawn apart; 1 for a constant one. *exact: by inversion. */
@@ -220,7 +173,7 @@ static void null_row(const struct gathered *g, const char *name, int64_t n, doub
 	fflush(stdout);
 }
 
-static int null_study(char **argv)
+int main(int argc, char **argv)
 {
 	static double p[3][2 * DRAWS], shown[3][SHOWN], even[SHOWN];
 	static const int64_t sizes[] = { 200, 1000, 5000 };
@@ -238,22 +191,26 @@ static int null_study(char **argv)
 	struct tamis_error err = { 0 };
 	struct gathered g;
 
+	if (argc != 5) {
+		fprintf(stderr, "usage: study-real MODEL ITEMS WEIGHT SVG\n");
+		return 2;
+	}
 	tamis_slim_options_default(&options);
-	need(tamis_model_open(argv[2], NULL, &model, &err), &err);
-	need(tamis_calibration_open(model, (const char *const *)&argv[3], 1, NULL, &items, &err), &err);
+	need(tamis_model_open(argv[1], NULL, &model, &err), &err);
+	need(tamis_calibration_open(model, (const char *const *)&argv[2], 1, NULL, &items, &err), &err);
 	in.doc = model->doc;
 	in.items = &items->reader;
-	gather_all(&s, argv[4], &g);
+	gather_all(&s, argv[3], &g);
 	for (int i = 0; i < SHOWN; i++)
 		even[i] = (i + 1.0) / SHOWN;
 	for (int i = 0; i < 3; i++) {
-		null_row(&g, argv[4], sizes[i], p[i]);
+		null_row(&g, argv[3], sizes[i], p[i]);
 		for (int k = 0; k < SHOWN; k++)
 			shown[i][k] = p[i][(k + 1) * (DRAWS / SHOWN) - 1];
 		series[i] = (struct chart_series){ .name = names[i], .mark = CHART_LINE, .x = shown[i], .y = even, .n = SHOWN };
 	}
 	series[3] = (struct chart_series){ .name = "uniform", .mark = CHART_DASHED, .x = even, .y = even, .n = SHOWN };
-	write_chart(&c, argv[5]);
+	write_chart(&c, argv[4]);
 	free(g.u);
 	free(g.y);
 	free(g.psi);
@@ -262,135 +219,4 @@ static int null_study(char **argv)
 	tamis_calibration_close(items);
 	tamis_model_close(model);
 	return 0;
-}
-
-/* ---- coverage of the bound ------------------------------------------------------------------------------------ */
-
-static double mean_of(const double *x, int64_t n)
-{
-	double sum = 0;
-
-	for (int64_t i = 0; i < n; i++)
-		sum += x[i];
-	return sum / (double)n;
-}
-
-static void splits_row(const char *name, const double *x, int64_t n, int64_t held)
-{
-	int64_t *order = room((size_t)n, sizeof *order);
-	double *sample = room((size_t)held, sizeof *sample), mean = mean_of(x, n), upper, width = 0;
-	struct tamis_error err = { 0 };
-	int missed = 0;
-
-	for (int k = 0; k < SPLITS; k++) {
-		struct rng r = rng_make(SEED, (uint64_t)k);
-
-		shuffle(order, n, &r);
-		for (int64_t i = 0; i < held; i++)
-			sample[i] = x[order[i]];
-		need(betting_upper(sample, held, 0.05, &upper, &err), &err);
-		missed += upper < mean;
-		width += upper / SPLITS;
-	}
-	printf("| %s | %lld | %.4f | %.4f | %.3f |\n", name, (long long)held, mean, width, 1 - (double)missed / SPLITS);
-	free(order);
-	free(sample);
-}
-
-static int splits_study(char **argv)
-{
-	FILE *in = fopen(argv[3], "rb");
-	double *x = room(1 << 20, sizeof *x);
-	int64_t n = in ? (int64_t)fread(x, sizeof *x, 1 << 20, in) : 0;
-
-	if (!n) {
-		perror(argv[3]);
-		return 1;
-	}
-	fclose(in);
-	for (int64_t held = 300; held <= 1200; held *= 4)
-		splits_row(argv[2], x, n, held);
-	free(x);
-	return 0;
-}
-
-/* ---- estimated and true losses -------------------------------------------------------------------------------- */
-
-#define MOST 64
-
-struct losses { double depth[MOST], estimate[MOST], bound[MOST], seen[MOST], truth[MOST], low[MOST], high[MOST]; size_t n; };
-
-/* Reads the lines of one network, from where the file stands to where another begins. */
-static bool read_losses(FILE *in, char *name, struct losses *l)
-{
-	char line[256], next[64];
-	double error;
-	long at = ftell(in);
-
-	l->n = 0;
-	for (; fgets(line, sizeof line, in) && l->n < MOST; at = ftell(in)) {
-		size_t k = l->n;
-
-		if (sscanf(line, "%63s %lf %lf %lf %lf %lf %lf", next, &l->depth[k], &l->estimate[k], &l->bound[k], &l->seen[k],
-		           &l->truth[k], &error) != 7 || (k && strcmp(next, name)))
-			break;
-		strcpy(name, next);
-		l->low[k] = l->truth[k] - 1.96 * error;
-		l->high[k] = l->truth[k] + 1.96 * error;
-		l->n++;
-	}
-	fseek(in, at, SEEK_SET);
-	return l->n > 0;
-}
-
-/* Within a fifth of the truth; or as near to it as the gate's bound is to the estimate. */
-static const char *verdict(const struct losses *l, size_t k)
-{
-	double off = fabs(l->estimate[k] - l->truth[k]);
-
-	if (off <= 0.2 * fabs(l->truth[k]))
-		return "within 20 %";
-	return off <= l->bound[k] - l->estimate[k] ? "within its interval" : "no";
-}
-
-static int losses_study(char **argv)
-{
-	static struct losses l[8];
-	static char names[8][64];
-	struct chart_series series[16];
-	struct chart c = { .title = "Loss of accuracy: true, on 10,000 labels (dots), and estimated without labels (dashed)",
-		.x = { .label = "fewer connections", .log = true }, .y = { .label = "loss", .log = true }, .series = series };
-	FILE *in = fopen(argv[2], "r");
-	int n = 0;
-
-	if (!in) {
-		perror(argv[2]);
-		return 1;
-	}
-	while (n < 8 && read_losses(in, names[n], &l[n])) {
-		series[2 * n] = (struct chart_series){ .name = names[n], .mark = CHART_POINTS, .x = l[n].depth, .y = l[n].truth,
-			.low = l[n].low, .high = l[n].high, .n = l[n].n, .colour = n + 1 };
-		series[2 * n + 1] = (struct chart_series){ .mark = CHART_DASHED, .x = l[n].depth, .y = l[n].estimate,
-			.n = l[n].n, .colour = n + 1 };
-		for (size_t k = 0; k < l[n].n; k++)
-			printf("| %s | %.0fx | %.4f | %.4f | %.4f | %.4f to %.4f | %s |\n", names[n], l[n].depth[k], l[n].estimate[k],
-			       l[n].bound[k], l[n].truth[k], l[n].low[k], l[n].high[k], verdict(&l[n], k));
-		n++;
-	}
-	fclose(in);
-	c.n_series = 2 * (size_t)n;
-	write_chart(&c, argv[3]);
-	return 0;
-}
-
-int main(int argc, char **argv)
-{
-	if (argc == 6 && !strcmp(argv[1], "null"))
-		return null_study(argv);
-	if (argc == 4 && !strcmp(argv[1], "splits"))
-		return splits_study(argv);
-	if (argc == 4 && !strcmp(argv[1], "losses"))
-		return losses_study(argv);
-	fprintf(stderr, "usage: study-real null MODEL ITEMS WEIGHT SVG | splits NAME LOSSES | losses LOSSES SVG\n");
-	return 2;
 }

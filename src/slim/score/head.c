@@ -363,33 +363,47 @@ static int64_t argmax_tensor(const struct tensor *t, int64_t at, int64_t n, bool
 	return best;
 }
 
-static double probability(const struct head *h, const float *x, int64_t c, int64_t top)
+/* ln of the odds of class c against the likeliest. */
+static double log_odds(const struct head *h, const float *x, int64_t c, int64_t top)
+{
+	return h->kind == HEAD_PROBABILITIES ? log(fmax(x[c], 1e-45) / fmax(x[top], 1e-45)) : (double)x[c] - x[top];
+}
+
+static double probability(const struct head *h, const float *x, int64_t c, int64_t top, double temperature)
 {
 	double sum = 0;
 
-	if (h->kind == HEAD_PROBABILITIES)
+	if (h->kind == HEAD_PROBABILITIES && temperature == 1)
 		return x[c];
 	for (int64_t i = 0; i < h->classes; i++)
-		sum += exp((double)x[i] - x[top]);
-	return exp((double)x[c] - x[top]) / sum;
+		sum += exp(log_odds(h, x, i, top) / temperature);
+	return exp(log_odds(h, x, c, top) / temperature) / sum;
 }
 
-static void compare_row(const struct head *h, const float *x, const struct tensor *t, int64_t at, struct head_loss *l)
+/* What it costs to say b instead of a, in [0, 1]. */
+static double cost_of(const struct head *h, const float *x, int64_t a, int64_t b, double temperature)
+{
+	double loss = a == b ? 0 : probability(h, x, a, a, temperature) - probability(h, x, b, a, temperature);
+
+	return fmin(1, fmax(0, loss));
+}
+
+static void compare_row(const struct head *h, const float *x, const struct tensor *t, int64_t at, double temperature,
+                        struct head_loss *l)
 {
 	int64_t a = argmax_float(x, h->classes), b;
-	double loss;
 	bool nan;
 
 	b = argmax_tensor(t, at, h->classes, &nan);
-	loss = nan ? 1 : a == b ? 0 : probability(h, x, a, a) - probability(h, x, b, a);
-	l->loss += fmin(1, fmax(0, loss));
+	l->loss += nan ? 1 : cost_of(h, x, a, b, 1);
+	l->tempered += nan ? 1 : cost_of(h, x, a, b, temperature);
 	l->disagree += nan || a != b;
 	l->before = a;
 	l->after = nan ? -1 : b;
 }
 
 static enum tamis_status compare_classes(const struct head *h, const float *x, const struct runner *r, int64_t items,
-                                         struct head_loss *out, struct tamis_error *err)
+                                         double temperature, struct head_loss *out, struct tamis_error *err)
 {
 	const struct tensor *t = runner_output(r, h->output);
 	int64_t rows = t->count / h->classes / items;
@@ -400,8 +414,9 @@ static enum tamis_status compare_classes(const struct head *h, const float *x, c
 		struct head_loss l = { 0 };
 
 		for (int64_t k = 0; k < rows; k++)
-			compare_row(h, x + (i * rows + k) * h->classes, t, (i * rows + k) * h->classes, &l);
+			compare_row(h, x + (i * rows + k) * h->classes, t, (i * rows + k) * h->classes, temperature, &l);
 		l.loss /= (double)rows;
+		l.tempered /= (double)rows;
 		l.disagree /= (double)rows;
 		if (rows > 1)
 			l.before = l.after = -1;
@@ -428,6 +443,7 @@ static void compare_general(const struct head *h, const float *x, const struct r
 			struct head_loss *l = &out[k / each];
 
 			l->loss += isnan(d) && !isnan(y) ? INFINITY : isnan(d) ? 0 : d * d;
+			l->tempered = l->loss;
 			l->energy += (y - m) * (y - m);
 		}
 		x += t->count;
@@ -436,10 +452,10 @@ static void compare_general(const struct head *h, const float *x, const struct r
 }
 
 enum tamis_status head_compare(const struct head *h, const float *reference, const struct runner *r, int64_t items,
-                               const double *mean, struct head_loss *out, struct tamis_error *err)
+                               double temperature, const double *mean, struct head_loss *out, struct tamis_error *err)
 {
 	if (h->kind != HEAD_GENERAL)
-		return compare_classes(h, reference, r, items, out, err);
+		return compare_classes(h, reference, r, items, temperature, out, err);
 	compare_general(h, reference, r, items, mean, out);
 	return TAMIS_OK;
 }

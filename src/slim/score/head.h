@@ -43,6 +43,7 @@ enum tamis_status head_seed(const struct head *h, const struct runner *r, const 
 struct head_loss {
 	double loss;     /* classes: mean over rows of p(argmax before) - p(argmax after) under the probabilities before, in
 	                    [0, 1]; general: sum of squared differences */
+	double tempered; /* classes: the same under them at a temperature, p^(1/T) normalised; general: as loss */
 	double energy;   /* general: sum of squares of the outputs before, about `mean`; classes: 0 */
 	double disagree; /* classes: share of rows whose argmax changed; general: NAN */
 	int64_t before, after; /* classes, one row an item: the argmax; -1 otherwise */
@@ -57,8 +58,9 @@ void head_reference(const struct head *h, const struct runner *r, float *out);
 void head_sums(const struct head *h, const struct runner *r, int64_t items, double *sum);
 
 /* Compares the last run of `r` with a reference of the same items: items structs. TAMIS_E_INVALID when the extents
- * differ. NaN outputs count as a full loss. mean (HEAD_GENERAL, may be NULL): of every output value of an item. */
+ * differ. NaN outputs count as a full loss. temperature > 0. mean (HEAD_GENERAL, may be NULL): of every output value of an
+ * item. */
 enum tamis_status head_compare(const struct head *h, const float *reference, const struct runner *r, int64_t items,
-                               const double *mean, struct head_loss *out, struct tamis_error *err);
+                               double temperature, const double *mean, struct head_loss *out, struct tamis_error *err);
 
 #endif

@@ -15,7 +15,7 @@ static enum tamis_status open_gate(struct slim *s, struct item_source *source, b
 	struct gate_job job = { .graph = s->original, .head = &s->head, .reader = source->reader,
 		.select = item_selected, .select_ctx = source, .batching = source->batching, .chunk = source->chunk,
 		.pool = s->pool, .labels = labelled ? s->in->labels : NULL, .n_labels = s->in->n_labels,
-		.tolerance = o->tolerance, .max_disagree = o->max_disagree, .seed = o->seed, .progress = slim_tell,
+		.tolerance = o->tolerance, .max_disagree = o->max_disagree, .temperature = o->temperature, .seed = o->seed, .progress = slim_tell,
 		.progress_ctx = &told };
 	enum tamis_status status = gate_open(&job, gate, err);
 
@@ -39,6 +39,7 @@ enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 	f->temperature = s->gate.temperature;
 	f->held_out_items = s->gate.items;
 	f->tolerance = s->in->options->tolerance;
+	f->given_temperature = s->in->options->temperature;
 	f->confidence = s->in->options->confidence;
 	f->spending = "fixed sequence";
 	return TAMIS_OK;
@@ -222,6 +223,8 @@ static void note_verdict(struct slim *s)
 
 	f->value = r->value;
 	f->bound = r->bound;
+	f->expected = r->expected;
+	f->tempered = r->tempered;
 	f->disagreement = r->disagree;
 	f->disagreement_upper = r->disagree_upper;
 	f->worst = r->worst;
