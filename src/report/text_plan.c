@@ -149,7 +149,7 @@ static bool write_memory(FILE *out, const struct forecast_figures *f)
 	char buf[PRINT_NUMBER];
 	bool ok = true;
 
-	fprintf(out, "\nmemory: at most %s, what is held throughout and the largest phase\n", size(buf, f->bytes));
+	fprintf(out, "\nmemory: at most %s, all phases together\n", size(buf, f->bytes));
 	for (int k = 0; ok && k < FORECAST_PHASES; k++)
 		ok = write_phase(out, f, (enum forecast_phase)k);
 	return ok;

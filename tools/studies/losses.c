@@ -4,7 +4,7 @@
  *     study-losses table FOLDER SVG   estimates on new items, as the probabilities are and at a temperature, against the truth
  *     study-losses splits FOLDER      coverage of the gate's bound over splits of the items
  *
- * The temperature is fitted to the labels of the first half of the items; estimates and truth are of the second half. */
+ * Each half of the items has the temperature of the labels of the other half. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +75,7 @@ static int64_t top(const float *x)
 struct network {
 	const char *name;
 	float *before, *p, *tempered; /* logits, and probabilities as they are and at the temperature: items x CLASSES */
-	double temperature, calibration_error;
+	double temperature[2], calibration_error; /* of each half of the items; of all */
 };
 
 static void open_network(struct network *n, const char *name)
@@ -86,9 +86,17 @@ static void open_network(struct network *n, const char *name)
 	*n = (struct network){ .name = name, .before = read_logits(name, 0), .p = room(all, sizeof(float)),
 		.tempered = room(all, sizeof(float)) };
 	softmax_rows(n->before, items, CLASSES, 1, n->p);
-	need(temperature_fit(n->p, label, items / 2, CLASSES, &n->temperature, &err), &err);
-	need(expected_calibration_error(n->p, label, items / 2, CLASSES, CALIBRATION_BINS, &n->calibration_error, &err), &err);
-	temperature_apply(n->p, items, CLASSES, n->temperature, n->tempered);
+	for (int k = 0; k < 2; k++) {
+		int64_t first = k * (items / 2), count = k ? items - first : items / 2;
+
+		need(temperature_fit(n->p + first * CLASSES, label + first, count, CLASSES, &n->temperature[k], &err), &err);
+	}
+	for (int k = 0; k < 2; k++) {
+		int64_t first = k * (items / 2), count = k ? items - first : items / 2;
+
+		temperature_apply(n->p + first * CLASSES, count, CLASSES, n->temperature[1 - k], n->tempered + first * CLASSES);
+	}
+	need(expected_calibration_error(n->p, label, items, CLASSES, CALIBRATION_BINS, &n->calibration_error, &err), &err);
 }
 
 static void close_network(struct network *n)
@@ -139,35 +147,39 @@ static double mean_of(const double *x, int64_t n)
 
 struct curve { double depth[MOST], plain[MOST], tempered[MOST], truth[MOST], low[MOST], high[MOST]; size_t n; };
 
-/* Within a fifth of the truth; or as near to it as the bound is to the estimate. */
-static const char *verdict(double estimate, double bound, double truth)
+/* Within a fifth of the truth; as near to it as the bound is to the estimate; or no further off than 95 % of samples of
+ * labels would be, were the estimate the truth. */
+static const char *verdict(const double *x, double bound, const double *truth)
 {
-	double off = fabs(estimate - truth);
+	double estimate = mean_of(x, items), loss = mean_of(truth, items), off = fabs(estimate - loss), square = 0;
 
-	if (off <= 0.2 * fabs(truth))
+	for (int64_t i = 0; i < items; i++)
+		square += (x[i] - truth[i]) * (x[i] - truth[i]) / (double)items;
+	if (off <= 0.2 * fabs(loss))
 		return "within 20 %";
 	if (off <= bound - estimate)
 		return "within its interval";
-	return estimate > truth ? "above it" : "below it";
+	if (off <= 1.96 * sqrt(square / (double)items))
+		return "within the labels' error";
+	return estimate > loss ? "above it" : "below it";
 }
 
 static void row(const struct network *n, int depth, double held, double held_bound, struct curve *c)
 {
 	struct losses l = losses_of(n, depth);
-	int64_t half = items / 2, rest = items - half;
 	struct tamis_error err = { 0 };
-	double plain = mean_of(l.plain + half, rest), tempered = mean_of(l.tempered + half, rest);
-	double truth = mean_of(l.truth + half, rest), square = 0, error, bound, tempered_bound;
+	double plain = mean_of(l.plain, items), tempered = mean_of(l.tempered, items), truth = mean_of(l.truth, items);
+	double square = 0, error, bound, tempered_bound;
 	size_t k = c->n++;
 
-	for (int64_t i = half; i < items; i++)
-		square += (l.truth[i] - truth) * (l.truth[i] - truth) / (double)rest;
-	error = 1.96 * sqrt(square / (double)rest);
-	need(betting_upper(l.plain + half, rest, 0.05, &bound, &err), &err);
-	need(betting_upper(l.tempered + half, rest, 0.05, &tempered_bound, &err), &err);
+	for (int64_t i = 0; i < items; i++)
+		square += (l.truth[i] - truth) * (l.truth[i] - truth) / (double)items;
+	error = 1.96 * sqrt(square / (double)items);
+	need(betting_upper(l.plain, items, 0.05, &bound, &err), &err);
+	need(betting_upper(l.tempered, items, 0.05, &tempered_bound, &err), &err);
 	printf("| %s | %dx | %.4f, %.4f | %.4f, %.4f | %.4f, %.4f | %.4f | %.4f +- %.4f | %s | %s |\n", n->name, depth, held,
-	       held_bound, plain, bound, tempered, tempered_bound, mean_of(l.changed + half, rest), truth, error,
-	       verdict(plain, bound, truth), verdict(tempered, tempered_bound, truth));
+	       held_bound, plain, bound, tempered, tempered_bound, mean_of(l.changed, items), truth, error,
+	       verdict(l.plain, bound, l.truth), verdict(l.tempered, tempered_bound, l.truth));
 	fflush(stdout);
 	c->depth[k] = depth;
 	c->plain[k] = plain;
@@ -255,8 +267,8 @@ static void walk(bool table, const char *svg)
 			strcpy(names[count++], name);
 			close_network(&n);
 			open_network(&n, names[count - 1]);
-			fprintf(stderr, "%s: temperature %.3f, expected calibration error %.4f on the first half\n", name, n.temperature,
-			        n.calibration_error);
+			fprintf(stderr, "%s: temperatures %.3f, %.3f; expected calibration error %.4f\n", name, n.temperature[0],
+			        n.temperature[1], n.calibration_error);
 		}
 		if (table)
 			row(&n, depth, held, bound, &curves[count - 1]);

@@ -5,7 +5,8 @@
 
 #include "slim/slim.h"
 
-/* Parts of one phase are held at once; phases follow each other, but for what is held throughout. */
+/* Parts of one phase are held at once. Phases follow each other, but the allocator may keep what earlier ones freed, in the
+ * heap of the thread that used it: all count. */
 enum forecast_phase { FORECAST_THROUGHOUT, FORECAST_SCORING, FORECAST_JUDGING, FORECAST_REFITTING, FORECAST_DISTILLING,
 	FORECAST_WRITING, FORECAST_PHASES };
 
@@ -40,7 +41,7 @@ struct forecast_figures {
 	struct forecast_part *parts;
 	size_t n_parts;
 	double phase_bytes[FORECAST_PHASES]; /* sums of the parts */
-	double bytes;                        /* throughout, and the largest phase */
+	double bytes;                        /* all phases together */
 	struct forecast_stage *stages;
 	size_t n_stages;
 	double forward_runs;                 /* all stages together */

@@ -8,7 +8,6 @@
 #define PROCESS (16 << 20)      /* code, libraries, the heap's own books */
 #define PER_WORKER (4 << 20)    /* stack, and buffers of the BLAS */
 #define SNAPSHOTS 12            /* WALK_PATH, the gentlest and the one in hand */
-#define GAPS 8                  /* share of it that the allocator keeps for later phases: an eighth */
 #define PARTS 32
 
 struct sizes {
@@ -191,7 +190,6 @@ static void add_search(struct slim *s, struct forecast_figures *f, const struct 
 enum tamis_status forecast_memory(struct slim *s, struct forecast_figures *out, struct tamis_error *err)
 {
 	struct sizes z = sizes_of(s, out);
-	double most = 0;
 
 	out->parts = arena_array(s->arena, PARTS, sizeof *out->parts);
 	if (!out->parts)
@@ -204,10 +202,7 @@ enum tamis_status forecast_memory(struct slim *s, struct forecast_figures *out, 
 	for (size_t i = 0; i < out->n_parts; i++)
 		if (!out->parts[i].formula)
 			return tm_no_memory(err, "forecasting a run");
-	for (int k = FORECAST_SCORING; k < FORECAST_PHASES; k++)
-		most = fmax(most, out->phase_bytes[k]);
-	add(out, FORECAST_THROUGHOUT, "gaps between blocks", (most + out->phase_bytes[FORECAST_THROUGHOUT]) / GAPS,
-	    "an eighth of all the rest");
-	out->bytes = out->phase_bytes[FORECAST_THROUGHOUT] + most;
+	for (int k = 0; k < FORECAST_PHASES; k++)
+		out->bytes += out->phase_bytes[k];
 	return TAMIS_OK;
 }
