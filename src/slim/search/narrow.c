@@ -162,7 +162,7 @@ enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result 
 	if (s == TAMIS_OK)
 		s = descend(&n, NARROW_STEP, 1, out, &there, err);
 	if (s == TAMIS_OK && n.chosen && !there)
-		s = descend(&n, NARROW_FINE, NARROW_MISSES, out, &there, err);
+		s = descend(&n, NARROW_FINE, job->misses, out, &there, err);
 	if (s == TAMIS_OK)
 		count(&n, out);
 	snapshot_free(&n.good);

@@ -11,7 +11,8 @@
 #define NARROW_SHARE 0.5  /* of the tolerance, that channels may use up where connections are cut after them */
 #define NARROW_STEP 0.15  /* share of what is left that a round saves */
 #define NARROW_FINE 0.05  /* the same at the start of the second approach, from the last state that looked good */
-#define NARROW_MISSES 8   /* rounds of the second approach that may look bad */
+#define NARROW_MISSES 8   /* rounds of the second approach that may look bad, */
+#define NARROW_DEAR 3     /* and where each of them is distilled */
 #define NARROW_MOST 0.5   /* of a group's units, in one round */
 #define NARROW_ROUNDS 40
 
@@ -28,6 +29,7 @@ struct narrow_job {
 	struct worth worth;
 	double target;               /* (0, 1): of what worth measures; 0 = as deep as the guess allows */
 	int64_t round_to;
+	int misses;                  /* rounds of the second approach that may look bad */
 	struct pool *pool;
 	/* Called in each round after refitting, and of each state that looks good, while the graph is in it. */
 	enum tamis_status (*repair)(void *ctx, int round, struct tamis_error *err);

@@ -169,7 +169,7 @@ static struct narrow_job narrow_job(struct slim *s, struct slim_told *told)
 		.refit = refit_job(s, told), .guess = o->target_macs > 0 ? NULL : &s->guess_gate,
 		.bound = (o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE) * o->tolerance,
 		.confidence = o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
-		.round_to = o->round_to, .pool = s->pool };
+		.round_to = o->round_to, .misses = o->distil ? NARROW_DEAR : NARROW_MISSES, .pool = s->pool };
 }
 
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
