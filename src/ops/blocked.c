@@ -212,31 +212,28 @@ static struct under find_under(const struct window *w, int64_t oy, int64_t ox, b
 }
 
 /* The first of the largest takes the gradient, in each lane; of NaNs the last, as in the maximum itself. */
+LOOP_VERSIONS
 static void max_back(const struct window *w, const struct under *u, const float *image, int64_t width, const float *gy,
                      float *gx)
 {
-	float most[MOST];
-	int32_t at[MOST];
+	for (int64_t part = 0; part < width; part += LANES) {
+		eight most = (eight){0} - INFINITY, v;
+		mask at = (mask){0} - 1;
 
-	for (int i = 0; i < MOST; i++) {
-		most[i] = -INFINITY;
-		at[i] = -1;
-	}
-	for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
-		for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) {
-			int32_t pixel = (int32_t)(y * w->in[2] + x);
-			const float *v = image + pixel * width;
+		for (int64_t y = u->y; y < u->y_end; y += w->dilation[1])
+			for (int64_t x = u->x; x < u->x_end; x += w->dilation[2]) {
+				int32_t pixel = (int32_t)(y * w->in[2] + x);
+				mask more;
 
-			for (int64_t i = 0; i < width; i++) {
-				bool more = v[i] > most[i] || v[i] != v[i] || at[i] < 0;
-
-				most[i] = more ? v[i] : most[i];
-				at[i] = more ? pixel : at[i];
+				memcpy(&v, image + pixel * width + part, sizeof v);
+				more = (v > most) | (v != v) | (at < 0);
+				most = CHOOSE(more, v, most);
+				at = (more & pixel) | (~more & at);
 			}
-		}
-	for (int64_t i = 0; i < width; i++)
-		if (at[i] >= 0)
-			gx[at[i] * width + i] += gy[i];
+		for (int64_t i = 0; i < LANES; i++)
+			if (at[i] >= 0)
+				gx[at[i] * width + part + i] += gy[part + i];
+	}
 }
 
 static void average_back(const struct window *w, const struct under *u, int64_t width, const float *gy, float *gx)

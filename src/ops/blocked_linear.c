@@ -50,6 +50,10 @@ enum { PART = 64, LANES = 8 /* the least width of blocks, which divides all othe
 /* Elements at[0 .. n-1] of LANES channels, side by side for each channel, `pitch` from one to the next. */
 static void gather_lanes(const float *from, int64_t width, const int64_t *at, int64_t n, float *u, int64_t pitch)
 {
+	if (n == 1 && pitch == 1 && at[0] >= 0) {
+		memcpy(u, from + at[0] * width, LANES * sizeof *u);
+		return;
+	}
 	for (int64_t k = 0; k < n; k++) {
 		const float *pixel = from + (at[k] < 0 ? 0 : at[k] * width);
 

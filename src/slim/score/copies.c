@@ -43,7 +43,7 @@ static void settle(struct copies *c)
 		*c = (struct copies){ 0 };
 }
 
-enum { HASHED = 32 }; /* entries of a row that its hash looks at */
+enum { HASHED = 16 }; /* entries of a row that its hash looks at */
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 

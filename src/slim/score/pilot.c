@@ -6,20 +6,23 @@
 
 /* ---- the outputs' features ---------------------------------------------------------------------------------- */
 
+static int64_t smaller(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Whole batches, SCORE_PILOT items or more where there are as many. */
 static int64_t map_items(const struct pass *p, int64_t items)
 {
-	int64_t n = score_group(p->job, SCORE_PILOT);
-
-	return n < items ? n : items;
+	return smaller(score_group(p->job, SCORE_PILOT), items);
 }
 
 enum tamis_status pilot_map(struct pass *p, const struct worker *w, struct tamis_error *err)
 {
 	if (p->map.r)
 		return TAMIS_OK;
-	return feature_map_create(&p->map, p->head->kind, w->y, map_items(p, w->values), p->head->width, p->head->classes,
-	                          FEATURES_DEFAULT, p->job->seed, err);
+	return feature_map_create(&p->map, p->head->kind, w->y, smaller(map_items(p, w->values), SCORE_MAP), p->head->width,
+	                          p->head->classes, FEATURES_DEFAULT, p->job->seed, err);
 }
 
 /* Probes of general outputs are scaled by what these spread over the pilot, so its other batches run ahead. */
@@ -27,7 +30,7 @@ static enum tamis_status look_ahead(struct pass *p, struct worker *w, struct run
                                     struct tamis_error *err)
 {
 	int64_t chunk = p->job->chunk, n = map_items(p, group->items);
-	enum tamis_status s = score_keep_values(p, w, r, chunk < n ? chunk : n, err);
+	enum tamis_status s = score_keep_values(p, w, r, smaller(chunk, n), err);
 
 	for (int64_t at = chunk; s == TAMIS_OK && at < n; at += chunk) {
 		struct chunk batch = score_batch(p, group, at, w->part);
@@ -47,7 +50,7 @@ static enum tamis_status look_ahead(struct pass *p, struct worker *w, struct run
 enum tamis_status pilot_outputs(struct pass *p, struct worker *w, struct runner *r, const struct chunk *group,
                                 struct tamis_error *err)
 {
-	int64_t items = p->job->chunk < group->items ? p->job->chunk : group->items;
+	int64_t items = smaller(p->job->chunk, group->items);
 	enum tamis_status s = head_detect(p->job->graph, r, items, p->job->head, p->head, err);
 
 	return s == TAMIS_OK && p->head->kind == HEAD_GENERAL ? look_ahead(p, w, r, group, err) : s;

@@ -14,7 +14,8 @@
 #define SCORE_LEAST_POSITIONS 4  /* and where it has as many, at least */
 #define SCORE_SIGNALS 1024       /* features * positions beyond which a layer gets by with fewer positions */
 #define SCORE_GROUP 32           /* items whose signals are added up at a time, at least */
-#define SCORE_PILOT 16           /* items that fix bandwidth and pivots */
+#define SCORE_PILOT 16           /* items that fix the bandwidth, at least */
+#define SCORE_MAP 32             /* and at most */
 #define SCORE_MAX_COVARIANCE 4096 /* inputs a group, beyond which covariances take too much memory */
 #define SCORE_RICH 9             /* most features of a signal, itself and Fourier features, in the rich test */
 
