@@ -120,9 +120,12 @@ static enum tamis_status sums(const struct op_call *call, const struct linear_vi
 		return tm_no_memory(call->err, "adding up signals");
 	for (int64_t i = 0; i < 2 * padded; i++)
 		all[i] = 0;
-	for (int64_t i = 0; i < x->dims[0] * blocks; i++)
-		window_sums(&f.win, false, (const float *)x->data + i * f.win.in_size * width, (int)width, room,
-		            all + i % blocks * width * kernel, all + padded + i % blocks * width * kernel, kernel);
+	for (int64_t i = 0; i < blocks; i++) {
+		const struct planes p = {(const float *)x->data + i * f.win.in_size * width, x->dims[0],
+		                         blocks * f.win.in_size * width, (int)width};
+
+		window_sums(&f.win, false, &p, room, all + i * width * kernel, all + padded + i * width * kernel, kernel);
+	}
 	for (int64_t i = 0; i < f.channels * kernel; i++) {
 		sum[i] += all[i];
 		square[i] += all[padded + i];

@@ -151,16 +151,18 @@ static enum tamis_status gather(const struct op_call *call, const struct linear_
 	return s;
 }
 
-/* Plane i as floats, in `copy` where it has to be converted. */
-static const float *plane_of(const struct tensor *x, int64_t i, int64_t plane, float *copy)
+/* A channel's planes as floats, in `copy`, one after the other, where they have to be converted. */
+static struct planes planes_of(const struct tensor *x, int64_t channel, int64_t plane, float *copy)
 {
-	const double *d = x->data;
+	int64_t pitch = x->dims[1] * plane;
+	const double *d = (const double *)x->data + channel * plane;
 
 	if (x->type == DT_FLOAT)
-		return (const float *)x->data + i * plane;
-	for (int64_t k = 0; k < plane; k++)
-		copy[k] = (float)d[i * plane + k];
-	return copy;
+		return (struct planes){(const float *)x->data + channel * plane, x->dims[0], pitch, 1};
+	for (int64_t i = 0; i < x->dims[0]; i++)
+		for (int64_t k = 0; k < plane; k++)
+			copy[i * plane + k] = (float)d[i * pitch + k];
+	return (struct planes){copy, x->dims[0], plane, 1};
 }
 
 static enum tamis_status sums(const struct op_call *call, const struct linear_view *v, int64_t items, double *sum,
@@ -178,12 +180,14 @@ static enum tamis_status sums(const struct op_call *call, const struct linear_vi
 		return s;
 	plane = a->transposed ? f.c.win.out_size : f.c.win.in_size;
 	room = scratch_alloc(call->scratch, 4 * (size_t)plane, sizeof *room);
-	copy = scratch_alloc(call->scratch, (size_t)plane, sizeof *copy);
+	copy = scratch_alloc(call->scratch, x->type == DT_FLOAT ? 1 : (size_t)(x->dims[0] * plane), sizeof *copy);
 	if (!room || !copy)
 		return tm_no_memory(call->err, "adding up signals");
-	for (int64_t i = 0; i < x->dims[0] * channels; i++)
-		window_sums(&f.c.win, a->transposed, plane_of(x, i, plane, copy), 1, room, sum + i % channels * kernel,
-		            square + i % channels * kernel, 0);
+	for (int64_t c = 0; c < channels; c++) {
+		const struct planes p = planes_of(x, c, plane, copy);
+
+		window_sums(&f.c.win, a->transposed, &p, room, sum + c * kernel, square + c * kernel, 0);
+	}
 	return TAMIS_OK;
 }
 

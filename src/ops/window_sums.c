@@ -77,15 +77,16 @@ static void clear(struct lines *l)
 	memset(l->square, 0, (size_t)l->length * sizeof *l->square);
 }
 
-/* Lines from..to-1 of the walk over rows, in every depth of the other. */
-static void add_lines(const float *plane, int64_t height, const struct walk *depths, int64_t from, int64_t step,
+/* Lines from, from + step, ... of every plane, in every depth of the walk. */
+static void add_lines(const struct planes *p, int64_t height, const struct walk *depths, int64_t from, int64_t step,
                       int64_t count, struct lines *to)
 {
-	for (int64_t z = 0; z < depths->count; z++) {
-		const float *slice = plane + (depths->start + z * depths->step) * height * to->length;
+	for (int64_t i = 0; count > 0 && i < p->n; i++)
+		for (int64_t z = 0; z < depths->count; z++) {
+			const float *slice = p->first + i * p->pitch + (depths->start + z * depths->step) * height * to->length;
 
-		add_strip(slice + from * to->length, count, step * to->length, to->length, to->sum, to->square);
-	}
+			add_strip(slice + from * to->length, count, step * to->length, to->length, to->sum, to->square);
+		}
 }
 
 /* Elements of an axis that every kernel element of it meets, from..to-1: only where they follow one another. */
@@ -139,10 +140,10 @@ static void fold(const struct window *w, bool transposed, const struct lines *l,
 	}
 }
 
-void window_sums(const struct window *w, bool transposed, const float *plane, int lanes, double *room, double *sum,
+void window_sums(const struct window *w, bool transposed, const struct planes *p, double *room, double *sum,
                  double *square, int64_t pitch)
 {
-	const int64_t *dims = transposed ? w->out : w->in, length = dims[2] * lanes;
+	const int64_t *dims = transposed ? w->out : w->in, length = dims[2] * p->lanes;
 	struct lines shared = {room, room + length, length}, row = {room + 2 * length, room + 3 * length, length};
 	int64_t from, to;
 
@@ -151,19 +152,19 @@ void window_sums(const struct window *w, bool transposed, const float *plane, in
 		struct walk z = walk_of(w, transposed, 0, kz);
 
 		clear(&shared);
-		add_lines(plane, dims[1], &z, from, 1, to - from, &shared);
+		add_lines(p, dims[1], &z, from, 1, to - from, &shared);
 		for (int64_t ky = 0; ky < w->kernel[1]; ky++) {
 			struct walk y = walk_of(w, transposed, 1, ky);
 			int64_t at = (kz * w->kernel[1] + ky) * w->kernel[2];
 
 			memcpy(row.sum, room, 2 * (size_t)length * sizeof *room);
 			if (to > from) {
-				add_lines(plane, dims[1], &z, y.start, 1, from - y.start, &row);
-				add_lines(plane, dims[1], &z, to, 1, y.start + y.count - to, &row);
+				add_lines(p, dims[1], &z, y.start, 1, from - y.start, &row);
+				add_lines(p, dims[1], &z, to, 1, y.start + y.count - to, &row);
 			} else {
-				add_lines(plane, dims[1], &z, y.start, y.step, y.count, &row);
+				add_lines(p, dims[1], &z, y.start, y.step, y.count, &row);
 			}
-			fold(w, transposed, &row, lanes, sum + at, square + at, pitch);
+			fold(w, transposed, &row, p->lanes, sum + at, square + at, pitch);
 		}
 	}
 }
