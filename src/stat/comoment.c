@@ -139,10 +139,12 @@ static bool psi_pivot(const float *psi, int64_t n, int r, float *shift, float *s
 	if (!column_means(psi, n, r, r, shift))
 		return false;
 	*scale = 0;
-	for (int64_t i = 0; i < n * r; i++) {
-		*scale = fmaxf(*scale, fabsf(psi[i] - shift[i % r]));
-		size = fmaxf(size, fabsf(psi[i]));
-	}
+	for (int64_t t = 0; t < n; t++)
+		for (int k = 0; k < r; k++) {
+			float x = fabsf(psi[t * r + k] - shift[k]), whole = fabsf(psi[t * r + k]);
+			*scale = x > *scale ? x : *scale;
+			size = whole > size ? whole : size;
+		}
 	scales_of(scale, &size, 1);
 	return true;
 }
@@ -444,13 +446,21 @@ double comoment_mean(const struct comoment *c, int64_t feature, int position)
 	return c->shift[at] + c->sum[at] / (double)c->n;
 }
 
+/* (cross - mean sum_psi) / n */
+LOOP_VERSIONS
+static void centre_products(const double *cross, double mean, const double *sum_psi, double share, int r,
+		double *restrict cov)
+{
+	for (int k = 0; k < r; k++)
+		cov[k] = (cross[k] - mean * sum_psi[k]) * share;
+}
+
 void comoment_cross_covariance(const struct comoment *c, int64_t feature, double *cov)
 {
 	double n = (double)c->n;
 	for (int p = 0; p < c->width; p++) {
 		int64_t at = p * c->d + feature;
-		for (int k = 0; k < c->r; k++)
-			*cov++ = (c->cross[at * c->r + k] - c->sum[at] * (c->sum_psi[k] / n)) / n;
+		centre_products(c->cross + at * c->r, c->sum[at] / n, c->sum_psi, 1 / n, c->r, cov + p * c->r);
 	}
 }
 

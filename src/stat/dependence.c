@@ -188,12 +188,27 @@ static enum tamis_status work_begin(struct work *w, const struct comoment *c, co
 	return TAMIS_OK;
 }
 
+enum { LANES = 8 }; /* partial sums side by side, so that they are vectors; their number fixes the order */
+
+LOOP_VERSIONS
+static double square_sum(const double *x, int n)
+{
+	double part[LANES] = { 0 }, sum = 0;
+	int i = 0;
+	for (; i + LANES <= n; i += LANES)
+		for (int k = 0; k < LANES; k++)
+			part[k] += x[i + k] * x[i + k];
+	for (; i < n; i++)
+		sum += x[i] * x[i];
+	for (int k = 0; k < LANES; k++)
+		sum += part[k];
+	return sum;
+}
+
 static double statistic_of(const struct comoment *c, int64_t feature, int positions, double *cross)
 {
-	double sum = 0;
 	comoment_cross_covariance(c, feature, cross);
-	for (int i = 0; i < c->width * c->r; i++)
-		sum += cross[i] * cross[i];
+	double sum = square_sum(cross, c->width * c->r);
 	return isfinite(sum) ? sum / positions : 0;
 }
 
