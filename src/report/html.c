@@ -33,12 +33,6 @@ static const char style[] =
 
 /* ---- tables ---- */
 
-struct html_table html_table_start(FILE *out)
-{
-	fputs("<table>", out);
-	return (struct html_table){.out = out, .ok = true};
-}
-
 void html_row(struct html_table *t)
 {
 	fputs(t->open ? "</tr>\n<tr>" : "\n<tr>", t->out);
@@ -52,9 +46,15 @@ static void add(struct html_table *t, const char *element, const char *text, boo
 	fprintf(t->out, "</%s>", element);
 }
 
-void html_head(struct html_table *t, const char *text)
+struct html_table html_table_start(FILE *out, const char *const *heading, size_t n)
 {
-	add(t, "th", text, false);
+	struct html_table t = {.out = out, .ok = true};
+
+	fputs("<div class=\"card fit\"><table>", out);
+	html_row(&t);
+	for (size_t i = 0; i < n; i++)
+		add(&t, "th", heading[i], false);
+	return t;
 }
 
 void html_cell(struct html_table *t, const char *text, bool number)
@@ -78,7 +78,7 @@ void html_figure(struct html_table *t, double value)
 
 bool html_table_end(struct html_table *t)
 {
-	fputs(t->open ? "</tr>\n</table>\n" : "</table>\n", t->out);
+	fputs("</tr>\n</table>\n</div>\n", t->out);
 	return t->ok;
 }
 
@@ -94,7 +94,16 @@ bool html_fact(FILE *out, const char *name, const char *value)
 	return ok;
 }
 
-/* ---- distributions ---- */
+/* ---- charts ---- */
+
+bool html_chart(FILE *out, const struct chart *c, bool fit)
+{
+	fprintf(out, "<div class=\"card%s\">", fit ? " fit" : "");
+	if (!chart_write(out, c))
+		return false;
+	fputs("</div>\n", out);
+	return true;
+}
 
 bool html_distribution(FILE *out, const char *title, const char *axis, const struct distribution *d,
                        const int64_t *kept, double cut)
@@ -133,11 +142,7 @@ bool html_distribution(FILE *out, const char *title, const char *axis, const str
 		all[k] = (double)d->bin[k];
 		stays[k] = (double)(kept ? kept[k] : d->bin[k]);
 	}
-	fputs("<div class=\"card\">", out);
-	if (!chart_write(out, &c))
-		return false;
-	fputs("</div>\n", out);
-	return true;
+	return html_chart(out, &c, false);
 }
 
 /* ---- pages ---- */

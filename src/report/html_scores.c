@@ -42,11 +42,7 @@ static bool draw_significant(FILE *out, const struct scores_figures *f, const ch
 			share[n++] = (double)f->layers[i].significant / (double)f->layers[i].features;
 		}
 	c.y.n_names = series.n = n;
-	fputs("<div class=\"card fit\">", out);
-	if (!chart_write(out, &c))
-		return false;
-	fputs("</div>\n", out);
-	return true;
+	return html_chart(out, &c, true);
 }
 
 static bool write_significant(FILE *out, const struct scores_figures *f)
@@ -82,11 +78,8 @@ static bool write_table(FILE *out, const struct scores_figures *f)
 	                                      "least",       "left alone because"};
 	struct html_table t;
 
-	fputs("<h2>Layers</h2>\n<div class=\"card fit\">", out);
-	t = html_table_start(out);
-	html_row(&t);
-	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-		html_head(&t, heading[i]);
+	fputs("<h2>Layers</h2>\n", out);
+	t = html_table_start(out, heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < f->n_layers; i++) {
 		const struct scores_layer *l = &f->layers[i];
 
@@ -104,9 +97,7 @@ static bool write_table(FILE *out, const struct scores_figures *f)
 		channel_cells(&t, l->worst, l->n_ends);
 		html_cell(&t, l->note, false);
 	}
-	html_table_end(&t);
-	fputs("</div>\n", out);
-	return t.ok;
+	return html_table_end(&t);
 }
 
 static bool write_connections(FILE *out, const struct scores_figures *f)
@@ -120,11 +111,8 @@ static bool write_connections(FILE *out, const struct scores_figures *f)
 		return true;
 	fputs("<h2>Connections of ", out);
 	ok = markup_text(out, f->tensor);
-	fputs("</h2>\n<div class=\"card fit\">", out);
-	t = html_table_start(out);
-	html_row(&t);
-	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-		html_head(&t, heading[i]);
+	fputs("</h2>\n", out);
+	t = html_table_start(out, heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < f->n_connections; i++) {
 		const struct connection_line *c = &f->connections_shown[i];
 		const double figures[] = {c->w, c->mean, c->variance, c->relevance, c->p, c->q, c->gain, c->score};
@@ -136,9 +124,7 @@ static bool write_connections(FILE *out, const struct scores_figures *f)
 			html_figure(&t, figures[k]);
 		html_count(&t, c->rank ? c->rank : -1);
 	}
-	html_table_end(&t);
-	fputs("</div>\n", out);
-	return ok && t.ok;
+	return html_table_end(&t) && ok;
 }
 
 static bool write_distributions(FILE *out, const struct scores_figures *f, bool p)

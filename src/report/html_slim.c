@@ -47,16 +47,12 @@ static void size_row(struct html_table *t, const char *name, double before, doub
 
 static bool write_sizes(FILE *out, const struct slim_figures *s)
 {
+	static const char *const heading[] = {"", "before", "after", "ratio"};
 	const struct model_figures *b = &s->before, *a = &s->after;
 	struct html_table t;
 
-	fputs("<h2>Before and after</h2>\n<div class=\"card fit\">", out);
-	t = html_table_start(out);
-	html_row(&t);
-	html_head(&t, "");
-	html_head(&t, "before");
-	html_head(&t, "after");
-	html_head(&t, "ratio");
+	fputs("<h2>Before and after</h2>\n", out);
+	t = html_table_start(out, heading, sizeof heading / sizeof *heading);
 	size_row(&t, "parameters", (double)b->parameters, (double)a->parameters);
 	size_row(&t, "parameters that are not zero", (double)b->nonzeros, (double)a->nonzeros);
 	size_row(&t, "connections that are not zero", (double)b->connections_nonzero,
@@ -66,9 +62,7 @@ static bool write_sizes(FILE *out, const struct slim_figures *s)
 	size_row(&t, "MACs with a weight that is not zero", b->macs_nonzero, a->macs_nonzero);
 	size_row(&t, "file bytes", (double)b->file_bytes, (double)a->file_bytes);
 	size_row(&t, "file bytes after gzip", (double)b->gzip_bytes, (double)a->gzip_bytes);
-	html_table_end(&t);
-	fputs("</div>\n", out);
-	return t.ok;
+	return html_table_end(&t);
 }
 
 /* ---- gate ---- */
@@ -104,11 +98,7 @@ static bool draw_gate(FILE *out, const struct slim_figures *s, double *room)
 	                  .n_rules = !isnan(s->gate.tolerance)};
 
 	fill_looks(s, ratio, value, bound);
-	fputs("<div class=\"card\">", out);
-	if (!chart_write(out, &c))
-		return false;
-	fputs("</div>\n", out);
-	return true;
+	return html_chart(out, &c, false);
 }
 
 static bool write_gate(FILE *out, const struct slim_figures *s)
@@ -151,11 +141,7 @@ static bool draw_kept(FILE *out, const struct slim_figures *s, const char **name
 		channels[n++] = share(l->channels_kept, l->channels);
 	}
 	c.y.n_names = series[0].n = series[1].n = n;
-	fputs("<div class=\"card\">", out);
-	if (!chart_write(out, &c))
-		return false;
-	fputs("</div>\n", out);
-	return true;
+	return html_chart(out, &c, false);
 }
 
 static bool write_kept(FILE *out, const struct slim_figures *s)
@@ -176,11 +162,8 @@ static bool write_table(FILE *out, const struct slim_figures *s)
 	                                      "channels",    "kept", "stored",   "left alone because"};
 	struct html_table t;
 
-	fputs("<h2>Layers</h2>\n<div class=\"card fit\">", out);
-	t = html_table_start(out);
-	html_row(&t);
-	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-		html_head(&t, heading[i]);
+	fputs("<h2>Layers</h2>\n", out);
+	t = html_table_start(out, heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < s->n_layers; i++) {
 		const struct layer_line *l = &s->layers[i];
 
@@ -198,9 +181,7 @@ static bool write_table(FILE *out, const struct slim_figures *s)
 		html_cell(&t, l->storage, false);
 		html_cell(&t, l->note, false);
 	}
-	html_table_end(&t);
-	fputs("</div>\n", out);
-	return t.ok;
+	return html_table_end(&t);
 }
 
 static bool write_distributions(FILE *out, const struct slim_figures *s)

@@ -152,6 +152,13 @@ void table_cell(struct table *t, const char *text)
 	free(clean);
 }
 
+void table_head(struct table *t, const char *layout, const char *const *heading, size_t n)
+{
+	table_start(t, layout);
+	for (size_t i = 0; i < n; i++)
+		table_cell(t, heading[i]);
+}
+
 void table_count(struct table *t, int64_t n)
 {
 	char buf[PRINT_NUMBER];

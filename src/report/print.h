@@ -40,6 +40,8 @@ struct table {
 	bool failed;
 };
 void table_start(struct table *t, const char *layout);
+/* The same, with a first row of n cells. */
+void table_head(struct table *t, const char *layout, const char *const *heading, size_t n);
 void table_cell(struct table *t, const char *text); /* NULL = empty */
 void table_count(struct table *t, int64_t n);
 /* Writes every row, the first as a heading unless all its cells are empty, indented by `indent`, cut to

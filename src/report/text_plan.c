@@ -13,9 +13,7 @@ static bool write_tested(FILE *out, const struct forecast_figures *f)
 	char text[2 * PRINT_NUMBER], one[PRINT_NUMBER], two[PRINT_NUMBER];
 	struct table t;
 
-	table_start(&t, "nssrrrrr");
-	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-		table_cell(&t, heading[i]);
+	table_head(&t, "nssrrrrr", heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < f->n_layers; i++) {
 		const struct forecast_layer *l = &f->layers[i];
 
@@ -174,9 +172,7 @@ static bool write_stages(FILE *out, const struct forecast_figures *f)
 	char buf[PRINT_NUMBER];
 	struct table t;
 
-	table_start(&t, "lrrrr");
-	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-		table_cell(&t, heading[i]);
+	table_head(&t, "lrrrr", heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < f->n_stages; i++) {
 		const struct forecast_stage *s = &f->stages[i];
 

@@ -12,20 +12,13 @@ static void figure_cell(struct table *t, double value, int digits)
 	table_cell(t, isnan(value) ? "" : print_figure(buf, value, digits));
 }
 
-static void start(struct table *t, const char *layout, const char *const *heading, size_t n)
-{
-	table_start(t, layout);
-	for (size_t i = 0; i < n; i++)
-		table_cell(t, heading[i]);
-}
-
 static bool write_layers(FILE *out, const struct scores_figures *f)
 {
 	static const char *const heading[] = {"weight", "op",   "entries",   "features", "signif.", "p 5 %",
 	                                      "median", "95 %", "score 5 %", "median",   "95 %",    "gain"};
 	struct table t;
 
-	start(&t, "nsrrrrrrrrrr", heading, sizeof heading / sizeof *heading);
+	table_head(&t, "nsrrrrrrrrrr", heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < f->n_layers; i++) {
 		const struct scores_layer *l = &f->layers[i];
 
@@ -63,7 +56,7 @@ static bool write_channels(FILE *out, const struct scores_figures *f)
 	static const char *const heading[] = {"weight", "channels that matter most (score)", "least"};
 	struct table t;
 
-	start(&t, "nll", heading, sizeof heading / sizeof *heading);
+	table_head(&t, "nll", heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < f->n_layers; i++) {
 		if (f->layers[i].note)
 			continue;
@@ -82,7 +75,7 @@ static bool write_connections(FILE *out, const struct scores_figures *f)
 	char n[PRINT_NUMBER];
 	struct table t;
 
-	start(&t, "rrrrrrrrrrr", heading, sizeof heading / sizeof *heading);
+	table_head(&t, "rrrrrrrrrrr", heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < f->n_connections; i++) {
 		const struct connection_line *c = &f->connections_shown[i];
 		const double figures[] = {c->w, c->mean, c->variance, c->relevance, c->p, c->q, c->gain, c->score};

@@ -167,9 +167,7 @@ static bool write_slimmed(FILE *out, const struct slim_figures *s)
 		"significant", "channels", "stored"};
 	struct table t;
 
-	table_start(&t, "nssrrrrrl");
-	for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
-		table_cell(&t, heading[i]);
+	table_head(&t, "nssrrrrrl", heading, sizeof heading / sizeof *heading);
 	for (size_t i = 0; i < s->n_layers; i++)
 		if (!s->layers[i].note)
 			layer_row(&t, &s->layers[i]);

@@ -6,26 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "exec/runner.h"
 #include "model.h"
 #include "ops/blocked.h"
+#include "programs.h"
 
 #define TOLERANCE 1e-4 /* of the largest output: inner values may be larger */
 
 /* ---- comparing ------------------------------------------------------------------------------------------------- */
 
-static struct program *make(const struct graph *g, struct program_options options)
-{
-	struct tamis_error err = { 0 };
-	struct program *p = NULL;
-
-	cr_assert_eq(program_create(g, &options, &p, &err), TAMIS_OK, "%s: %s", err.node, err.message);
-	return p;
-}
-
 static struct program *prepare(const struct graph *g, bool blocks)
 {
-	return make(g, (struct program_options){ .merge_norms = blocks });
+	return program_of(g, (struct program_options){ .merge_norms = blocks });
 }
 
 static int count(const struct program *p, const char *op, bool ours)
@@ -37,44 +28,13 @@ static int count(const struct program *p, const char *op, bool ours)
 	return n;
 }
 
-static void same(const struct tensor *want, const struct tensor *got, uint64_t seed)
-{
-	double largest = 1e-3;
-
-	cr_assert(want->type == got->type && tensor_same_shape(want, got), "seed %llu", (unsigned long long)seed);
-	for (int64_t i = 0; i < want->count; i++)
-		largest = fmax(largest, fabs(tensor_get(want, i)));
-	for (int64_t i = 0; i < want->count; i++)
-		cr_assert(fabs(tensor_get(want, i) - tensor_get(got, i)) <= TOLERANCE * largest,
-		          "seed %llu, element %lld: %g, not %g", (unsigned long long)seed, (long long)i, tensor_get(got, i),
-		          tensor_get(want, i));
-}
-
-/* One runner each, over several numbers of items. */
 static void compare(const struct graph *g, const struct program *plain, const struct program *blocks, int64_t extent,
                     uint64_t seed)
 {
 	static const int64_t items[] = { 2, 1, 5, 2 };
-	struct tamis_error err = { 0 };
-	struct runner *a = NULL, *b = NULL;
-	struct rng r;
+	const int64_t item[] = { g->values[g->inputs[0]].declared.dims[1], extent, extent + 1 };
 
-	r = rng_make(seed, 1);
-	cr_assert(!runner_create(plain, &a, &err) && !runner_create(blocks, &b, &err));
-	for (size_t k = 0; k < sizeof items / sizeof *items; k++) {
-		int64_t channels = g->values[g->inputs[0]].declared.dims[1];
-		struct tensor in = tensor_make(DT_FLOAT, DIMS(items[k], channels, extent, extent + 1), NULL, &r);
-
-		cr_assert_eq(runner_run(a, &in, NULL, &err), TAMIS_OK, "seed %llu: %s: %s", (unsigned long long)seed, err.node,
-		             err.message);
-		cr_assert_eq(runner_run(b, &in, NULL, &err), TAMIS_OK, "seed %llu: %s: %s", (unsigned long long)seed, err.node,
-		             err.message);
-		for (int i = 0; i < g->n_outputs; i++)
-			same(runner_output(a, i), runner_output(b, i), seed);
-		tensor_free(&in);
-	}
-	runner_free(a);
-	runner_free(b);
+	programs_compare(g, plain, blocks, &(struct programs_check){ items, 4, item, 3, TOLERANCE, seed });
 }
 
 /* ---- networks -------------------------------------------------------------------------------------------------- */
@@ -415,8 +375,8 @@ static void reverse(const struct program *p, struct tensor *in, const bool *watc
 
 static void compare_energies(const struct graph *g, uint64_t seed, int *hidden)
 {
-	struct program *plain = make(g, (struct program_options){ .training = true });
-	struct program *fast = make(g, (struct program_options){ .training = true, .energies = true });
+	struct program *plain = program_of(g, (struct program_options){ .training = true });
+	struct program *fast = program_of(g, (struct program_options){ .training = true, .energies = true });
 	bool *watch = calloc((size_t)g->n_values, sizeof *watch);
 	struct energies want = { 0 }, got = { 0 };
 	int64_t channels = g->values[g->inputs[0]].declared.dims[1];

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "exec/runner.h"
 #include "model.h"
+#include "programs.h"
 
 #define TOLERANCE 1e-5 /* of the largest output */
 
@@ -186,12 +186,7 @@ static struct document *network(uint64_t seed)
 
 static struct program *prepare(const struct graph *g, bool speed)
 {
-	const struct program_options options = { .merge_norms = speed };
-	struct tamis_error err = { 0 };
-	struct program *p = NULL;
-
-	cr_assert_eq(program_create(g, &options, &p, &err), TAMIS_OK, "%s: %s", err.node, err.message);
-	return p;
+	return program_of(g, (struct program_options){ .merge_norms = speed });
 }
 
 static int count(const struct program *p, const char *op)
@@ -203,43 +198,12 @@ static int count(const struct program *p, const char *op)
 	return n;
 }
 
-static void same(const struct tensor *want, const struct tensor *got, uint64_t seed)
-{
-	double largest = 1e-3;
-
-	cr_assert(want->type == got->type && tensor_same_shape(want, got), "seed %llu", (unsigned long long)seed);
-	for (int64_t i = 0; i < want->count; i++)
-		largest = fmax(largest, fabs(tensor_get(want, i)));
-	for (int64_t i = 0; i < want->count; i++)
-		cr_assert(fabs(tensor_get(want, i) - tensor_get(got, i)) <= TOLERANCE * largest,
-		          "seed %llu, element %lld: %g, not %g", (unsigned long long)seed, (long long)i, tensor_get(got, i),
-		          tensor_get(want, i));
-}
-
 static void compare(const struct graph *g, const struct program *plain, const struct program *fast, const int64_t *item,
                     int rank, uint64_t seed)
 {
 	static const int64_t items[] = { 2, 1, 40 };
-	struct tamis_error err = { 0 };
-	struct runner *a = NULL, *b = NULL;
-	struct rng r;
 
-	r = rng_make(seed, 1);
-	cr_assert(!runner_create(plain, &a, &err) && !runner_create(fast, &b, &err));
-	for (size_t k = 0; k < sizeof items / sizeof *items; k++) {
-		int64_t dims[4] = { items[k] };
-		struct tensor in;
-
-		memcpy(dims + 1, item, (size_t)rank * sizeof *dims);
-		in = tensor_make(DT_FLOAT, rank + 1, dims, NULL, &r);
-		cr_assert_eq(runner_run(a, &in, NULL, &err), TAMIS_OK, "seed %llu: %s", (unsigned long long)seed, err.message);
-		cr_assert_eq(runner_run(b, &in, NULL, &err), TAMIS_OK, "seed %llu: %s", (unsigned long long)seed, err.message);
-		for (int i = 0; i < g->n_outputs; i++)
-			same(runner_output(a, i), runner_output(b, i), seed);
-		tensor_free(&in);
-	}
-	runner_free(a);
-	runner_free(b);
+	programs_compare(g, plain, fast, &(struct programs_check){ items, 3, item, rank, TOLERANCE, seed });
 }
 
 /* ---- tests ----------------------------------------------------------------------------------------------------- */
