@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_expect_said(doc_load_memory(data, size, fuzz_dir(), &limits, &doc, &err), &err);
 	if (!doc)
 		return 0;
+	fuzz_taken++;
 	fuzz_expect(doc->memory.peak <= FUZZ_MEMORY, "a tree within its limit");
 	fuzz_expect_said(check_document(doc, NULL, &report, &err), &err);
 	fuzz_expect(report.count == 0 || report.findings[0].message[0], "a sentence for a finding");

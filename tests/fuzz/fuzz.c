@@ -11,6 +11,8 @@
 #include "data/reader.h"
 #include "onnx/check.h"
 
+int fuzz_taken;
+
 void fuzz_expect(bool ok, const char *what)
 {
 	if (ok)
@@ -72,6 +74,7 @@ struct document *fuzz_document(const uint8_t *data, size_t size)
 	if (status == TAMIS_OK)
 		status = check_or_fail(doc, &err);
 	fuzz_expect_said(status, &err);
+	fuzz_taken += status == TAMIS_OK;
 	if (status == TAMIS_OK)
 		return doc;
 	doc_free(doc);
@@ -85,6 +88,7 @@ struct tamis_model *fuzz_model(const uint8_t *data, size_t size)
 	struct tamis_model *model = NULL;
 
 	fuzz_expect_said(tamis_model_open_memory(data, size, fuzz_dir(), &load, &model, &err), &err);
+	fuzz_taken += model != NULL;
 	return model;
 }
 
@@ -111,5 +115,6 @@ void fuzz_items(const char *path, enum dtype type, int rank, const int64_t *dims
 		}
 	}
 	fuzz_expect_said(status, &err);
+	fuzz_taken += status == TAMIS_OK;
 	data_close(source);
 }

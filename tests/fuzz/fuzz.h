@@ -19,6 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Of the targets with mutate.c: what their inputs are. */
 extern const ProtobufCMessageDescriptor *const fuzz_message;
 
+/* Inputs that were not refused: a corpus of which none is taken any more would go unnoticed. */
+extern int fuzz_taken;
+
 /* Aborts, saying what was expected, unless ok. */
 void fuzz_expect(bool ok, const char *what);
 

@@ -70,6 +70,7 @@ int main(int argc, char **argv)
 		else
 			replay(argv[i]);
 	}
-	printf("%d inputs\n", replayed);
-	return replayed ? 0 : 77;
+	printf("%d inputs, %d times one was taken\n", replayed, fuzz_taken);
+	fuzz_expect(fuzz_taken > 0, "some input to be taken");
+	return 0;
 }
