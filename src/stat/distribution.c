@@ -23,6 +23,8 @@ int distribution_bin(const struct distribution *d, double x)
 		return -1;
 	if (!(d->high > d->low) || x <= d->low)
 		return 0;
+	if (x >= d->high)
+		return DISTRIBUTION_BINS - 1;
 	k = (int)(DISTRIBUTION_BINS * ((log(x) - log(d->low)) / (log(d->high) - log(d->low))));
 	return k < DISTRIBUTION_BINS ? k : DISTRIBUTION_BINS - 1;
 }
@@ -46,9 +48,12 @@ enum tamis_status distribution_of(const double *x, int64_t n, struct distributio
 	qsort(sorted, (size_t)numbers, sizeof *sorted, ascending);
 	for (int q = 0; q < DISTRIBUTION_QUANTILES; q++)
 		out->quantile[q] = numbers ? sorted[(int64_t)(distribution_shares[q] * (double)(numbers - 1) + 0.5)] : NAN;
-	for (int64_t i = 0; i < numbers && !(out->low > 0); i++)
-		out->low = sorted[i] > 0 ? sorted[i] : 0;
-	out->high = numbers && sorted[numbers - 1] > 0 ? sorted[numbers - 1] : 0;
+	for (int64_t i = 0; i < numbers; i++) {
+		if (!(sorted[i] > 0) || !isfinite(sorted[i]))
+			continue;
+		out->low = out->low > 0 ? out->low : sorted[i];
+		out->high = sorted[i];
+	}
 	for (int64_t i = 0; i < numbers; i++) {
 		int k = distribution_bin(out, sorted[i]);
 

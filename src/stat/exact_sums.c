@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/memory.h"
 
 #define BASE 0x1p32
@@ -93,6 +94,7 @@ void exact_sums_add_floats(struct exact_sums *s, const float *x)
 
 enum tamis_status exact_sums_merge(struct exact_sums *into, const struct exact_sums *from, struct tamis_error *err)
 {
+	bool fits = true;
 	int by;
 
 	if (into->n != from->n || into->digits != from->digits)
@@ -102,7 +104,10 @@ enum tamis_status exact_sums_merge(struct exact_sums *into, const struct exact_s
 	by = into->top - from->top;
 	for (int k = 0; k + by < into->digits; k++)
 		for (int64_t i = 0; i < into->n; i++)
-			into->digit[(k + by) * into->n + i] += from->digit[k * into->n + i];
+			fits &= tm_add(into->digit[(k + by) * into->n + i], from->digit[k * into->n + i],
+			               &into->digit[(k + by) * into->n + i]);
+	if (!fits)
+		return tm_fail(err, TAMIS_E_INVALID, "sums to merge are of more additions than a sum can hold");
 	for (int64_t i = 0; i < into->n; i++)
 		into->broken[i] |= from->broken[i];
 	return TAMIS_OK;

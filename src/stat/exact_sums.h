@@ -31,7 +31,7 @@ struct exact_sums {
 enum tamis_status exact_sums_create(struct exact_sums *s, int64_t n, int digits, struct tamis_error *err);
 void exact_sums_add(struct exact_sums *s, const double *x);       /* n values. O(n) */
 void exact_sums_add_floats(struct exact_sums *s, const float *x); /* n values. O(n) */
-/* into += from. TAMIS_E_INVALID when n or digits differ. O(n). */
+/* into += from. TAMIS_E_INVALID when n or digits differ, or a digit overflows (then `into` is of no use). O(n). */
 enum tamis_status exact_sums_merge(struct exact_sums *into, const struct exact_sums *from, struct tamis_error *err);
 /* Sum i, rounded once for each digit; NaN after a value that was not finite. */
 double exact_sums_value(const struct exact_sums *s, int64_t i);

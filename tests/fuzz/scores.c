@@ -55,14 +55,40 @@ static void look(const struct score_file *f)
 	arena_free(&arena);
 }
 
+/* FUZZ_SEEDS has shards of the same model, made with other options. */
+static void merge_into_seed(const struct score_file *f, const char *seed)
+{
+	struct score_file sum = { 0 };
+	struct tamis_error err = { 0 };
+	bool *seen = NULL;
+	enum tamis_status status = score_file_read(seed, 0, &sum, &err);
+
+	fuzz_expect(status == TAMIS_OK, "a shard among the seeds");
+	status = score_file_merge_start(&sum, &seen, &err);
+	if (status == TAMIS_OK)
+		status = score_file_merge(&sum, f, seen, &err);
+	if (status == TAMIS_OK)
+		status = score_file_merge_end(&sum, seen, &err);
+	fuzz_expect_said(status, &err);
+	free(seen);
+	if (status == TAMIS_OK)
+		look(&sum);
+	score_file_free(&sum);
+}
+
 /* The set is taken to be of shards that found the same. */
 static void merge(struct score_file *f, const uint8_t *data, size_t size)
 {
-	const int shards = f->shards < 3 ? f->shards : 3;
+	const int shards = f->shards < 3 ? f->shards : 3, first = f->shard;
 	struct tamis_error err = { 0 };
 	bool *seen = NULL;
-	enum tamis_status status = score_file_merge_start(f, &seen, &err);
+	enum tamis_status status;
 
+	f->shard = 2; /* the seeds of the other half come first in their set */
+	if (f->shards > 1)
+		merge_into_seed(f, strstr(f->origin.options, "obs") ? FUZZ_SEEDS "/shard_covariance" : FUZZ_SEEDS "/shard");
+	f->shard = first;
+	status = score_file_merge_start(f, &seen, &err);
 	for (int i = 1; status == TAMIS_OK && i < shards; i++) {
 		struct score_file next = { 0 };
 

@@ -136,7 +136,7 @@ def scores(tamis):
     folder.mkdir(exist_ok=True)
     for name, options in [('whole', ()), ('energy', ('--criterion', 'fisher')), ('gradient', ('--criterion', 'taylor')),
                           ('covariance', ('--criterion', 'obs')), ('shard', ('--shard', '1/2')),
-                          ('shard_covariance', ('--shard', '2/2', '--criterion', 'obs'))]:
+                          ('shard_covariance', ('--shard', '1/2', '--criterion', 'obs'))]:
         subprocess.run([tamis, 'score', CORPUS / 'models/net_gemm', '--random', '16', '-o', folder / name, '-q', *options],
                        check=True)
 

@@ -42,6 +42,7 @@ static enum tamis_status merge_layer(struct layer_sums *into, const struct layer
 	enum tamis_status s;
 
 	if (into->alone != from->alone || into->positions != from->positions || into->entries != from->entries
+	    || into->features != from->features || into->fan_in != from->fan_in || into->outs != from->outs
 	    || !into->signal_scale != !from->signal_scale)
 		return tm_fail(err, TAMIS_E_INVALID, "sums to merge must be of the same layers");
 	if (into->alone)
@@ -62,11 +63,13 @@ static enum tamis_status merge_layer(struct layer_sums *into, const struct layer
 		s = exact_sums_merge(&into->energy, &from->energy, err);
 	if (s == TAMIS_OK)
 		s = exact_sums_merge(&into->products, &from->products, err);
+	if (s != TAMIS_OK)
+		return s;
 	copies_meet(&into->copies, &from->copies);
 	into->signals += from->signals;
 	into->grid_rows += from->grid_rows;
 	into->reached |= from->reached;
-	return s;
+	return TAMIS_OK;
 }
 
 enum tamis_status score_sums_merge(struct score_sums *into, const struct score_sums *from, struct tamis_error *err)

@@ -13,6 +13,7 @@
 
 #define MAX_SHARDS 65536
 #define MAX_R 4096 /* features of the outputs */
+#define MAX_COUNT (INT64_MAX / MAX_SHARDS) /* of items or positions in one file, so that those of a set can be added */
 
 struct reading {
 	struct score_file *out;
@@ -31,6 +32,11 @@ static enum tamis_status refuse(struct reading *r, const char *what)
 static enum tamis_status no_memory(struct reading *r)
 {
 	return tm_no_memory(r->err, "reading scores");
+}
+
+static bool is_count(int64_t n)
+{
+	return n >= 0 && n <= MAX_COUNT;
 }
 
 /* A copy in the arena, also of nothing. */
@@ -118,7 +124,7 @@ static enum tamis_status read_moment(struct reading *r, const Tamis__ScoreSums *
 	const Tamis__ScoreCoMoment *from = m->moment;
 	size_t d = (size_t)features, rows = d * m->width, psi = m->r, pairs = (size_t)m->width * (m->width + 1) / 2 * d;
 
-	if (!from || m->width < 1 || m->width > COMOMENT_MAX_WIDTH || psi < 1 || psi > MAX_R || from->items < 0
+	if (!from || m->width < 1 || m->width > COMOMENT_MAX_WIDTH || psi < 1 || psi > MAX_R || !is_count(from->items)
 	    || from->n_shift != rows || from->n_scale != d || from->n_psi_shift != psi || from->n_sum != rows
 	    || from->n_sum_psi != psi || from->n_cross != rows * psi || from->n_within != pairs)
 		return refuse(r, "co-moments do not have the shape they should");
@@ -183,7 +189,7 @@ static unsigned sums_needs(const Tamis__ScoreSums *m)
 static enum tamis_status read_products(struct reading *r, const Tamis__ScoreSums *m, struct layer_sums *s)
 {
 	s->grid_rows = m->grid_rows;
-	return m->grid_rows < 0 ? refuse(r, "a number of rows is negative") : read_exact(r, m->products, &s->products);
+	return !is_count(m->grid_rows) ? refuse(r, "a number of rows is none") : read_exact(r, m->products, &s->products);
 }
 
 static enum tamis_status read_sums(struct reading *r, const Tamis__ScoreLayer *m, const struct layer *l,
@@ -193,7 +199,7 @@ static enum tamis_status read_sums(struct reading *r, const Tamis__ScoreLayer *m
 	int64_t triangles;
 	enum tamis_status status;
 
-	if (!from || from->signals < 0 || (from->n_signal_scale && from->n_signal_scale != (size_t)l->features)
+	if (!from || !is_count(from->signals) || (from->n_signal_scale && from->n_signal_scale != (size_t)l->features)
 	    || l->positions < 1 || m->tested_positions != signals_positions(l)
 	    || from->width % m->tested_positions
 	    || (from->products && (!covariances_fit(l, &triangles) || from->products->n_digit / 2 < (size_t)triangles)))
@@ -227,7 +233,7 @@ static enum tamis_status read_psi(struct reading *r, const Tamis__ScoreOutputMom
 {
 	size_t n = m ? m->r : 0;
 
-	if (n < 1 || n > MAX_R || m->items < 0 || m->n_shift != n || m->n_sum != n || m->n_second != n * n)
+	if (n < 1 || n > MAX_R || !is_count(m->items) || m->n_shift != n || m->n_sum != n || m->n_second != n * n)
 		return refuse(r, "the moments of the outputs do not have the shape they should");
 	if (output_moment_create(psi, (int)n, r->err) != TAMIS_OK)
 		return no_memory(r);
@@ -428,7 +434,7 @@ static enum tamis_status read_origin(struct reading *r, const Tamis__ScoreOrigin
 	struct score_origin *o = &r->out->origin;
 
 	if (!m || !is_sha256(m->source_sha256) || (m->calibration_sha256 && !is_sha256(m->calibration_sha256))
-	    || !(m->from >= 0 && m->from <= m->to && m->to <= 1) || m->items < 0 || m->chunk < 1
+	    || !(m->from >= 0 && m->from <= m->to && m->to <= 1) || !is_count(m->items) || m->chunk < 1
 	    || !(m->alpha >= 0 && m->alpha <= 1) || m->fdr > FDR_BENJAMINI_YEKUTIELI)
 		return refuse(r, "it does not say what it was made of");
 	*o = (struct score_origin){ .source_sha256 = copy_text(r, m->source_sha256), .seed = m->seed, .from = m->from,
