@@ -90,9 +90,20 @@ static void add(const float *restrict g, int64_t n, float *restrict to)
 		to[i] += g[i];
 }
 
+/* The last part whose slope depends on where it is taken; 0 also where there is none. */
+static int last_bent(const struct blocked_chain *c)
+{
+	int k = c->n - 1;
+
+	while (k > 0 && c->part[k].kind == BLOCKED_LINEAR)
+		k--;
+	return k;
+}
+
 static enum tamis_status reverse(struct op_grad *g)
 {
 	const struct blocked_chain *chain = g->call->node->attr;
+	int last = last_bent(chain);
 	const struct tensor *x = g->call->in[0];
 	float part[BLOCKED_AFTER][TILE], gradient[TILE];
 
@@ -102,13 +113,13 @@ static enum tamis_status reverse(struct op_grad *g)
 		const float *in[BLOCKED_AFTER] = {(const float *)x->data + at};
 		int64_t n = tile(at, x->count);
 
-		for (int k = 0; k + 1 < chain->n; k++) {
+		for (int k = 0; k < last; k++) {
 			apply(&chain->part[k], in[k], n, part[k]);
 			in[k + 1] = part[k];
 		}
 		memcpy(gradient, (const float *)g->gout[0]->data + at, (size_t)n * sizeof *gradient);
 		for (int k = chain->n - 1; k >= 0; k--)
-			undo(&chain->part[k], in[k], n, gradient);
+			undo(&chain->part[k], in[k <= last ? k : last], n, gradient);
 		add(gradient, n, (float *)g->gin[0]->data + at);
 	}
 	return TAMIS_OK;

@@ -97,7 +97,7 @@ enum tamis_status blocked_global_reverse(struct op_grad *g)
 /* Eight floats, the least width of a block. */
 typedef float eight __attribute__((vector_size(32)));
 typedef int32_t mask __attribute__((vector_size(32)));
-enum { LANES = 8, BITS = 32 };
+enum { LANES = 8, BITS = 32, SUMS = 4 };
 
 bool blocked_has_mask(const struct blocked_after *after)
 {
@@ -177,19 +177,25 @@ static void undo(const struct blocked_undo *u, int64_t at, int64_t n, float *g)
 		undo_tanh(y + at, n, g + at);
 }
 
-/* Squares by lane over a tile: floats, since a tile is short. */
+/* Squares by lane over a tile: floats, since a tile is short. Several sums, which need not wait for one another. */
 LOOP_VERSIONS
 static void add_tile(const float *g, int64_t pixels, int64_t width, double *energy)
 {
-	eight sum[2] = {{0}, {0}}, v;
+	eight sum[SUMS] = {{0}, {0}, {0}, {0}}, v;
+	int64_t n = pixels * width / LANES, i = 0;
 
-	for (int64_t p = 0; p < pixels; p++, g += width)
-		for (int64_t half = 0; half < width / LANES; half++) {
-			memcpy(&v, g + half * LANES, sizeof v);
-			sum[half] += v * v;
+	for (; i + SUMS <= n; i += SUMS)
+		for (int k = 0; k < SUMS; k++) {
+			memcpy(&v, g + (i + k) * LANES, sizeof v);
+			sum[k] += v * v;
 		}
-	for (int k = 0; k < MOST; k++)
-		energy[k] += (double)sum[k / LANES][k % LANES];
+	for (int k = 0; i + k < n; k++) {
+		memcpy(&v, g + (i + k) * LANES, sizeof v);
+		sum[k] += v * v;
+	}
+	for (int k = 0; k < SUMS; k++)
+		for (int lane = 0; lane < LANES; lane++)
+			energy[(width > LANES ? k % 2 * LANES : 0) + lane] += (double)sum[k][lane];
 }
 
 void blocked_undo(const struct blocked_undo *u, struct tensor *g)
