@@ -54,6 +54,7 @@ struct slim {
 
 	double started;            /* clock at the start, seconds */
 	double work_done, work_total; /* units: forward runs of one item */
+	double distil_cost;        /* of an item and epoch at the present depth, in these units */
 	double fraction;           /* told last, never to fall */
 	double told;               /* clock at the last call of the observer */
 };

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <time.h>
 
+#include "ops/sparse.h"
+
 #define TELL_EVERY 0.2 /* seconds between two calls of the observer */
 
 double slim_items_in(const struct item_source *s)
@@ -14,13 +16,29 @@ double slim_items_in(const struct item_source *s)
 	return (n < 0 ? 1000 : (double)n) * (s->to - s->from);
 }
 
-/* In forward runs of one item: what an epoch of distilling takes. */
-static double epoch_work(const struct slim *s)
+/* Products by weights that are mostly zero go entry by entry while a network is distilled. */
+static double distil_cost(double keep)
 {
-	return slim_items_in(&s->fit) * DISTIL_COST + slim_items_in(&s->guess);
+	return keep * SPARSE_SHARE > 1 ? DISTIL_COST : DISTIL_SPARSE_COST;
 }
 
-/* What a round of the search that cuts takes. */
+/* In forward runs of one item: what an epoch of distilling takes at a depth. */
+static double epoch_work(const struct slim *s, double keep)
+{
+	return slim_items_in(&s->fit) * distil_cost(keep) + slim_items_in(&s->guess);
+}
+
+/* Of the epochs that belong to rounds `from` on, of `rounds` that cut on the way to a given share. */
+static double epochs_work(const struct slim *s, int from, int rounds)
+{
+	double work = 0;
+
+	for (int i = from; i < rounds; i++)
+		work += epoch_work(s, pow(s->in->options->keep, (i + 1.0) / rounds));
+	return work;
+}
+
+/* What a round of the search that cuts takes, but for its epoch on the way to a given share. */
 static double round_work(const struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
@@ -32,16 +50,22 @@ static double round_work(const struct slim *s)
 		work += slim_items_in(&s->refitted) * REFIT_COST * ROUNDS_SWEEPS;
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
-	return work + (o->keep > 0 && o->distil ? 1 : o->distil) * epoch_work(s);
+	return work + (o->keep > 0 ? 0 : o->distil * epoch_work(s, 1));
 }
 
 /* The search says after each round how many it expects; nine looks and the verification follow it. */
 void slim_expect_rounds(void *ctx, int cutting, int settling)
 {
 	struct slim *s = ctx;
+	const struct tamis_slim_options *o = s->in->options;
+	int rounds = o->keep > 0 ? rounds_to_share(o->rounds, o->refit, o->distil) : 0;
 
-	s->work_total = s->work_done + cutting * round_work(s) + settling * epoch_work(s)
-		+ slim_items_in(&s->held) * (SLIM_LOOKS + 1);
+	s->work_total = s->work_done + cutting * round_work(s) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
+	s->distil_cost = DISTIL_COST;
+	if (o->keep > 0 && o->distil) {
+		s->work_total += epochs_work(s, rounds - cutting, rounds) + settling * epoch_work(s, o->keep);
+		s->distil_cost = distil_cost(cutting ? pow(o->keep, (rounds - cutting + 1.0) / rounds) : o->keep);
+	}
 }
 
 bool slim_narrows(const struct tamis_slim_options *o)
@@ -108,10 +132,10 @@ enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error
 enum tamis_status slim_tell(void *ctx, int64_t done, struct tamis_error *err)
 {
 	struct slim_told *t = ctx;
-	double items = (double)(done - t->before) * t->cost;
+	double cost = t->cost > 0 ? t->cost : t->slim->distil_cost, items = (double)(done - t->before) * cost;
 
 	if (done < t->before)
-		items = (double)done * t->cost;
+		items = (double)done * cost;
 	t->before = done;
 	return slim_progress(t->slim, items, err);
 }

@@ -7,10 +7,11 @@
 
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
 #define REFIT_COST 5                    /* a sweep: two forward runs and moments */
+#define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
 
-/* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item. */
+/* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item; 0: what distilling takes at the present depth. */
 struct slim_told { struct slim *slim; int64_t before; double cost; };
 
 /* Items of a source that a stage will see, about. */

@@ -6,6 +6,7 @@ the test images. Prints a table for each and draws build/bench/compress-mnist.sv
 """
 
 import html
+import sys
 
 import numpy as np
 
@@ -19,6 +20,8 @@ COLOURS = ('#1b6ca8', '#d1495b', '#2e8b57', '#8a5fbf', '#c98a1b', '#5a5a5a', '#a
 def configure(parser):
     parser.add_argument('--items', type=int, default=6000, help='training images; default 6,000')
     parser.add_argument('--epochs', type=int, default=10, help='of distilling; default 10')
+    parser.add_argument('--ratios', type=lambda text: [float(ratio) for ratio in text.split(',')], default=list(RATIOS),
+                        help='separated by commas; default ' + ','.join(map(str, RATIOS)))
     parser.add_argument('--only', choices=('mnist', 'fashion'), help='one of the data sets')
 
 
@@ -55,20 +58,20 @@ def accuracy(options, files, ratio, words):
     return lenet.run_tamis(options.build, 'compare', base, out, '-c', test, '--labels', labels, '--json', '-')
 
 
-def svg(title, base, curves):
+def svg(title, base, ratios, curves):
     """Curves of accuracy, 85 % and up, over the logarithm of the ratio."""
     width, height, left, top, low = 760, 460, 60, 40, 85
-    x = lambda k: left + k * (width - left - 230) / max(1, len(RATIOS) - 1)
+    x = lambda k: left + k * (width - left - 230) / max(1, len(ratios) - 1)
     y = lambda percent: top + (100 - max(percent, low)) / (100 - low) * (height - top - 50)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
              f'font-size="12"><rect width="{width}" height="{height}" fill="#fff"/>'
              f'<text x="{left}" y="22" font-size="15">{html.escape(title)}</text>']
     for percent in range(low, 101, 5):
-        parts.append(f'<path d="M{left} {y(percent):.1f}H{x(len(RATIOS) - 1):.1f}" stroke="#ddd"/>'
+        parts.append(f'<path d="M{left} {y(percent):.1f}H{x(len(ratios) - 1):.1f}" stroke="#ddd"/>'
                      f'<text x="{left - 8}" y="{y(percent) + 4:.1f}" text-anchor="end">{percent} %</text>')
-    for k, ratio in enumerate(RATIOS):
-        parts.append(f'<text x="{x(k):.1f}" y="{height - 28}" text-anchor="middle">{ratio}x</text>')
-    parts.append(f'<path d="M{left} {y(base):.1f}H{x(len(RATIOS) - 1):.1f}" stroke="#000" stroke-dasharray="2 3"/>')
+    for k, ratio in enumerate(ratios):
+        parts.append(f'<text x="{x(k):.1f}" y="{height - 28}" text-anchor="middle">{ratio:g}x</text>')
+    parts.append(f'<path d="M{left} {y(base):.1f}H{x(len(ratios) - 1):.1f}" stroke="#000" stroke-dasharray="2 3"/>')
     for i, (name, values) in enumerate(curves):
         points = ' '.join(f'{x(k):.1f},{y(value):.1f}' for k, value in enumerate(values))
         colour = COLOURS[i % len(COLOURS)]
@@ -84,15 +87,16 @@ def run(options):
             continue
         files, rows, curves = data(options, name), [], []
         for title, words in methods(options):
-            pairs = [accuracy(options, files, ratio, words) for ratio in RATIOS]
+            pairs = [accuracy(options, files, ratio, words) for ratio in options.ratios]
             values = [100 * pair['accuracy_b'] for pair in pairs]
             base = 100 * pairs[0]['accuracy_a']
             rows.append([title, *(f'{value:.2f}' for value in values)])
+            print('  '.join(rows[-1]), file=sys.stderr, flush=True)
             if 'one shot' not in title or title.startswith('pii'):
                 curves.append((title, values))
         print(f'{name}: LeNet-300-100, {base:.2f} % before; {options.items} unlabelled images; accuracy % at')
-        print(common.table(['method', *(f'{ratio}x' for ratio in RATIOS)], rows), flush=True)
+        print(common.table(['method', *(f'{ratio:g}x' for ratio in options.ratios)], rows), flush=True)
         out = options.build / 'bench' / f'compress-{name}.svg'
-        out.write_text(svg(f'{name}: test accuracy against ratio', base, curves), encoding='utf-8')
+        out.write_text(svg(f'{name}: test accuracy against ratio', base, options.ratios, curves), encoding='utf-8')
         print(out)
     return 0

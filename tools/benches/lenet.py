@@ -63,8 +63,11 @@ def slim(options, network, seed, ratio, epochs):
         print(f'{TITLES[network]} {ratio:g}x, seed {seed}: expected accuracy loss {seen["expected_loss"]:.4f} on the images '
               f'it was made from, {pair["expected_loss"]:.4f} on others; relative squared error '
               f'{seen["relative_squared_error"]:.4f}, {pair["relative_squared_error"]:.4f}')
-    return {'ratio': report['before']['nonzeros'] / report['after']['nonzeros'], 'before': 100 * (1 - pair['accuracy_a']),
-            'after': 100 * (1 - pair['accuracy_b']), 'p': pair['mcnemar_p'], 'seconds': seconds}
+    result = {'ratio': report['before']['nonzeros'] / report['after']['nonzeros'], 'before': 100 * (1 - pair['accuracy_a']),
+              'after': 100 * (1 - pair['accuracy_b']), 'p': pair['mcnemar_p'], 'seconds': seconds}
+    print(f'{TITLES[network]} seed {seed}: {result["ratio"]:.1f} times fewer, error {result["before"]:.2f} to '
+          f'{result["after"]:.2f} %, p {result["p"]:.3f}, {seconds:.0f} s', flush=True)
+    return result
 
 
 def summary(network, ratio, epochs, runs):

@@ -176,7 +176,7 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
 	struct slim_told plain = { s, 0, 1 }, scoring = { s, 0, SCORE_COST }, refitting = { s, 0, REFIT_COST };
-	struct slim_told training = { s, 0, DISTIL_COST };
+	struct slim_told training = { s, 0, 0 };
 	struct distil distil = { 0 };
 	struct narrow_job narrow = narrow_job(s, &refitting);
 	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
