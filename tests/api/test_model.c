@@ -181,6 +181,36 @@ Test(model, info_counts)
 	world_close(&w);
 }
 
+/* The hidden units may go; those at the edges of the graph say why they may not. */
+Test(model, info_groups)
+{
+	struct tamis_info_options o;
+	struct tamis_report *r = NULL;
+	struct world w;
+	int free_ones = 0;
+
+	world_open(&w, 2, 6);
+	tamis_info_options_default(&o);
+	cr_assert_not(o.groups);
+	o.groups = true;
+	cr_assert_eq(tamis_info(w.model, &o, &r, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_eq(r->info.n_groups, 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct info_group *g = &r->info.groups[i];
+
+		if (g->why)
+			continue;
+		free_ones++;
+		cr_assert_eq(g->units, 16);
+		cr_assert_eq(g->macs, 8 + 4);
+		cr_assert_eq(g->bytes, 4 * (8 + 1 + 4));
+		cr_assert_str_eq(g->members[0].role, "makes");
+	}
+	cr_assert_eq(free_ones, 1);
+	tamis_report_free(r);
+	world_close(&w);
+}
+
 /* What tamis cannot run it still describes. */
 Test(model, info_of_the_unknown)
 {

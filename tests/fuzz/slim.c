@@ -59,6 +59,7 @@ static void slim(struct tamis_model *model, struct tamis_calibration *items, siz
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct tamis_calibration_options options;
+	struct tamis_info_options described;
 	struct tamis_calibration *items = NULL;
 	struct tamis_report *report = NULL;
 	struct tamis_model *model = fuzz_model(data, size);
@@ -66,7 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!model)
 		return 0;
-	fuzz_expect_said(tamis_info(model, NULL, &report, &err), &err);
+	tamis_info_options_default(&described);
+	described.groups = true;
+	fuzz_expect_said(tamis_info(model, &described, &report, &err), &err);
 	render(report);
 	tamis_calibration_options_default(&options);
 	options.random = 4;

@@ -153,10 +153,13 @@ static enum tamis_status info(struct tamis_error *err)
 	struct tamis_model *m = NULL;
 	struct tamis_report *r = NULL;
 	char *json = NULL;
+	struct tamis_info_options o;
 	enum tamis_status s = tamis_model_open("outside.onnx", NULL, &m, err);
 
+	tamis_info_options_default(&o);
+	o.groups = true;
 	if (s == TAMIS_OK)
-		s = tamis_info(m, NULL, &r, err);
+		s = tamis_info(m, &o, &r, err);
 	if (s == TAMIS_OK)
 		s = tamis_report_json(r, &json, err);
 	if (s == TAMIS_OK)
