@@ -17,7 +17,7 @@ import numpy as np
 
 SAMPLES = pathlib.Path(__file__).resolve().parents[2] / 'samples'
 # Deepest cut, and rounds to halve the connections.
-NETWORKS = {'fashion-mlp': (32, 1), 'fashion-lenet5': (32, 1), 'fashion-resnet': (4, 2)}
+NETWORKS = {'fashion-mlp': (32, 1), 'fashion-lenet5': (32, 1), 'fashion-resnet': (2, 1)}
 
 
 def outputs(tamis, model, folder, name):
