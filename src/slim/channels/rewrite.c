@@ -35,8 +35,9 @@ enum tamis_status rewrite_open(struct rewrite *r, struct document *doc, const st
 	r->ports = tm_array((size_t)g->n_nodes + 1, sizeof(struct rewrite_port *));
 	r->narrowed = tm_array((size_t)g->n_values + 1, sizeof *r->narrowed);
 	r->uses = tm_array((size_t)g->n_values + 1, sizeof *r->uses);
+	r->unread = tm_array((size_t)g->n_values + 1, sizeof *r->unread);
 	r->drop_node = tm_array((size_t)g->n_nodes + 1, sizeof *r->drop_node);
-	if (!naming_open(&r->names, g) || !r->ports || !r->narrowed || !r->uses || !r->drop_node)
+	if (!naming_open(&r->names, g) || !r->ports || !r->narrowed || !r->uses || !r->unread || !r->drop_node)
 		return no_memory(err);
 	for (int v = 0; v < g->n_values; v++)
 		r->uses[v] = g->values[v].n_uses;
@@ -51,6 +52,7 @@ void rewrite_close(struct rewrite *r)
 	free(r->ports);
 	free(r->narrowed);
 	free(r->uses);
+	free(r->unread);
 	free(r->drop_node);
 	naming_close(&r->names);
 	arena_free(&r->arena);
@@ -180,18 +182,31 @@ static enum tamis_status narrow(struct tensor *t, int axis, const bool *drop, in
 	return TAMIS_OK;
 }
 
-/* One node less reads a value; what nobody reads any more goes: constants, and what is computed from them or from lengths. */
+/* One node less reads a value: whether nobody does any more, and a node makes it. */
+static bool last_read(struct rewrite *r, int value)
+{
+	const struct value *v = value == GRAPH_NONE ? NULL : &r->graph->values[value];
+
+	return v && !--r->uses[value] && !v->is_output && v->producer != GRAPH_NONE;
+}
+
+/* What nobody reads any more goes: constants, and what is computed from them or from lengths. A list instead of
+ * recursion: chains may be as long as the graph. */
 static void release(struct rewrite *r, int value)
 {
-	const struct graph *g = r->graph;
-	const struct node *n;
+	size_t n = 0;
 
-	if (value == GRAPH_NONE || --r->uses[value] || g->values[value].is_output || g->values[value].producer == GRAPH_NONE)
-		return;
-	n = &g->nodes[g->values[value].producer];
-	r->drop_node[g->values[value].producer] = n->n_out == 1;
-	for (int i = 0; n->n_out == 1 && !n->constant && i < n->n_in; i++)
-		release(r, n->in[i]);
+	if (last_read(r, value))
+		r->unread[n++] = value;
+	while (n) {
+		int producer = r->graph->values[r->unread[--n]].producer;
+		const struct node *node = &r->graph->nodes[producer];
+
+		r->drop_node[producer] = node->n_out == 1;
+		for (int i = 0; node->n_out == 1 && !node->constant && i < node->n_in; i++)
+			if (last_read(r, node->in[i]))
+				r->unread[n++] = node->in[i];
+	}
 }
 
 static enum tamis_status write_copy(struct rewrite *r, int node, int input, const struct tensor *t,

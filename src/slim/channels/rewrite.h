@@ -15,6 +15,7 @@ struct rewrite {
 	/* by value: new extents for value_info; rank 0 = unchanged, -1 = unchanged extent */
 	struct tensor *narrowed;
 	int *uses;                   /* by value: nodes that still read it */
+	int *unread;                 /* worklist of values without a reader */
 	bool *drop_node;             /* by node */
 	struct naming names;
 	struct arena arena;
