@@ -127,6 +127,21 @@ bool print_wrapped(FILE *out, int column, int indent, const char *text)
 	return true;
 }
 
+bool pieces_begin(struct pieces *p)
+{
+	*p = (struct pieces){0};
+	p->to = open_memstream(&p->text, &p->size);
+	return p->to != NULL;
+}
+
+bool pieces_end(struct pieces *p, FILE *out, int column, int indent)
+{
+	bool ok = fclose(p->to) == 0 && p->text && print_wrapped(out, column, indent, p->text);
+
+	free(p->text);
+	return ok;
+}
+
 void table_start(struct table *t, const char *layout)
 {
 	*t = (struct table){.layout = layout, .columns = (int)strlen(layout)};

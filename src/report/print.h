@@ -27,6 +27,16 @@ const char *print_ratio(char buf[PRINT_NUMBER], double before, double after);
  * '?'. False when out of memory. */
 bool print_wrapped(FILE *out, int column, int indent, const char *text);
 
+/* The same of a text that is put together from any number of pieces, in linear time: begin, write to `to`, end.
+ * Both are false when out of memory; after a false begin there is nothing to end. */
+struct pieces {
+	FILE *to;
+	char *text;
+	size_t size;
+};
+bool pieces_begin(struct pieces *p);
+bool pieces_end(struct pieces *p, FILE *out, int column, int indent);
+
 /* A table is filled cell by cell, row after row, then written. `layout` has one letter a column: 'l'
  * left, 'r' right, 'n' left and cut at its front when the table is too wide (names: their end tells
  * most), 's' left and cut at its end. Cells may hold any bytes; unprintable characters become '?'. Out

@@ -152,15 +152,14 @@ static bool group_role(FILE *out, const struct info_group *g, size_t *at)
 {
 	const char *role = g->members[*at].role;
 	int column = fprintf(out, "  %-*s", ROLE - 2, role);
-	struct arena a = {0};
-	const char *all = "";
-	bool ok;
+	size_t first = *at;
+	struct pieces p;
 
+	if (!pieces_begin(&p))
+		return false;
 	for (; *at < g->n_members && !strcmp(g->members[*at].role, role); ++*at)
-		all = all ? arena_printf(&a, "%s%s%s", all, *all ? ", " : "", g->members[*at].name) : NULL;
-	ok = all && print_wrapped(out, column, ROLE, all);
-	arena_free(&a);
-	return ok;
+		fprintf(p.to, "%s%s", *at > first ? ", " : "", g->members[*at].name);
+	return pieces_end(&p, out, column, ROLE);
 }
 
 static bool info_groups(FILE *out, const struct info_figures *f)

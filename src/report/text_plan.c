@@ -43,22 +43,20 @@ static bool first_with_note(const struct forecast_figures *f, size_t i)
 /* One line for each reason, with the weights that it keeps. */
 static bool write_reason(FILE *out, const struct forecast_figures *f, size_t first)
 {
-	struct arena a = {0};
-	const char *names = "";
-	bool ok;
+	struct pieces p;
 
-	for (size_t i = first; names && i < f->n_layers; i++) {
+	if (!pieces_begin(&p))
+		return false;
+	fprintf(p.to, "%s: ", f->layers[first].note);
+	for (size_t i = first; i < f->n_layers; i++) {
 		const struct forecast_layer *l = &f->layers[i];
 		const char *name = *l->weight ? l->weight : *l->node ? l->node : "-";
 
 		if (l->note && !strcmp(l->note, f->layers[first].note))
-			names = arena_printf(&a, "%s%s%s", names, *names ? ", " : "", name);
+			fprintf(p.to, "%s%s", i > first ? ", " : "", name);
 	}
-	names = names ? arena_printf(&a, "%s: %s", f->layers[first].note, names) : NULL;
 	fputs("  ", out);
-	ok = names && print_wrapped(out, 2, 4, names);
-	arena_free(&a);
-	return ok;
+	return pieces_end(&p, out, 2, 4);
 }
 
 static bool write_left(FILE *out, const struct forecast_figures *f)
