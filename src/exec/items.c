@@ -133,6 +133,12 @@ static void fill_free(struct line *l)
 	}
 }
 
+static void pass_error(struct tamis_error *to, const struct tamis_error *from)
+{
+	if (to)
+		*to = *from;
+}
+
 static bool first_done(struct line *l)
 {
 	bool done;
@@ -153,7 +159,7 @@ static enum tamis_status merge_done(struct line *l, struct tamis_error *err)
 		enum tamis_status status = s->status;
 
 		if (status != TAMIS_OK)
-			*err = s->error;
+			pass_error(err, &s->error);
 		else if (job->merge)
 			status = job->merge(job->ctx, &s->buffer.chunk, (int)at, err);
 		if (status != TAMIS_OK)
@@ -199,7 +205,7 @@ static enum tamis_status lead(struct line *l, struct tamis_error *err)
 	}
 	close_line(l, s != TAMIS_OK);
 	if (s == TAMIS_OK && l->reading != TAMIS_OK)
-		*err = l->reading_error;
+		pass_error(err, &l->reading_error);
 	return s == TAMIS_OK ? l->reading : s;
 }
 
