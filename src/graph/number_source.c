@@ -3,15 +3,10 @@
 
 #include <string.h>
 
-/* Operators that hand on the elements of their first input in order. */
+/* Hands on the elements of its first input in order. */
 static bool hands_on(const struct node *n)
 {
-	static const char *const names[] = { "Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze" };
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!*n->op->domain && !strcmp(n->op->name, names[i]))
-			return true;
-	return false;
+	return n->op->flags & OP_VIEW || (!*n->op->domain && !strcmp(n->op->name, "Cast"));
 }
 
 /* Which input of a Concat of vectors holds an element, and where. */

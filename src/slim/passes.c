@@ -134,18 +134,12 @@ static enum tamis_status find_parameters(struct slim *s, struct tamis_error *err
 	return parameters_find(s->graph, &s->layers, &filter, also, &s->parameters, err);
 }
 
-/* A chain of nodes between a weight and its layer goes link by link. */
 static enum tamis_status settle_weights(struct slim *s, struct tamis_error *err)
 {
-	enum tamis_status status = TAMIS_OK;
-	int settled = 1;
+	int settled;
+	enum tamis_status status = weights_settle(s->doc, s->graph, &settled, err);
 
-	while (status == TAMIS_OK && settled) {
-		status = weights_settle(s->doc, s->graph, &settled, err);
-		if (status == TAMIS_OK && settled)
-			status = slim_index(s, err);
-	}
-	return status;
+	return status == TAMIS_OK && settled ? slim_index(s, err) : status;
 }
 
 enum tamis_status pass_layers(struct slim *s, struct tamis_error *err)

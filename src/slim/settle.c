@@ -7,15 +7,12 @@
 #include "onnx/edit.h"
 #include "onnx/payload.h"
 
-/* Operators that only say where elements lie; the first input is what they move. */
-static const char *const movers[] = { "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze" };
-
+/* Says only where elements lie; the first input is what it moves. */
 static bool moves(const struct node *n)
 {
-	for (size_t i = 0; !*n->op->domain && i < sizeof movers / sizeof *movers; i++)
-		if (!strcmp(n->op->name, movers[i]))
-			return !n->inlined;
-	return false;
+	bool transposes = !*n->op->domain && !strcmp(n->op->name, "Transpose");
+
+	return !n->inlined && n->n_out == 1 && (transposes || n->op->flags & OP_VIEW);
 }
 
 static bool is_weight_of(const struct graph *g, const struct use *u)
@@ -36,128 +33,151 @@ static bool only_for_weights(const struct graph *g, const struct value *v)
 	return true;
 }
 
-static bool can_settle(const struct graph *g, const struct node *n)
+static bool can_change(const struct value *w)
 {
-	const struct value *w = n->n_in && n->in[0] != GRAPH_NONE ? &g->values[n->in[0]] : NULL;
+	return w->kind == VALUE_CONSTANT && w->tensor_proto && w->n_uses == 1 && !w->is_output && !w->overridable
+	       && dtype_is_float((int)w->constant.type);
+}
 
-	if (!w || w->kind != VALUE_CONSTANT || !w->tensor_proto || w->n_uses != 1 || w->is_output
-	    || w->overridable || !dtype_is_float((int)w->constant.type))
-		return false;
+/* May go: moves its first input in a way that is known now, for linear nodes alone. */
+static bool is_link(const struct graph *g, const struct node *n)
+{
 	for (int k = 1; k < n->n_in; k++)
 		if (n->in[k] != GRAPH_NONE && g->values[n->in[k]].kind != VALUE_CONSTANT)
 			return false;
-	return moves(n) && n->n_out == 1 && only_for_weights(g, &g->values[n->out[0]]);
+	return n->n_in && n->in[0] != GRAPH_NONE && moves(n) && only_for_weights(g, &g->values[n->out[0]]);
 }
 
-static enum tamis_status write_moved(struct document *doc, const struct graph *g, const struct node *n,
-                                     struct tamis_error *err)
+/* The link behind a link; NULL at the end of the chain. */
+static const struct node *next_link(const struct graph *g, const struct node *n)
 {
-	const struct tensor **in = tm_array((size_t)n->n_in + 1, sizeof *in);
-	struct tensor out = { 0 };
-	enum tamis_status s = in ? TAMIS_OK : tm_no_memory(err, "moving a weight");
+	const struct value *v = &g->values[n->out[0]];
+	const struct node *next = v->n_uses == 1 ? &g->nodes[v->uses[0].node] : NULL;
 
-	for (int k = 0; in && k < n->n_in; k++)
+	return next && v->uses[0].input == 0 && is_link(g, next) ? next : NULL;
+}
+
+/* What n makes of `from`; the caller frees *to. */
+static enum tamis_status move(const struct graph *g, const struct node *n, const struct tensor *from, struct tensor *to,
+                              struct tamis_error *err)
+{
+	const struct tensor **in = tm_array((size_t)n->n_in, sizeof *in);
+	enum tamis_status s;
+
+	if (!in)
+		return tm_no_memory(err, "moving a weight");
+	in[0] = from;
+	for (int k = 1; k < n->n_in; k++)
 		in[k] = n->in[k] == GRAPH_NONE ? NULL : &g->values[n->in[k]].constant;
-	if (s == TAMIS_OK)
-		s = node_eval_within(n, in, &out, doc->max_memory, err);
-	if (s == TAMIS_OK)
-		s = payload_write(doc, g->values[n->in[0]].tensor_proto, &out, err);
-	tensor_free(&out);
+	s = node_eval_within(n, in, to, g->doc->max_memory, err);
 	free(in);
 	return s;
 }
 
-static enum tamis_status reconnect(struct document *doc, const struct graph *g, const struct node *n,
+/* All that read `from` read the weight instead. */
+static enum tamis_status reconnect(struct document *doc, const struct graph *g, const struct value *from, const char *weight,
                                    struct tamis_error *err)
 {
-	const struct value *from = &g->values[n->out[0]];
 	enum tamis_status s = TAMIS_OK;
 
 	for (int i = 0; s == TAMIS_OK && i < from->n_uses; i++) {
 		const struct use *u = &from->uses[i];
 
-		s = edit_string(doc, &g->nodes[u->node].proto->input[u->input], g->values[n->in[0]].name, err);
+		s = edit_string(doc, &g->nodes[u->node].proto->input[u->input], weight, err);
 	}
 	return s;
 }
 
-static bool is_named(const Onnx__ValueInfoProto *v, const char *name)
-{
-	return v->name && !strcmp(v->name, name);
-}
+/* What the walk found, by value. */
+struct settled {
+	bool *gone;    /* nothing reads it any more */
+	bool *changed; /* another shape than the document may say */
+};
 
-/* What the document says of a value that is gone, or that has another shape now. */
-static void forget(struct document *doc, Onnx__GraphProto *g, const char *name)
+/* The node's output, and shapes and axes that it alone read. */
+static void mark_gone(const struct graph *g, const struct node *n, struct settled *to)
 {
-	for (size_t i = g->n_value_info; i-- > 0;)
-		if (is_named(g->value_info[i], name))
-			edit_remove_value_info(doc, g, i);
-}
-
-/* Marks what nothing reads any more: the node's output, and shapes and axes that it alone read. */
-static void mark_gone(const struct graph *g, const struct node *n, bool *gone)
-{
-	gone[n->out[0]] = true;
+	to->gone[n->out[0]] = true;
 	for (int k = 1; k < n->n_in; k++)
 		if (n->in[k] != GRAPH_NONE && g->values[n->in[k]].n_uses == 1 && !g->values[n->in[k]].is_output
 		    && !g->values[n->in[k]].overridable)
-			gone[n->in[k]] = true;
+			to->gone[n->in[k]] = true;
 }
 
-static enum tamis_status settle_node(struct document *doc, const struct graph *g, const struct node *n, bool *gone,
-                                     struct tamis_error *err)
+/* From its first link on. */
+static enum tamis_status settle_chain(struct document *doc, const struct graph *g, const struct node *first,
+                                      struct settled *to, int *links, struct tamis_error *err)
 {
-	enum tamis_status s = write_moved(doc, g, n, err);
+	const struct value *w = &g->values[first->in[0]];
+	const struct tensor *from = &w->constant;
+	struct tensor moved = { 0 }, next = { 0 };
+	const struct node *last = first;
+	enum tamis_status s = TAMIS_OK;
 
+	for (const struct node *n = first; n && s == TAMIS_OK; n = next_link(g, n)) {
+		s = move(g, n, from, &next, err);
+		tensor_free(&moved);
+		moved = next;
+		next = (struct tensor){ 0 };
+		from = &moved;
+		mark_gone(g, n, to);
+		last = n;
+		++*links;
+	}
 	if (s == TAMIS_OK)
-		s = reconnect(doc, g, n, err);
-	if (s != TAMIS_OK)
-		return s;
-	forget(doc, doc->model->graph, g->values[n->in[0]].name);
-	forget(doc, doc->model->graph, g->values[n->out[0]].name);
-	mark_gone(g, n, gone);
-	return TAMIS_OK;
+		s = payload_write(doc, w->tensor_proto, &moved, err);
+	if (s == TAMIS_OK)
+		s = reconnect(doc, g, &g->values[last->out[0]], w->name, err);
+	tensor_free(&moved);
+	to->changed[first->in[0]] = true;
+	return s;
 }
 
-static bool is_gone(const struct graph *g, const bool *gone, const char *name)
+static bool is_marked(const struct graph *g, const bool *marked, const char *name)
 {
 	int id = name && *name ? graph_find(g, name) : GRAPH_NONE;
 
-	return id != GRAPH_NONE && gone[id];
+	return id != GRAPH_NONE && marked[id];
 }
 
-static enum tamis_status drop_gone(struct document *doc, const struct graph *g, const bool *gone, struct tamis_error *err)
+static enum tamis_status drop_gone(struct document *doc, const struct graph *g, const struct settled *of,
+                                   struct tamis_error *err)
 {
 	Onnx__GraphProto *p = doc->model->graph;
 	bool *node = tm_array(p->n_node + 1, sizeof *node), *constant = tm_array(p->n_initializer + 1, sizeof *constant);
-	bool ok = node && constant;
+	bool *info = tm_array(p->n_value_info + 1, sizeof *info);
+	bool ok = node && constant && info;
 
 	for (size_t i = 0; ok && i < p->n_node; i++)
-		node[i] = p->node[i]->n_output == 1 && is_gone(g, gone, p->node[i]->output[0]);
+		node[i] = p->node[i]->n_output == 1 && is_marked(g, of->gone, p->node[i]->output[0]);
 	for (size_t i = 0; ok && i < p->n_initializer; i++)
-		constant[i] = is_gone(g, gone, p->initializer[i]->name);
+		constant[i] = is_marked(g, of->gone, p->initializer[i]->name);
+	for (size_t i = 0; ok && i < p->n_value_info; i++)
+		info[i] = is_marked(g, of->gone, p->value_info[i]->name) || is_marked(g, of->changed, p->value_info[i]->name);
 	if (ok) {
 		edit_filter(doc, &p->n_node, &p->node, node);
 		edit_filter(doc, &p->n_initializer, &p->initializer, constant);
+		edit_filter(doc, &p->n_value_info, &p->value_info, info);
 	}
 	free(node);
 	free(constant);
+	free(info);
 	return ok ? TAMIS_OK : tm_no_memory(err, "moving weights");
 }
 
 enum tamis_status weights_settle(struct document *doc, const struct graph *g, int *settled, struct tamis_error *err)
 {
-	bool *gone = tm_array((size_t)g->n_values + 1, sizeof *gone); /* by value */
-	enum tamis_status s = gone ? TAMIS_OK : tm_no_memory(err, "moving weights");
+	struct settled to = { tm_array((size_t)g->n_values + 1, sizeof *to.gone),
+		tm_array((size_t)g->n_values + 1, sizeof *to.changed) };
+	enum tamis_status s = to.gone && to.changed ? TAMIS_OK : tm_no_memory(err, "moving weights");
 
 	*settled = 0;
 	for (int i = 0; s == TAMIS_OK && i < g->n_nodes; i++)
-		if (can_settle(g, &g->nodes[i])) {
-			s = settle_node(doc, g, &g->nodes[i], gone, err);
-			*settled += s == TAMIS_OK;
-		}
+		if (is_link(g, &g->nodes[i]) && can_change(&g->values[g->nodes[i].in[0]]))
+			s = settle_chain(doc, g, &g->nodes[i], &to, settled, err);
 	if (s == TAMIS_OK && *settled)
-		s = drop_gone(doc, g, gone, err);
-	free(gone);
+		s = drop_gone(doc, g, &to, err);
+	free(to.gone);
+	free(to.changed);
 	return s;
 }
