@@ -275,32 +275,24 @@ enum tamis_status payload_view(const struct document *doc, const Onnx__TensorPro
 	enum payload_place place;
 	struct need need;
 	*out = (struct tensor){ 0 };
-	*borrowed = false;
 	enum tamis_status st = examine(doc, t, &place, &need, err);
 	if (st == TAMIS_OK)
 		st = tensor_shape(out, need.type, (int)t->n_dims, t->dims, err);
-	if (st == TAMIS_OK && usable_in_place(t, place, out)) {
+	if (borrowed)
+		*borrowed = st == TAMIS_OK && usable_in_place(t, place, out);
+	if (borrowed && *borrowed)
 		out->data = t->raw_data.data;
-		*borrowed = true;
-		return TAMIS_OK;
-	}
-	return payload_read(doc, t, out, err);
-}
-
-enum tamis_status payload_read(const struct document *doc, const Onnx__TensorProto *t, struct tensor *out,
-                               struct tamis_error *err)
-{
-	enum payload_place place;
-	struct need need;
-	*out = (struct tensor){ 0 };
-	enum tamis_status st = examine(doc, t, &place, &need, err);
-	if (st == TAMIS_OK)
-		st = tensor_shape(out, need.type, (int)t->n_dims, t->dims, err);
-	if (st == TAMIS_OK)
+	else if (st == TAMIS_OK)
 		st = read_checked(doc, t, place, out, err);
 	if (st != TAMIS_OK) {
 		tensor_free(out);
 		tm_in_tensor(err, t->name);
 	}
 	return st;
+}
+
+enum tamis_status payload_read(const struct document *doc, const Onnx__TensorProto *t, struct tensor *out,
+                               struct tamis_error *err)
+{
+	return payload_view(doc, t, out, NULL, err);
 }

@@ -54,7 +54,8 @@ enum tamis_status payload_read(const struct document *doc, const Onnx__TensorPro
                                struct tamis_error *err);
 
 /* The same, but elements that t holds as they are used (raw_data of whole values at a multiple of 64 bytes) stay there:
- * *borrowed says so, and out->data is then t's, not to be freed or written, as long as t is not rewritten or freed. */
+ * *borrowed says so, and out->data is then t's, not to be freed or written, as long as t is not rewritten or freed. NULL:
+ * nothing is borrowed. */
 enum tamis_status payload_view(const struct document *doc, const Onnx__TensorProto *t, struct tensor *out, bool *borrowed,
                                struct tamis_error *err);
 
