@@ -3,9 +3,9 @@
 #include "slim/slim.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "slim/state.h"
+#include "slim/work.h"
 
 static const struct pass {
 	const char *name;
@@ -26,27 +26,19 @@ static const struct pass {
 	{ "figures", pass_figures, true },
 };
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static enum tamis_status run_passes(struct slim *s, struct tamis_error *err)
 {
 	bool nothing = s->in->options->keep >= 1;
 	enum tamis_status status = TAMIS_OK;
 
 	for (size_t i = 0; status == TAMIS_OK && i < sizeof passes / sizeof *passes; i++) {
-		double start = now();
+		double start = slim_now();
 
 		if (nothing && !passes[i].always)
 			continue;
 		s->pass = passes[i].name;
 		status = passes[i].run(s, err);
-		slim_note_time(s, now() - start);
+		slim_note_time(s, slim_now() - start);
 #ifndef NDEBUG
 		if (status == TAMIS_OK && s->graph)
 			status = graph_verify(s->graph, err);
@@ -69,14 +61,14 @@ enum tamis_status slim_document(const struct slim_inputs *in, struct document **
                                 struct arena *arena, struct tamis_error *err)
 {
 	struct slim s = { .in = in, .figures = figures, .arena = arena };
-	double start = now();
+	double start = slim_now();
 	enum tamis_status status = slim_open(&s, err);
 
 	*out = NULL;
 	s.started = start;
 	if (status == TAMIS_OK)
 		status = run_passes(&s, err);
-	figures->seconds_total = now() - start;
+	figures->seconds_total = slim_now() - start;
 	if (status == TAMIS_OK && in->options->checkpoint)
 		checkpoint_remove(&(struct checkpoint){ .path = in->options->checkpoint });
 	if (status == TAMIS_OK) {

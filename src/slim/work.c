@@ -9,6 +9,14 @@
 
 #define TELL_EVERY 0.2 /* seconds between two calls of the observer */
 
+double slim_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 double slim_items_in(const struct item_source *s)
 {
 	int64_t n = s->reader->count(s->reader->self);
@@ -101,20 +109,12 @@ void slim_estimate_work(struct slim *s)
 		s->work_total += slim_items_in(&s->fit) * SCORE_COST;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* What is left is told from the work that is left, at the speed so far; how much work that is, the search finds out. */
 enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err)
 {
 	const struct tamis_observer *o = &s->in->options->observer;
 	struct tamis_progress p = { .phase = s->pass, .remaining = -1 };
-	double t = now(), share;
+	double t = slim_now(), share;
 
 	s->work_done += items;
 	if (!o->progress || t - s->told < TELL_EVERY)

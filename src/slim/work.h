@@ -14,6 +14,7 @@
 /* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item; 0: what distilling takes at the present depth. */
 struct slim_told { struct slim *slim; int64_t before; double cost; };
 
+double slim_now(void); /* seconds since some moment; no change of the clock moves it */
 /* Items of a source that a stage will see, about. */
 double slim_items_in(const struct item_source *s);
 /* Whether channels are taken out: they are chosen by what refitting measures, and where nobody says how many connections

@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long: the units of slim/work.h, at the speed of a few forward runs. */
 #include <math.h>
-#include <time.h>
 
 #include "slim/forecast/parts.h"
 #include "slim/work.h"
 
 #define TRIALS 3  /* of which the fastest counts */
 #define SPREAD 2  /* the range: by what the real time may be larger or smaller, at the expected number of rounds */
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static enum tamis_status run_chunk(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
@@ -42,11 +33,11 @@ static enum tamis_status time_chunks(const struct slim *s, const struct program 
 
 	*seconds = INFINITY;
 	for (int k = 0; status == TAMIS_OK && k < TRIALS; k++) {
-		double start = now();
+		double start = slim_now();
 
 		*items = 0;
 		status = items_run(p, s->fit.reader, s->fit.batching, s->fit.chunk, s->pool, &job, err);
-		*seconds = fmin(*seconds, now() - start);
+		*seconds = fmin(*seconds, slim_now() - start);
 	}
 	return status;
 }
