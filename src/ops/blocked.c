@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "ops/blocked_back.h"
 #include "ops/broadcast.h"
+#include "ops/eight.h"
 #include "ops/family.h"
 #include "ops/pool.h"
 
@@ -123,11 +124,6 @@ static struct span *find_spans(const struct op_call *c, const struct window *w, 
 		s[o] = find_span(w, axis, o, a->include_pad);
 	return s;
 }
-
-/* Eight floats, the least width of a block, in a register or two; compilers do not find them in loops by themselves. */
-typedef float eight __attribute__((vector_size(32)));
-typedef int32_t mask __attribute__((vector_size(32)));
-enum { LANES = 8 };
 
 /* One image, of which `width`, a constant where these are called, is a block. A NaN under the window is the maximum, as
  * in the plain layout. */

@@ -5,6 +5,7 @@
 
 #include "base/loop.h"
 #include "ops/blocked_back.h"
+#include "ops/eight.h"
 
 enum { MOST = 16, TILE = 256 /* pixels at a time: they stay in the cache from one pass to the next */ };
 
@@ -94,10 +95,7 @@ enum tamis_status blocked_global_reverse(struct op_grad *g)
 
 /* ---- activations ----------------------------------------------------------------------------------------------- */
 
-/* Eight floats, the least width of a block. */
-typedef float eight __attribute__((vector_size(32)));
-typedef int32_t mask __attribute__((vector_size(32)));
-enum { LANES = 8, BITS = 32, SUMS = 4 };
+enum { BITS = 32, SUMS = 4 };
 
 bool blocked_has_mask(const struct blocked_after *after)
 {

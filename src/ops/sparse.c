@@ -9,15 +9,12 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "ops/conv.h"
+#include "ops/eight.h"
 
 enum {
 	WIDTH = 128, /* floats of a row at a time, or one item: all rows stay in the caches */
 	FOUR = 4,
-	LANES = 8,
 };
-
-/* In a register or two; compilers do not find the running sums of several products by themselves. */
-typedef float eight __attribute__((vector_size(32)));
 
 static inline __attribute__((always_inline)) void load(const float *x, eight *v)
 {
