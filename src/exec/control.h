@@ -17,10 +17,9 @@ enum tamis_status control_run(const struct program *p, const struct step *s, con
                               struct tensor *const *out, void **state, struct tamis_error *err);
 void control_free(const struct step *s, void *state); /* NULL state is fine */
 
-
-/* Reverse of a step's last run (OP_CONTROL_REVERSE), in a program made with `training`: adds to gin[i] (NULL: not wanted) what reaches
- * input i from gout (by output, NULL = zero). in: as the run had it. no_reverse, NULL or called with ctx and
- * s->graph_node, is told where a gradient stops inside the branch. */
+/* Reverse of a step's last run (OP_CONTROL_REVERSE), in a program made with `training`: adds to gin[i] (NULL: not
+ * wanted) what reaches input i from gout (by output, NULL = zero). in: as the run had it. no_reverse, NULL or called with
+ * ctx and s->graph_node, is told where a gradient stops inside the branch. */
 enum tamis_status control_reverse(const struct step *s, const struct tensor *const *in,
                                   const struct tensor *const *gout, struct tensor *const *gin, void *state,
                                   void (*no_reverse)(void *ctx, int graph_node), void *ctx, struct tamis_error *err);

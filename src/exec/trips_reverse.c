@@ -223,9 +223,9 @@ static enum tamis_status fill_seeds(struct trips *t)
 	return s;
 }
 
-static void drop(struct tensor *list, int n)
+static void drop(struct tensor *list, size_t n)
 {
-	for (int i = 0; list && i < n; i++)
+	for (size_t i = 0; list && i < n; i++)
 		tensor_free(&list[i]);
 }
 
@@ -238,7 +238,7 @@ static enum tamis_status reverse_trip(struct trips *t, const struct run_hooks *h
 		s = fill_seeds(t);
 	if (s == TAMIS_OK)
 		s = runner_reverse(t->r->inner->runner, t->seed, hooks, t->err);
-	drop(t->reaching, t->n_states);
+	drop(t->reaching, (size_t)t->n_states);
 	swap = t->reaching;
 	t->reaching = t->before;
 	t->before = swap;
@@ -321,11 +321,11 @@ enum tamis_status trips_reverse(const struct reversal *r, const struct step *ste
 	t.slice = list_of(t.n_scans);
 	t.seed = list_of(1 + step->node->n_out);
 	s = t.reaching && t.before && t.slice && t.seed ? reverse(&t) : no_memory(&t);
-	drop(t.tape, (int)t.n_tape);
-	drop(t.reaching, t.n_states);
-	drop(t.before, t.n_states);
-	drop(t.slice, t.n_scans);
-	drop(t.seed ? t.seed + (loop ? 1 : 0) + t.n_states : NULL, t.n_stacked);
+	drop(t.tape, t.n_tape);
+	drop(t.reaching, (size_t)t.n_states);
+	drop(t.before, (size_t)t.n_states);
+	drop(t.slice, (size_t)t.n_scans);
+	drop(t.seed ? t.seed + (loop ? 1 : 0) + t.n_states : NULL, (size_t)t.n_stacked);
 	free(t.tape);
 	free(t.reaching);
 	free(t.before);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a node's attributes once, in parse functions. A missing attribute gives the default; one of the wrong type
- * or stated twice is TAMIS_E_INVALID naming the attribute; the caller of parse adds the node. Required ones: check with attr_has first. */
+ * or stated twice is TAMIS_E_INVALID naming the attribute; the caller of parse adds the node. Required ones: check with
+ * attr_has first. */
 #ifndef GRAPH_ATTR_H
 #define GRAPH_ATTR_H
 

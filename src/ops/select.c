@@ -222,7 +222,7 @@ static enum tamis_status where_reverse(struct op_grad *g)
 }
 
 const struct op ops_select[] = {
-	{.name = "Where", .domain = "", .channels = channels_elementwise, .since = 9, .until = OP_LATEST, .min_in = 3, .max_in = 3, .min_out = 1,
-	 .max_out = 1, .flags = OP_ANY_BITS, .shape = where_shape, .run = where_run, .reverse = where_reverse},
+	{.name = "Where", .domain = "", .channels = channels_elementwise, .since = 9, .until = OP_LATEST, .min_in = 3, .max_in = 3,
+	 .min_out = 1, .max_out = 1, .flags = OP_ANY_BITS, .shape = where_shape, .run = where_run, .reverse = where_reverse},
 	{0},
 };

@@ -22,7 +22,7 @@ struct slim_inputs {
 
 /* *out: a new document, slimmer, that passed the gate; NULL on failure. The figures are filled as far
  * as the work came (also on TAMIS_E_GATE); what they point at lives in `arena`. */
-enum tamis_status slim_document(const struct slim_inputs *in, struct document **out, struct slim_figures *figures, struct arena *arena,
-                                struct tamis_error *err);
+enum tamis_status slim_document(const struct slim_inputs *in, struct document **out, struct slim_figures *figures,
+                                struct arena *arena, struct tamis_error *err);
 
 #endif

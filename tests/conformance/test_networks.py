@@ -4,8 +4,9 @@
     test_networks.py TAMIS FOLDER [--slim] [--only NAME] [--model MODEL.onnx --items ITEMS.npz]
 
 For each network: tamis and onnxruntime agree to 1e-4 relative, and to 1e-2 after conversion to float16 and, for two
-of them, to 8 bits: one with quantised activations throughout, one that quantises them as they come. With --slim: `tamis slim` writes a model, or says in one sentence why not; what it writes passes onnx.checker and gives
-the same in tamis and in onnxruntime. Needs numpy, onnx and onnxruntime.
+of them, to 8 bits: one with quantised activations throughout, one that quantises them as they come. With --slim: `tamis
+slim` writes a model, or says in one sentence why not; what it writes passes onnx.checker and gives the same in tamis and
+in onnxruntime. Needs numpy, onnx and onnxruntime.
 """
 
 import argparse

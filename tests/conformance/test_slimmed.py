@@ -3,8 +3,8 @@
 
 usage: test_slimmed.py SLIMMER STRIDE FOLDER...
 
-FOLDER/KIND/NAME/model.onnx, those with weights to slim and each STRIDE-th of the others, and a second time with all inputs but the first made initializers
-of the values in test_data_set_0: few node models have weights of their own. With --keep 1 the bytes must be what they
+FOLDER/KIND/NAME/model.onnx, those with weights to slim and each STRIDE-th of the others, and a second time with all
+inputs but the first made initializers of the values in test_data_set_0: few node models have weights of their own. With --keep 1 the bytes must be what they
 were; with --keep 1 and with --keep 0.9 onnx.checker must accept the output wherever it accepts the input, and
 onnxruntime load it wherever it loads the input. What tamis does not support, has nothing to slim in or no inputs to feed,
 or passes no gate on random items is counted.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A mutator that keeps models models, and score files score files: unpack, change one thing in the tree by the schema's descriptors, pack. Numbers go
- * to corners, names and operators are taken from the model and the operator table, parts are dropped, doubled, swapped. */
+/* A mutator that keeps models models, and score files score files: unpack, change one thing in the tree by the schema's
+ * descriptors, pack. Numbers go to corners, names and operators are taken from the model and the operator table, parts are
+ * dropped, doubled, swapped. */
 #include "fuzz.h"
 
 #include <math.h>

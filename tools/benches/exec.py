@@ -26,7 +26,7 @@ import numpy as np
 import onnxruntime
 import onnxruntime.quantization
 
-from benches import common
+from benches import common, mnist
 
 SAMPLES = ('mlp', 'lenet5', 'resnet')
 GENERATED = ('resnet18', 'mobilenetv2', 'bert', 'lstm', 'gru', 'convnet')
@@ -46,7 +46,7 @@ def configure(parser):
     parser.add_argument('--full', action='store_true', help='bert with all its 12 layers')
     parser.add_argument('--score', action='store_true', help='time the scoring pass as well')
     parser.add_argument('--distil', action='store_true', help='time distilling as well')
-    parser.add_argument('--torch', default='python3', metavar='PYTHON', help='interpreter that has torch')
+    parser.add_argument('--torch', default=mnist.TORCH_PYTHON, metavar='PYTHON', help='interpreter that has torch')
 
 
 class Samples(onnxruntime.quantization.CalibrationDataReader):
