@@ -19,7 +19,8 @@ struct fused {
 	int conv;
 	struct chain chain;
 	bool plain;
-	void *attr;
+	const struct op *op;
+	void *attr; /* NULL: no fast way */
 	int weight, bias; /* the weight packed; GRAPH_NONE: no bias */
 	int unpacked;     /* the weight in the model's layout */
 };
@@ -109,6 +110,18 @@ static enum tamis_status absorb(struct layout *l, const struct step *s, struct b
 	return TAMIS_OK;
 }
 
+static enum tamis_status choose_way(struct layout *l, const struct blocked_conv_spec *spec, struct fused *f,
+                                    struct tensor *packed)
+{
+	enum tamis_status s = blocked_winograd_prepare(spec, &l->p->arena, &f->attr, packed, l->err);
+
+	f->op = &blocked_winograd;
+	if (s != TAMIS_OK || f->attr)
+		return s;
+	f->op = &blocked_conv;
+	return blocked_conv_prepare(spec, &l->p->arena, &f->attr, packed, l->err);
+}
+
 static enum tamis_status prepare(struct layout *l, struct fused *f)
 {
 	const struct step *s = &l->p->steps[f->conv];
@@ -126,7 +139,7 @@ static enum tamis_status prepare(struct layout *l, struct fused *f)
 		weight = scaled;
 	spec.has_bias = f->bias != GRAPH_NONE;
 	if (status == TAMIS_OK)
-		status = blocked_conv_prepare(&spec, &l->p->arena, &f->attr, &packed, l->err);
+		status = choose_way(l, &spec, f, &packed);
 	if (status == TAMIS_OK && f->attr)
 		f->weight = add_constant(l, &packed);
 	f->unpacked = s->in[1];
@@ -322,7 +335,7 @@ static enum tamis_status put_conv(struct layout *l, const struct fused *f, int s
 		status = want_blocks(l, c->residual, step);
 	if (status != TAMIS_OK)
 		return status;
-	s = add_step(l, &blocked_conv, f->attr, f->conv, 4);
+	s = add_step(l, f->op, f->attr, f->conv, 4);
 	if (!s)
 		return no_memory(l);
 	s->in[0] = f->plain ? conv->in[0] : l->blocks[conv->in[0]];

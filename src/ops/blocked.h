@@ -42,8 +42,12 @@ struct blocked_conv_spec {
 enum tamis_status blocked_conv_prepare(const struct blocked_conv_spec *spec, struct arena *arena, void **attr,
                                        struct tensor *packed, struct tamis_error *err);
 
+/* The same for blocked_winograd; *attr stays NULL where it is not the faster way. */
+enum tamis_status blocked_winograd_prepare(const struct blocked_conv_spec *spec, struct arena *arena, void **attr,
+                                           struct tensor *packed, struct tamis_error *err);
+
 /* x, packed weight, bias or none, residual or none -> y */
-extern const struct op blocked_conv;
+extern const struct op blocked_conv, blocked_winograd;
 /* [N,C,H,W] -> blocks, and back; attr of blocked_unpack: int64_t *, the number of channels */
 extern const struct op blocked_pack, blocked_unpack;
 /* attr: struct pool_attr *, of the pooling node */

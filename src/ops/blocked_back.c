@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Backward data through oneDNN; through columns where it has no fast kernel. */
+/* Backward data by fewer products (ops/winograd.h) or through oneDNN; through columns where neither has a kernel. */
 #include "ops/blocked_back.h"
 
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "ops/conv.h"
+#include "ops/winograd.h"
 
 #ifdef HAVE_ONEDNN
 #include <oneapi/dnnl/dnnl_version.h>
@@ -54,6 +55,43 @@ static enum tamis_status resolve(const struct blocked_back *b, struct correlatio
 	return s;
 }
 
+/* ---- fewer products -------------------------------------------------------------------------------------------- */
+
+static bool suits_winograd(const struct blocked_back *b, const struct correlation *c)
+{
+	const struct window *w = &c->win;
+
+	return winograd_runs() && b->gx->rank == 5 && c->groups == 1 && w->kernel[1] == 3 && w->kernel[2] == 3
+	       && w->stride[1] == 1 && w->stride[2] == 1 && w->dilation[1] == 1 && w->dilation[2] == 1
+	       && winograd_pays(c->maps, c->channels, w->in + 1);
+}
+
+/* The weight for it; NULL: no memory. */
+static float *turn_weight(const struct blocked_back *b, const struct correlation *c)
+{
+	float *turned = tm_array_uninit(winograd_weight_size(c->channels, c->maps, true), sizeof *turned);
+
+	if (turned)
+		winograd_weight(b->weight->data, c->channels, c->maps, true, turned);
+	return turned;
+}
+
+static enum tamis_status by_winograd(const struct blocked_back *b, const struct correlation *c, const float *turned)
+{
+	static const struct blocked_after added = { .kind = BLOCKED_RESIDUAL };
+	const struct window *win = &c->win;
+	struct winograd w = { .items = c->items, .in_blocks = b->gy->dims[1], .out_blocks = b->gx->dims[1],
+		.in = { win->out[1], win->out[2] }, .out = { win->in[1], win->in[2] },
+		.begin = { 2 - win->begin[1], 2 - win->begin[2] }, .x = b->gy->data, .weight = turned, .residual = b->gx->data,
+		.after = &added, .n_after = b->add, .y = b->gx->data };
+	float *room = scratch_alloc(b->scratch, winograd_room(&w), sizeof *room);
+
+	if (!room)
+		return no_memory(b);
+	winograd_run(&w, room);
+	return TAMIS_OK;
+}
+
 /* The C interface of convolutions changed with version 3. */
 #if defined(HAVE_ONEDNN) && DNNL_VERSION_MAJOR == 2
 
@@ -72,6 +110,7 @@ struct compiled {
 	bool usable;
 	size_t scratch_bytes;
 	float *weight;
+	float *turned;             /* else: for fewer products */
 	struct onednn_threads threads;
 	dnnl_engine_t engine;
 	dnnl_stream_t stream;
@@ -91,6 +130,7 @@ void blocked_back_free(void *state)
 	dnnl_stream_destroy(s->stream);
 	dnnl_engine_destroy(s->engine);
 	free(s->weight);
+	free(s->turned);
 	free(s);
 }
 
@@ -216,6 +256,8 @@ static enum tamis_status open_state(void **state, const struct blocked_back *b, 
 		return no_memory(b);
 	memcpy(s->dims, b->gx->dims, sizeof s->dims);
 	s->weight_of = b->weight->data;
+	if (suits_winograd(b, c))
+		return (s->turned = turn_weight(b, c)) ? TAMIS_OK : no_memory(b);
 	if (b->gx->rank != 5 || !onednn_find_threads(&s->threads))
 		return TAMIS_OK;
 	before = onednn_enter(&s->threads);
@@ -261,13 +303,17 @@ static enum tamis_status execute(struct compiled *s, const struct blocked_back *
 enum tamis_status blocked_back(void **state, const struct blocked_back *b)
 {
 	struct correlation c;
+	const struct compiled *compiled;
 	enum tamis_status s = resolve(b, &c);
 
 	if (s == TAMIS_OK)
 		s = open_state(state, b, &c);
 	if (s != TAMIS_OK)
 		return s;
-	return ((struct compiled *)*state)->usable ? execute(*state, b) : by_columns(b, &c);
+	compiled = *state;
+	if (compiled->turned)
+		return by_winograd(b, &c, compiled->turned);
+	return compiled->usable ? execute(*state, b) : by_columns(b, &c);
 }
 
 #else

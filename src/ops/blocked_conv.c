@@ -15,13 +15,11 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "ops/conv.h"
+#include "ops/blocked_geometry.h"
 #include "ops/onednn_threads.h"
 
 struct blocked_conv_attr {
-	const struct conv_attr *conv;
-	int64_t maps, channels;     /* of all groups */
-	int64_t kernel[2];
+	struct blocked_geometry geometry;
 	bool plain, has_bias;
 	dnnl_memory_desc_t weight;  /* how the packed weight lies */
 	struct onednn_threads threads;
@@ -64,8 +62,8 @@ static dnnl_status_t describe(const struct blocked_conv_attr *a, int64_t items, 
                               const dnnl_memory_desc_t *weight, struct described *d)
 {
 	dnnl_format_tag_t blocks = blocked_width() == 16 ? dnnl_nChw16c : dnnl_nChw8c;
-	dnnl_dims_t x = {items, a->channels, w->in[1], w->in[2]}, y = {items, a->maps, w->out[1], w->out[2]};
-	dnnl_dims_t bias = {a->maps};
+	dnnl_dims_t x = {items, a->geometry.channels, w->in[1], w->in[2]}, y = {items, a->geometry.maps, w->out[1], w->out[2]};
+	dnnl_dims_t bias = {a->geometry.maps};
 	dnnl_status_t s;
 
 	for (int i = 0; i < 2; i++) {
@@ -142,9 +140,9 @@ static dnnl_status_t choose(const struct blocked_conv_attr *a, const struct desc
 /* The weight of a depthwise convolution has its groups on an axis of their own. */
 static dnnl_status_t describe_weight(const struct blocked_conv_attr *a, bool any, dnnl_memory_desc_t *d)
 {
-	int64_t g = a->conv->group;
-	dnnl_dims_t grouped = {g, a->maps / g, a->channels / g, a->kernel[0], a->kernel[1]};
-	dnnl_dims_t dense = {a->maps, a->channels, a->kernel[0], a->kernel[1]};
+	int64_t g = a->geometry.conv->group;
+	dnnl_dims_t grouped = {g, a->geometry.maps / g, a->geometry.channels / g, a->geometry.kernel[0], a->geometry.kernel[1]};
+	dnnl_dims_t dense = {a->geometry.maps, a->geometry.channels, a->geometry.kernel[0], a->geometry.kernel[1]};
 
 	if (g > 1)
 		return dnnl_memory_desc_init_by_tag(d, 5, grouped, dnnl_f32, any ? dnnl_format_tag_any : dnnl_abcde);
@@ -205,7 +203,7 @@ static enum tamis_status prepare(dnnl_engine_t engine, struct blocked_conv_attr 
 	struct described d;
 	dnnl_memory_desc_t any;
 	dnnl_primitive_desc_t pd = NULL;
-	enum tamis_status s = conv_resolve(a->conv, spec->x, spec->weight, NULL, &c, err);
+	enum tamis_status s = conv_resolve(a->geometry.conv, spec->x, spec->weight, NULL, &c, err);
 	bool fast;
 
 	*ok = false;
@@ -232,9 +230,7 @@ enum tamis_status blocked_conv_prepare(const struct blocked_conv_spec *spec, str
 	if (!a)
 		return tm_no_memory(err, "preparing a convolution");
 	*a = (struct blocked_conv_attr){
-		.conv = spec->conv->attr, .maps = spec->weight->dims[0], .channels = spec->x->dims[1],
-		.kernel = {spec->weight->dims[2], spec->weight->dims[3]}, .plain = spec->plain, .has_bias = spec->has_bias,
-		.n_after = spec->n_after};
+		.geometry = blocked_geometry(spec), .plain = spec->plain, .has_bias = spec->has_bias, .n_after = spec->n_after};
 	memcpy(a->after, spec->after, sizeof a->after);
 	if (!onednn_find_threads(&a->threads) || dnnl_engine_create(&engine, dnnl_cpu, 0))
 		return TAMIS_OK;
@@ -247,32 +243,9 @@ enum tamis_status blocked_conv_prepare(const struct blocked_conv_spec *spec, str
 	return s;
 }
 
-/* ---- shape ------------------------------------------------------------------------------------------------------- */
-
-static enum tamis_status resolve(const struct op_call *call, struct window *w)
-{
-	const struct blocked_conv_attr *a = call->node->attr;
-	const int64_t *d = call->in[0]->dims;
-	const struct tensor image = {.type = DT_FLOAT, .rank = 4, .dims = {d[0], a->channels, d[2], d[3]}};
-	const int64_t kernel[] = {a->kernel[0], a->kernel[1]};
-
-	return window_resolve(&a->conv->window, &image, kernel, w, call->err);
-}
-
 static enum tamis_status conv_shape(struct op_call *call)
 {
-	const struct blocked_conv_attr *a = call->node->attr;
-	const struct tensor *residual = op_in(call, 3);
-	int64_t b = blocked_width(), dims[5];
-	struct window w;
-	enum tamis_status s = resolve(call, &w);
-
-	if (s != TAMIS_OK)
-		return s;
-	memcpy(dims, (int64_t[]){call->in[0]->dims[0], (a->maps + b - 1) / b, w.out[1], w.out[2], b}, sizeof dims);
-	if (residual && memcmp(residual->dims, dims, sizeof dims))
-		return tm_fail(call->err, TAMIS_E_INVALID, "the summands have different shapes with these inputs");
-	return op_set_out(call, 0, DT_FLOAT, 5, dims);
+	return blocked_geometry_shape(&((const struct blocked_conv_attr *)call->node->attr)->geometry, call);
 }
 
 /* ---- run --------------------------------------------------------------------------------------------------------- */
@@ -383,7 +356,7 @@ static enum tamis_status open_state(struct op_call *call, void **slot, struct co
 		return TAMIS_OK;
 	conv_free(s);
 	*slot = NULL;
-	if ((status = resolve(call, &w)))
+	if ((status = blocked_geometry_window(&a->geometry, call, &w)))
 		return status;
 	*slot = *out = s = calloc(1, sizeof *s);
 	if (!s)

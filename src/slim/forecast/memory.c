@@ -9,6 +9,7 @@
 #define PER_WORKER (4 << 20)    /* stack, and buffers of the BLAS */
 #define SNAPSHOTS 12            /* WALK_PATH, the gentlest and the one in hand */
 #define PARTS 32
+#define KERNEL (16.0 / 9)        /* of a weight as a kernel wants it, over the weight: ops/winograd.h */
 
 struct sizes {
 	double file;      /* of the document, packed */
@@ -79,8 +80,8 @@ static void add_running(struct slim *s, struct forecast_figures *f, const struct
 
 	add(f, phase, "values", runs * each_chunk, times(s, z->workers, runs * z->chunk, "bytes of values", z->values));
 	add(f, phase, "items in hand", z->workers * group * z->input, times(s, z->workers, group, "bytes of inputs", z->input));
-	add(f, phase, "kernels", (1 + z->workers) * runs * z->weights,
-	    arena_printf(s->arena, "(1 + %.0f workers) x %.0f of all weights", z->workers, runs * z->weights));
+	add(f, phase, "kernels", (1 + z->workers) * runs * KERNEL * z->weights,
+	    arena_printf(s->arena, "(1 + %.0f workers) x %.0f of all weights, laid out", z->workers, runs * KERNEL * z->weights));
 }
 
 static struct score_bytes bytes_of_scores(struct slim *s, const struct forecast_figures *f, const struct sizes *z)
