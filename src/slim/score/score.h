@@ -12,7 +12,7 @@
 
 #define SCORE_POSITIONS 16       /* of a channel, on a fixed grid, that the test looks at, at most */
 #define SCORE_LEAST_POSITIONS 4  /* and where it has as many, at least */
-#define SCORE_SIGNALS 1024       /* features * positions beyond which a layer gets by with fewer positions */
+#define SCORE_SIGNALS 4096       /* features * positions beyond which a layer gets by with fewer positions */
 #define SCORE_GROUP 32           /* items whose signals are added up at a time, at least */
 #define SCORE_PILOT 16           /* items that fix the bandwidth, at least */
 #define SCORE_MAP 32             /* and at most */
@@ -25,7 +25,7 @@ struct layer_score {
 	double *second;    /* features: E u_f^2 */
 	double *gain;      /* outs: E_t sum_p delta_o(t,p)^2; of rows that are copies, of all together, shared out evenly */
 	struct copies copies; /* features that were equal on every item */
-	double *relevance; /* features: R_f */
+	double *relevance; /* features: R_f, times E u_f^2 over all positions for that at those tested */
 	double *p;         /* features: p-value of the test, 1 for constant signals */
 	double *gradient2; /* entries: E (dL/dw)^2; this and those below NULL unless needed */
 	double *energy;    /* entries: E_t sum_p (u_d(t,p) delta_o(t,p))^2, the sum from the grid of positions */

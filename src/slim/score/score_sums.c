@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slim/score/score_sums.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "stat/dependence.h"
@@ -99,6 +100,36 @@ static double *over(struct arena *a, const struct exact_sums *s, double count)
 	return x;
 }
 
+/* E u_f^2 over the positions that the test looks at. */
+static double second_at_grid(const struct comoment *c, int64_t f, double *within)
+{
+	double sum = 0;
+
+	comoment_within_covariance(c, f, within);
+	for (int p = 0; p < c->width; p++) {
+		double mean = comoment_mean(c, f, p);
+
+		sum += within[p * c->width + p] + mean * mean;
+	}
+	return sum / c->width;
+}
+
+/* A few positions see too much or too little of a signal that is strong at some only, or is padding at the border: its
+ * dependence is that of the grid, its energy that of all positions. */
+static void weigh_by_energy(const struct layer_sums *l, struct layer_score *out)
+{
+	double within[SCORE_POSITIONS * SCORE_POSITIONS];
+
+	if (l->moment.width != l->positions || l->positions > SCORE_POSITIONS || !l->moment.n)
+		return;
+	for (int64_t f = 0; f < l->features; f++) {
+		double seen = second_at_grid(&l->moment, f, within);
+
+		if (seen > 0 && isfinite(out->second[f] / seen))
+			out->relevance[f] *= out->second[f] / seen;
+	}
+}
+
 static enum tamis_status test_layer(const struct score_sums *all, const struct layer_sums *l, struct layer_score *out,
                                     struct tamis_error *err)
 {
@@ -115,6 +146,7 @@ static enum tamis_status test_layer(const struct score_sums *all, const struct l
 
 		out->relevance[f] = scale > 0 ? out->relevance[f] / (scale * scale) : 0;
 	}
+	weigh_by_energy(l, out);
 	return TAMIS_OK;
 }
 
