@@ -76,21 +76,30 @@ static void pad(FILE *out, int columns)
 		fprintf(out, "%*s", columns, "");
 }
 
+/* Bytes of the word at s and the columns it takes; of one that no line holds only as much as shows that. */
+static size_t measure_word(const char *s, int *width)
+{
+	size_t at = 0;
+
+	*width = 0;
+	while (s[at] && s[at] != ' ' && *width <= PRINT_WIDTH) {
+		uint32_t c;
+
+		at += unicode_decode(s + at, &c);
+		*width += unicode_columns(c);
+	}
+	return at;
+}
+
 /* A word longer than a whole line is broken. */
 static void write_words(FILE *out, int column, int indent, const char *s)
 {
 	bool start = true;
 
 	for (s += strspn(s, " "); *s; s += strspn(s, " ")) {
-		size_t len = strcspn(s, " ");
-		int width = 0;
+		int width;
+		size_t len = measure_word(s, &width);
 
-		for (size_t at = 0; at < len;) {
-			uint32_t c;
-
-			at += unicode_decode(s + at, &c);
-			width += unicode_columns(c);
-		}
 		if (column > indent && column + !start + width > PRINT_WIDTH) {
 			fputc('\n', out);
 			pad(out, indent);
