@@ -131,13 +131,14 @@ struct verdict {
 	char why[WHY_BYTES];
 };
 
+/* Ends by exit(), where a sanitizer looks for leaks and coverage is written down. */
 static void child(int to, const char *folder, double tolerance)
 {
 	struct verdict v = {0};
 
 	alarm(SECONDS);
 	v.outcome = vector_run(folder, tolerance, v.why, sizeof v.why);
-	_exit(write(to, &v, sizeof v) == (ssize_t)sizeof v ? 0 : 1);
+	exit(write(to, &v, sizeof v) == (ssize_t)sizeof v ? 0 : 1);
 }
 
 static struct verdict run_apart(const char *folder, double tolerance)
@@ -146,6 +147,7 @@ static struct verdict run_apart(const char *folder, double tolerance)
 	int ends[2], status = 0;
 	pid_t pid;
 
+	fflush(NULL); /* or the child says it once more */
 	if (pipe(ends) != 0 || (pid = fork()) < 0) {
 		snprintf(v.why, sizeof v.why, "no process could be started");
 		return v;
@@ -161,6 +163,9 @@ static struct verdict run_apart(const char *folder, double tolerance)
 		v.outcome = OUTCOME_WRONG;
 		snprintf(v.why, sizeof v.why, WTERMSIG(status) == SIGALRM ? "hung for %d s" : "died of signal %d",
 		         WTERMSIG(status) == SIGALRM ? SECONDS : WTERMSIG(status));
+	} else if (WEXITSTATUS(status) != 0) {
+		v.outcome = OUTCOME_WRONG;
+		snprintf(v.why, sizeof v.why, "ended with exit code %d", WEXITSTATUS(status));
 	}
 	return v;
 }
