@@ -499,3 +499,26 @@ Test(save, files_that_are_no_models)
 	free(path), free(fifo);
 	scratch_remove(dir);
 }
+
+/* Above what one protobuf file can hold nothing is packed, and nothing of the size asked for. */
+Test(save, two_gib_are_refused_before_packing)
+{
+	struct document *doc = with_weights(4);
+	ProtobufCBinaryData *raw = &doc->model->graph->initializer[1]->raw_data;
+	const size_t len = raw->len, most = DOC_MAX_PACKED - (doc_packed_bytes(doc) - len);
+	struct tamis_error err = { 0 };
+	uint8_t *data = (uint8_t *)"";
+	size_t size = 1;
+
+	raw->len = most + 1;
+	cr_expect_eq(doc_pack(doc, &data, &size, &err), TAMIS_E_OUTPUT);
+	cr_expect_not_null(strstr(err.message, "--save-as-external-data"), "%s", err.message);
+	cr_expect_null(data);
+	cr_expect_eq(size, 0);
+	raw->len = (size_t)1 << 32;
+	cr_expect_eq(doc_pack(doc, &data, &size, NULL), TAMIS_E_OUTPUT);
+	raw->len = len;
+	cr_expect_eq(doc_pack(doc, &data, &size, &err), TAMIS_OK);
+	free(data);
+	doc_free(doc);
+}
