@@ -84,6 +84,12 @@ int64_t coupling_first(const struct coupling *c, int node, int port, int axis)
 
 /* ---- laying out ------------------------------------------------------------------------------------------------- */
 
+/* The axes of an empty tensor may have any length: too many positions stay too many, and are refused below. */
+static void add_positions(struct coupling *c, int64_t n)
+{
+	c->n_positions = n > MOST_POSITIONS - c->n_positions ? MOST_POSITIONS + 1 : c->n_positions + n;
+}
+
 /* Appends the axes of a tensor; the index of the first, -1 for a scalar. */
 static int add_axes(struct coupling *c, const struct tensor *t, int value, int node, int input)
 {
@@ -92,7 +98,7 @@ static int add_axes(struct coupling *c, const struct tensor *t, int value, int n
 	for (int i = 0; i < t->rank; i++) {
 		c->axes[c->n_axes++] = (struct coupled_axis){ .value = value, .axis = i, .node = node, .input = input,
 			.first = c->n_positions, .extent = t->dims[i] };
-		c->n_positions += t->dims[i];
+		add_positions(c, t->dims[i]);
 	}
 	return t->rank ? first : -1;
 }

@@ -211,6 +211,31 @@ Test(model, info_groups)
 	world_close(&w);
 }
 
+/* An empty tensor may have axes of any length; that many positions are refused, not added up to a few. */
+Test(model, info_groups_of_endless_axes)
+{
+	const int64_t dims[] = { 0, INT64_MAX, 2 };
+	struct document *d = build_model(13);
+	struct tamis_info_options o;
+	struct tamis_report *r = NULL;
+	struct tamis_model *m = NULL;
+	struct world w;
+
+	world_open(&w, 2, 7);
+	build_input(d, "x", 3, dims);
+	build_output(d, "y", 3, dims);
+	build_node(d, "Relu", "x", "y");
+	world_write_model(d, world_path(&w, "empty.onnx"));
+	cr_assert_eq(tamis_model_open(world_path(&w, "empty.onnx"), NULL, &m, &w.err), TAMIS_OK, "%s", w.err.message);
+	tamis_info_options_default(&o);
+	o.groups = true;
+	cr_expect_eq(tamis_info(m, &o, &r, &w.err), TAMIS_E_MEMORY);
+	cr_expect_not_null(strstr(w.err.message, "positions"), "%s", w.err.message);
+	cr_expect_null(r);
+	tamis_model_close(m);
+	world_close(&w);
+}
+
 /* What tamis cannot run it still describes. */
 Test(model, info_of_the_unknown)
 {
