@@ -401,9 +401,12 @@ static bool picks(const struct coupling *g, struct use u, int axis, int rank)
 /* Lengths that are computed with must stay; those that nobody picks may change. */
 static void channels_shape(struct channel_call *c)
 {
-	const struct value *y = &c->coupling->graph->values[c->node->out[0]];
+	const struct value *y;
 	bool whole = !c->node->proto->n_attribute;
 
+	if (c->node->out[0] == GRAPH_NONE)
+		return;
+	y = &c->coupling->graph->values[c->node->out[0]];
 	channels_keep_port(c, COUPLING_OUT(0), "it is a shape");
 	for (int axis = 0; axis < c->in[0]->rank; axis++) {
 		bool read = y->is_output || !whole;

@@ -236,6 +236,33 @@ Test(model, info_groups_of_endless_axes)
 	world_close(&w);
 }
 
+/* A node whose only output is left out ties nothing: what the Gemm makes may go all the same. */
+Test(model, info_groups_beside_a_node_for_nothing)
+{
+	static const char *const ops[] = { "Shape", "Relu", "Flatten", "Identity", "Transpose", "ReduceSum", "Softmax" };
+
+	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+		struct tamis_info_options o;
+		struct tamis_report *r = NULL;
+		struct tamis_model *m = NULL;
+		struct document *d = NULL;
+		struct world w;
+
+		world_open(&w, 2, 6);
+		cr_assert_eq(doc_load(world_path(&w, "m.onnx"), NULL, &d, NULL), TAMIS_OK);
+		build_node(d, ops[i], "x", "-");
+		world_write_model(d, world_path(&w, "idle.onnx"));
+		cr_assert_eq(tamis_model_open(world_path(&w, "idle.onnx"), NULL, &m, &w.err), TAMIS_OK, "%s", w.err.message);
+		tamis_info_options_default(&o);
+		o.groups = true;
+		cr_assert_eq(tamis_info(m, &o, &r, &w.err), TAMIS_OK, "%s: %s", ops[i], w.err.message);
+		cr_expect_eq(r->info.n_groups, 3, "%s: %zu groups", ops[i], r->info.n_groups);
+		tamis_report_free(r);
+		tamis_model_close(m);
+		world_close(&w);
+	}
+}
+
 /* What tamis cannot run it still describes. */
 Test(model, info_of_the_unknown)
 {
