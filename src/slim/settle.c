@@ -12,7 +12,7 @@ static bool moves(const struct node *n)
 {
 	bool transposes = !*n->op->domain && !strcmp(n->op->name, "Transpose");
 
-	return !n->inlined && n->n_out == 1 && (transposes || n->op->flags & OP_VIEW);
+	return !n->inlined && n->n_out == 1 && n->out[0] != GRAPH_NONE && (transposes || n->op->flags & OP_VIEW);
 }
 
 static bool is_weight_of(const struct graph *g, const struct use *u)

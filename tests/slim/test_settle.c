@@ -54,6 +54,21 @@ static struct document *start(struct rng *r)
 	return d;
 }
 
+/* A node that moves the weight for nobody stays, and so does the weight, which it reads too. */
+Test(settle, an_output_left_out)
+{
+	struct rng r = rng_make(79, 0);
+	struct document *d = start(&r);
+
+	build_node(d, "Transpose", "w", "wt");
+	build_node(d, "MatMul", "x wt", "y");
+	build_node(d, "Identity", "wt", "-");
+	build_node(d, "Transpose", "x", "-");
+	cr_expect_eq(settle_and_compare(d), 0);
+	cr_expect_eq(d->model->graph->n_node, 4);
+	doc_free(d);
+}
+
 Test(settle, a_transpose)
 {
 	struct rng r = rng_make(80, 0);
