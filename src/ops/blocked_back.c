@@ -55,16 +55,15 @@ static enum tamis_status resolve(const struct blocked_back *b, struct correlatio
 	return s;
 }
 
+/* The C interface of convolutions changed with version 3. */
+#if defined(HAVE_ONEDNN) && DNNL_VERSION_MAJOR == 2
+
+#include <oneapi/dnnl/dnnl.h>
+#include <string.h>
+
+#include "ops/onednn_threads.h"
+
 /* ---- fewer products -------------------------------------------------------------------------------------------- */
-
-static bool suits_winograd(const struct blocked_back *b, const struct correlation *c)
-{
-	const struct window *w = &c->win;
-
-	return winograd_runs() && b->gx->rank == 5 && c->groups == 1 && w->kernel[1] == 3 && w->kernel[2] == 3
-	       && w->stride[1] == 1 && w->stride[2] == 1 && w->dilation[1] == 1 && w->dilation[2] == 1
-	       && winograd_pays(c->maps, c->channels, w->in + 1);
-}
 
 /* The weight for it; NULL: no memory. */
 static float *turn_weight(const struct blocked_back *b, const struct correlation *c)
@@ -91,14 +90,6 @@ static enum tamis_status by_winograd(const struct blocked_back *b, const struct 
 	winograd_run(&w, room);
 	return TAMIS_OK;
 }
-
-/* The C interface of convolutions changed with version 3. */
-#if defined(HAVE_ONEDNN) && DNNL_VERSION_MAJOR == 2
-
-#include <oneapi/dnnl/dnnl.h>
-#include <string.h>
-
-#include "ops/onednn_threads.h"
 
 /* ---- oneDNN ---------------------------------------------------------------------------------------------------- */
 
@@ -256,7 +247,7 @@ static enum tamis_status open_state(void **state, const struct blocked_back *b, 
 		return no_memory(b);
 	memcpy(s->dims, b->gx->dims, sizeof s->dims);
 	s->weight_of = b->weight->data;
-	if (suits_winograd(b, c))
+	if (b->gx->rank == 5 && winograd_fits(&c->win, c->groups, c->maps, c->channels, c->win.in + 1))
 		return (s->turned = turn_weight(b, c)) ? TAMIS_OK : no_memory(b);
 	if (b->gx->rank != 5 || !onednn_find_threads(&s->threads))
 		return TAMIS_OK;

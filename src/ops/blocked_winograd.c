@@ -12,13 +12,9 @@ struct attr {
 	struct blocked_after after[BLOCKED_AFTER];
 };
 
-static bool suits(const struct blocked_conv_spec *spec, const struct window *w)
+static bool suits(const struct blocked_conv_spec *spec, const struct correlation *c)
 {
-	const struct conv_attr *a = spec->conv->attr;
-
-	return winograd_runs() && !spec->plain && a->group == 1 && w->kernel[1] == 3 && w->kernel[2] == 3
-	       && w->stride[1] == 1 && w->stride[2] == 1 && w->dilation[1] == 1 && w->dilation[2] == 1
-	       && winograd_pays(spec->x->dims[1], spec->weight->dims[0], w->out + 1)
+	return !spec->plain && winograd_fits(&c->win, c->groups, c->channels, c->maps, c->win.out + 1)
 	       && winograd_can_follow(spec->after, spec->n_after);
 }
 
@@ -43,7 +39,7 @@ enum tamis_status blocked_winograd_prepare(const struct blocked_conv_spec *spec,
 	enum tamis_status s = conv_resolve(spec->conv->attr, spec->x, spec->weight, NULL, &c, err);
 
 	*attr = NULL;
-	if (s != TAMIS_OK || !suits(spec, &c.win))
+	if (s != TAMIS_OK || !suits(spec, &c))
 		return s;
 	a = arena_alloc(arena, sizeof *a);
 	if (!a)

@@ -94,11 +94,14 @@ size_t winograd_room(const struct winograd *w)
 	return (size_t)(group_size(w) * PLACES * (w->in_blocks * LANES + PAIR));
 }
 
-bool winograd_pays(int64_t channels, int64_t maps, const int64_t *out)
+/* Tiles may hold up to two fifths more results than there are. */
+bool winograd_fits(const struct window *w, int64_t groups, int64_t channels, int64_t maps, const int64_t *made)
 {
-	int64_t made = 4 * half(out[0]) * half(out[1]);
+	bool kind = groups == 1 && w->rank == 2 && w->kernel[1] == 3 && w->kernel[2] == 3 && w->stride[1] == 1
+	            && w->stride[2] == 1 && w->dilation[1] == 1 && w->dilation[2] == 1;
 
-	return channels >= PAIR && maps >= PAIR && 10 * made <= 14 * out[0] * out[1];
+	return kind && winograd_runs() && channels >= PAIR && maps >= PAIR
+	       && 10 * 4 * half(made[0]) * half(made[1]) <= 14 * made[0] * made[1];
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)

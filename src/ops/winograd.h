@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "ops/blocked.h"
+#include "ops/window.h"
 
 enum { WINOGRAD_BLOCK = 8 };
 
@@ -28,8 +29,9 @@ struct winograd {
 
 /* Whether this processor can, and whether images of blocks this wide are ours. */
 bool winograd_runs(void);
-/* Whether fewer products pay for the transforms. out: height and width of the results. */
-bool winograd_pays(int64_t channels, int64_t maps, const int64_t *out);
+/* Whether a convolution is of this kind and fewer products pay for its transforms. channels, maps: read and made, as is
+ * `made`, height and width: back, those of the image. */
+bool winograd_fits(const struct window *w, int64_t groups, int64_t channels, int64_t maps, const int64_t *made);
 /* Whether `after` can be done: all kinds without an exponential. */
 bool winograd_can_follow(const struct blocked_after *after, int n_after);
 

@@ -91,6 +91,13 @@ static struct problem make(struct rng *r)
 	return p;
 }
 
+/* First in every test. */
+static void want_winograd(void)
+{
+	if (!winograd_runs())
+		cr_skip_test("this processor has no AVX2 and FMA, or wider blocks");
+}
+
 /* What `after` points at moves with the problem. */
 static struct problem *open_problem(struct rng *r)
 {
@@ -175,7 +182,8 @@ static void compare(const struct problem *p, int seed)
 
 Test(winograd, the_definition)
 {
-	for (int seed = 1; winograd_runs() && seed <= CASES; seed++) {
+	want_winograd();
+	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 0);
 		struct problem *p = open_problem(&r);
 
@@ -188,7 +196,8 @@ Test(winograd, the_definition)
 /* The sum of `residual` may be kept where it comes from. */
 Test(winograd, in_place)
 {
-	for (int seed = 1; winograd_runs() && seed <= CASES; seed++) {
+	want_winograd();
+	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 1);
 		struct problem *p = open_problem(&r);
 		size_t bytes = (size_t)floats_out(&p->w) * sizeof *p->y;
@@ -204,7 +213,8 @@ Test(winograd, in_place)
 /* An item has the same bits alone as among others. */
 Test(winograd, items_do_not_meet)
 {
-	for (int seed = 1; winograd_runs() && seed <= CASES; seed++) {
+	want_winograd();
+	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 2);
 		struct problem *p = open_problem(&r);
 		struct winograd one = p->w;
@@ -228,7 +238,8 @@ Test(winograd, items_do_not_meet)
 /* <y, conv x> = <back y, x> for any x and y. */
 Test(winograd, back_is_the_adjoint)
 {
-	for (int seed = 1; winograd_runs() && seed <= CASES; seed++) {
+	want_winograd();
+	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 3);
 		struct problem *p = open_problem(&r);
 		struct winograd *w = &p->w, back = { .items = w->items, .in_blocks = w->out_blocks, .out_blocks = w->in_blocks,
@@ -264,19 +275,43 @@ Test(winograd, back_is_the_adjoint)
 /* What is not a number is one behind any activation. */
 Test(winograd, not_a_number)
 {
-	static const struct blocked_after clip = { BLOCKED_CLIP, -1, 1 }, relu = { BLOCKED_RELU, 0, 0 };
-	const struct blocked_after *each[] = { &clip, &relu };
+	static const struct blocked_after each[] = {
+		{ BLOCKED_LINEAR, 2, 1 }, { BLOCKED_CLIP, -1, 1 }, { BLOCKED_RELU, 0, 0 }, { BLOCKED_RELU, 0.1F, 0 },
+		{ BLOCKED_HARDSWISH, 0, 0 }, { BLOCKED_RESIDUAL, 0, 0 } };
 
-	for (int i = 0; winograd_runs() && i < 2; i++) {
+	want_winograd();
+	for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
 		struct rng r = rng_make(7, (uint64_t)i);
 		struct problem *p = open_problem(&r);
 
-		p->w.after = each[i];
+		p->w.after = &each[i];
 		p->w.n_after = 1;
 		p->x[0] = NAN;
 		p->w.begin[0] = p->w.begin[1] = 1;
 		winograd_run(&p->w, p->room);
-		cr_expect(isnan(p->y[0]));
+		cr_expect(isnan(p->y[0]), "behind kind %d", (int)each[i].kind);
 		close_problem(p);
 	}
+}
+
+/* Only what it is: one group, 3 x 3 at stride 1, channels that fill two blocks, tiles that are mostly inside. */
+Test(winograd, what_fits)
+{
+	const struct window same = { .rank = 2, .kernel = { 1, 3, 3 }, .stride = { 1, 1, 1 }, .dilation = { 1, 1, 1 } };
+	struct window wide = same, steps = same, apart = same, flat = same;
+
+	want_winograd();
+	wide.kernel[2] = 5;
+	steps.stride[1] = 2;
+	apart.dilation[2] = 2;
+	flat.rank = 1;
+	cr_expect(winograd_fits(&same, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&wide, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&steps, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&apart, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&flat, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&same, 2, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&same, 1, 15, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&same, 1, 16, 15, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(&same, 1, 16, 16, (int64_t[]){ 1, 7 }));
 }
