@@ -446,6 +446,14 @@ double comoment_mean(const struct comoment *c, int64_t feature, int position)
 	return c->shift[at] + c->sum[at] / (double)c->n;
 }
 
+double comoment_variance(const struct comoment *c, int64_t feature, int position)
+{
+	double n = (double)c->n, sum = c->sum[position * c->d + feature];
+	int64_t diagonal = (int64_t)position * (position + 3) / 2;
+
+	return (c->within[diagonal * c->d + feature] - sum * (sum / n)) / n;
+}
+
 /* (cross - mean sum_psi) / n */
 LOOP_VERSIONS
 static void centre_products(const double *cross, double mean, const double *sum_psi, double share, int r,

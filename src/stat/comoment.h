@@ -83,6 +83,7 @@ void comoment_free(struct comoment *c); /* leaves it zeroed */
 
 /* What the sums say about one feature, divisor n; n >= 1. */
 double comoment_mean(const struct comoment *c, int64_t feature, int position);
+double comoment_variance(const struct comoment *c, int64_t feature, int position);
 void comoment_cross_covariance(const struct comoment *c, int64_t feature, double *cov);  /* width x r */
 void comoment_within_covariance(
 		const struct comoment *c, int64_t feature, double *cov); /* width x width, symmetric */

@@ -85,6 +85,7 @@ static void compare_with_two_passes(const struct set *s, const struct comoment *
 		for (int p = 0; p < s->width; p++) {
 			cr_assert_float_eq(comoment_mean(c, j, p), two_pass_mean(s, p, j),
 					1e-6 * (scale + fabs(two_pass_mean(s, p, j))));
+			cr_assert_eq(comoment_variance(c, j, p), within[p * s->width + p]);
 			for (int k = 0; k < s->r; k++)
 				cr_assert_float_eq(
 						cross[p * s->r + k], two_pass(s, p, j, -1, k), 3e-6 * scale, "cross %d %d", p, k);

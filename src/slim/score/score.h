@@ -25,7 +25,7 @@ struct layer_score {
 	double *second;    /* features: E u_f^2 */
 	double *gain;      /* outs: E_t sum_p delta_o(t,p)^2; of rows that are copies, of all together, shared out evenly */
 	struct copies copies; /* features that were equal on every item */
-	double *relevance; /* features: R_f, times E u_f^2 over all positions for that at those tested */
+	double *relevance; /* features: R_f; unless rich, times E u_f^2 over all positions for that at those tested */
 	double *p;         /* features: p-value of the test, 1 for constant signals */
 	double *gradient2; /* entries: E (dL/dw)^2; this and those below NULL unless needed */
 	double *energy;    /* entries: E_t sum_p (u_d(t,p) delta_o(t,p))^2, the sum from the grid of positions */

@@ -101,29 +101,26 @@ static double *over(struct arena *a, const struct exact_sums *s, double count)
 }
 
 /* E u_f^2 over the positions that the test looks at. */
-static double second_at_grid(const struct comoment *c, int64_t f, double *within)
+static double second_at_grid(const struct comoment *c, int64_t f)
 {
 	double sum = 0;
 
-	comoment_within_covariance(c, f, within);
 	for (int p = 0; p < c->width; p++) {
 		double mean = comoment_mean(c, f, p);
 
-		sum += within[p * c->width + p] + mean * mean;
+		sum += comoment_variance(c, f, p) + mean * mean;
 	}
 	return sum / c->width;
 }
 
 /* A few positions see too much or too little of a signal that is strong at some only, or is padding at the border: its
- * dependence is that of the grid, its energy that of all positions. */
+ * dependence is that of the grid, its energy that of all positions. Not for rich features: of theirs no energy is summed. */
 static void weigh_by_energy(const struct layer_sums *l, struct layer_score *out)
 {
-	double within[SCORE_POSITIONS * SCORE_POSITIONS];
-
-	if (l->moment.width != l->positions || l->positions > SCORE_POSITIONS || !l->moment.n)
+	if (l->moment.width != l->positions || !l->moment.n)
 		return;
 	for (int64_t f = 0; f < l->features; f++) {
-		double seen = second_at_grid(&l->moment, f, within);
+		double seen = second_at_grid(&l->moment, f);
 
 		if (seen > 0 && isfinite(out->second[f] / seen))
 			out->relevance[f] *= out->second[f] / seen;
