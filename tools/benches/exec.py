@@ -178,7 +178,7 @@ def row(name, options, folder):
 
 
 def run(options):
-    subprocess.run(['ninja', '-C', options.build, '--quiet', 'tools/bench-exec'], check=True) # never one of older code
+    common.build(options.build, 'tools/bench-exec') # never one of older code
     names = options.models or [*SAMPLES, 'resnet18', 'mobilenetv2', 'bert', 'ppocr-rec']
     rows = []
     print(f'{common.machine()}; {options.items} items, {options.threads} threads, median of {options.rounds}; '
