@@ -95,7 +95,10 @@ static enum tamis_status check_writable(const char *path)
 
 	if (!path || is_dash(path))
 		return TAMIS_OK;
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+	if (stat(path, &st) != 0) {
+		if (errno == ENOTDIR) /* access() would speak of permissions */
+			return output_error(path, "cannot be written");
+	} else if (!S_ISREG(st.st_mode)) {
 		errno = EISDIR;
 		return S_ISDIR(st.st_mode) ? output_error(path, "cannot be written") : TAMIS_OK;
 	}

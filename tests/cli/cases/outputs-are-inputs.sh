@@ -5,7 +5,7 @@ for words in 'out.onnx -c items.npz --json items.npz' 'out.onnx -c x:items.npz -
 	'out.onnx -c items.npz --holdout x:labels.npy --html labels.npy' 'out.onnx -c items.npz --labels labels.npy --json linked' \
 	'out.onnx -c items.npz --scores scores --html scores' 'out.onnx -c items.npz --json model.onnx' \
 	'out.onnx -c items.npz --json out.onnx' 'out.onnx -c items.npz --html out.onnx' \
-	'out.onnx -c items.npz --json page --html page' 'report -c items.npz --html nowhere/page'; do
+	'out.onnx -c items.npz --json page --html page' 'report -c items.npz --html nowhere/page' 'report -c items.npz --html before/page'; do
 	tamis slim model.onnx $words
 	echo "$words: $?"
 done
