@@ -11,7 +11,7 @@
 
 /* A BLAS that takes the processor for an older one is told better through the environment, which it
  * reads when it is loaded, before main: so the program starts once more. Where that fails it goes on,
- * only slower. */
+ * only slower. Its own threads, which nobody here uses, would spin for a while. */
 static void cure_blas(char **argv)
 {
 	const char *advice = NULL;
@@ -20,7 +20,8 @@ static void cure_blas(char **argv)
 		return;
 	if (tamis_cpu(NULL, &advice, NULL) != TAMIS_OK || !advice)
 		return;
-	if (setenv("TAMIS_BLAS_CURED", "1", 1) == 0 && setenv("OPENBLAS_CORETYPE", advice, 1) == 0)
+	if (setenv("TAMIS_BLAS_CURED", "1", 1) == 0 && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0
+	    && setenv("OPENBLAS_CORETYPE", advice, 1) == 0)
 		execv("/proc/self/exe", argv);
 	unsetenv("OPENBLAS_CORETYPE");
 }

@@ -11,7 +11,7 @@
 /* The most of a chunk: items, and bytes of values. In forward programs values should stay in the caches, which 1 MiB
  * do, but weights are read once a chunk: so much more that reading an eighth of them hides behind it. */
 enum { FORWARD_ITEMS = 16, FORWARD_BYTES = 1 << 20, WEIGHT_SHARE = 8, FORWARD_MOST = 16 << 20 };
-enum { TRAINING_ITEMS = 64, TRAINING_BYTES = 64 << 20, TRAINING_MOST = 256 << 20 };
+enum { TRAINING_ITEMS = 32, TRAINING_BYTES = 64 << 20, TRAINING_MOST = 256 << 20 };
 
 /* Chunk number k of those worked on lies in slot k modulo the slots, from when it is filled until it is merged. */
 struct slot {

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/eight.h"
 #include "base/error.h"
 #include "ops/blocked_back.h"
 #include "ops/broadcast.h"
-#include "ops/eight.h"
 #include "ops/family.h"
 #include "ops/pool.h"
 

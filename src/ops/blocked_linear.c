@@ -4,8 +4,10 @@
 
 #include <string.h>
 
+#include "base/eight.h"
 #include "base/error.h"
 #include "ops/conv.h"
+#include "ops/transpose_eight.h"
 #include "ops/window_sums.h"
 
 /* The call's window; channels of all groups, and the batch rows an item (0: they do not divide). */
@@ -45,20 +47,28 @@ static int64_t pixel(const struct window *w, int64_t position, int64_t k)
 	return line < 0 || x < 0 || x >= w->in[2] ? -1 : line + x;
 }
 
-enum { PART = 64, LANES = 8 /* the least width of blocks, which divides all others */ };
+enum { PART = 64 }; /* kernel elements at a time. LANES is the least width of blocks, and divides all others */
 
 /* Elements at[0 .. n-1] of LANES channels, side by side for each channel, `pitch` from one to the next. */
 static void gather_lanes(const float *from, int64_t width, const int64_t *at, int64_t n, float *u, int64_t pitch)
 {
+	static const float padding[LANES];
+	const float *pixel[LANES];
+	int64_t k = 0;
+
 	if (n == 1 && pitch == 1 && at[0] >= 0) {
 		memcpy(u, from + at[0] * width, LANES * sizeof *u);
 		return;
 	}
-	for (int64_t k = 0; k < n; k++) {
-		const float *pixel = from + (at[k] < 0 ? 0 : at[k] * width);
-
-		for (int64_t i = 0; i < LANES; i++)
-			u[i * pitch + k] = at[k] < 0 ? 0 : pixel[i];
+	for (; k + LANES <= n; k += LANES) {
+		for (int i = 0; i < LANES; i++)
+			pixel[i] = at[k + i] < 0 ? padding : from + at[k + i] * width;
+		transpose_eight(pixel, u + k, pitch, false);
+	}
+	for (; k < n; k++) {
+		pixel[0] = at[k] < 0 ? padding : from + at[k] * width;
+		for (int i = 0; i < LANES; i++)
+			u[i * pitch + k] = pixel[0][i];
 	}
 }
 

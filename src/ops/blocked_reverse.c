@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/eight.h"
 #include "base/loop.h"
 #include "ops/blocked_back.h"
-#include "ops/eight.h"
 
 enum { MOST = 16, TILE = 256 /* pixels at a time: they stay in the cache from one pass to the next */ };
 

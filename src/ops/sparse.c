@@ -6,10 +6,11 @@
 
 #include <string.h>
 
+#include "base/eight.h"
 #include "base/error.h"
 #include "base/loop.h"
 #include "ops/conv.h"
-#include "ops/eight.h"
+#include "ops/transpose_eight.h"
 
 enum {
 	WIDTH = 128, /* floats of a row at a time, or one item: all rows stay in the caches */
@@ -137,34 +138,14 @@ static void transpose_rest(enum move what, float *restrict plain, const struct r
 		}
 }
 
-#define HALVES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-
-/* An 8 x 8 matrix, its rows `pitch` floats apart, to the other side. */
-LOOP_VERSIONS static void transpose_eight(const float *from, int64_t pitch, float *to, int64_t to_pitch, bool add)
+/* Rows `pitch` floats apart. */
+static void transpose_block(const float *from, int64_t pitch, float *to, int64_t to_pitch, bool add)
 {
-	eight a[LANES], b[LANES];
+	const float *rows[LANES];
 
 	for (int i = 0; i < LANES; i++)
-		load(from + i * pitch, &a[i]);
-	for (int i = 0; i < LANES / 2; i++) {
-		b[2 * i] = HALVES(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-		b[2 * i + 1] = HALVES(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-	}
-	for (int i = 0; i < LANES / 2; i++) {
-		a[2 * i] = HALVES(b[i], b[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-		a[2 * i + 1] = HALVES(b[i], b[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-	}
-	for (int i = 0; i < LANES / 2; i++) {
-		b[2 * i] = HALVES(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-		b[2 * i + 1] = HALVES(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-	}
-	for (int i = 0; i < LANES; i++) {
-		if (add) {
-			load(to + i * to_pitch, &a[i]);
-			b[i] += a[i];
-		}
-		memcpy(to + i * to_pitch, &b[i], sizeof b[i]);
-	}
+		rows[i] = from + i * pitch;
+	transpose_eight(rows, to, to_pitch, add);
 }
 
 /* plain: n x rows. */
@@ -177,9 +158,9 @@ static void transpose(enum move what, float *plain, const struct rows *r, int64_
 			float *x = row_of(r, c) + i, *y = plain + i * r->count + c;
 
 			if (what == IN)
-				transpose_eight(y, r->count, x, r->pitch, false);
+				transpose_block(y, r->count, x, r->pitch, false);
 			else
-				transpose_eight(x, r->pitch, y, r->count, what == ADD_OUT);
+				transpose_block(x, r->pitch, y, r->count, what == ADD_OUT);
 		}
 	transpose_rest(what, plain, r, 0, rows, channels);
 	transpose_rest(what, plain, r, rows, n, 0);

@@ -11,11 +11,14 @@
  * there, so that sums in double are exact: the same chunks give the same bits in any order, from any number
  * of workers or shards, as long as each chunk is handed over whole. comoment_exact says whether sums stayed
  * in range (2^31 such contributions, and |psi| <= 1); where they did not, they are still accurate but the
- * last bits may depend on the order. Within a chunk products are float GEMMs over 64 rows at a time, added
- * in double.
+ * last bits may depend on the order. Within a chunk products are summed in float over 64 items at a time, and
+ * added in double.
  *
- * No function here starts threads or locks. One comoment a worker and a merge, or one for all and
- * comoment_add_block on disjoint blocks of features. BLAS is expected to run single-threaded. */
+ * Sums are kept by octets: the sums of eight neighbouring features lie side by side, and those of an octet
+ * together, so that adding a chunk and testing run along memory. Features beyond d in the last octet are zero.
+ *
+ * No function here starts threads or locks. One comoment a worker and a merge, or one for all behind a lock:
+ * the bits are the same. */
 #ifndef STAT_COMOMENT_H
 #define STAT_COMOMENT_H
 
@@ -25,7 +28,6 @@
 #include "base/error.h"
 
 #define COMOMENT_MAX_WIDTH 64 /* positions * features of a signal */
-#define COMOMENT_BLOCK 128    /* features worked on at a time; blocks begin at its multiples */
 
 /* Sums over items t of x = u - shift and y = psi - psi_shift. Plain data for a score file. */
 struct comoment {
@@ -36,13 +38,27 @@ struct comoment {
 	float *scale;     /* d: powers of two near the largest |x| of the first chunk */
 	float *psi_shift; /* r */
 	float psi_scale;  /* a power of two */
-	double *sum;      /* width x d: sum x */
 	double *sum_psi;  /* r: sum y */
-	double *cross;    /* width x d x r: sum x y */
-	double *within;   /* width (width + 1) / 2 x d: sum x_p x_s, s <= p, at row p (p + 1) / 2 + s */
+	/* By octet of features, each row eight doubles: */
+	double *sum;      /* octets x width: sum x */
+	double *cross;    /* octets x width x r: sum x y */
+	double *within;   /* octets x width (width + 1) / 2: sum x_p x_s, s <= p, at row p (p + 1) / 2 + s */
 };
 
-/* Bytes held: 8 d (width (r + 1) + width (width + 1) / 2) + 4 d (width + 1) + 12 r; -1 on overflow. */
+/* Features, rounded up to whole octets; d at most INT64_MAX - 7. */
+static inline int64_t comoment_lanes(int64_t d)
+{
+	return (d + 7) / 8 * 8;
+}
+
+/* Pairs s <= p of positions. */
+static inline int64_t comoment_pairs(int width)
+{
+	return (int64_t)width * (width + 1) / 2;
+}
+
+/* Bytes held: 8 d (width (r + 1) + width (width + 1) / 2) + 4 d (width + 1) + 12 r, the first d rounded up to a multiple
+ * of 8; -1 on overflow. */
 int64_t comoment_bytes(int64_t d, int width, int r);
 
 /* Empty sums. d >= 1, 1 <= width <= COMOMENT_MAX_WIDTH, r >= 1. TAMIS_E_USAGE, TAMIS_E_MEMORY. */
@@ -59,19 +75,9 @@ enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t str
 
 /* Adds a chunk: u (n x width x d, stride), psi (n x r). A comoment without pivot takes it from this chunk
  * first. An infinite or NaN value makes the sums of its feature NaN, which tests treat as not significant.
- * TAMIS_E_MEMORY (nothing added). O(n width d (r + width / 2)) time; scratch about 4 * 64 * width *
- * COMOMENT_BLOCK bytes. */
+ * TAMIS_E_MEMORY (nothing added). O(n width d (r + width / 2)) time; scratch about 64 * width * min(n, 64) bytes. */
 enum tamis_status comoment_add(struct comoment *c, const float *u, int64_t stride, const float *psi,
 		int64_t n, struct tamis_error *err);
-
-/* The same in parts: once comoment_add_outputs for the chunk, and comoment_add_block for each block, that is
- * features block * COMOMENT_BLOCK up to the next block, block < comoment_blocks; blocks may run in different
- * threads. u is the whole chunk. Needs a pivot (TAMIS_E_USAGE). */
-int64_t comoment_blocks(const struct comoment *c);
-enum tamis_status comoment_add_block(struct comoment *c, int64_t block, const float *u, int64_t stride,
-		const float *psi, int64_t n, struct tamis_error *err);
-enum tamis_status comoment_add_outputs(
-		struct comoment *c, const float *psi, int64_t n, struct tamis_error *err);
 
 /* into += from. TAMIS_E_INVALID when shapes or pivots differ. An empty unpivoted side is fine. O(bytes). */
 enum tamis_status comoment_merge(struct comoment *into, const struct comoment *from, struct tamis_error *err);

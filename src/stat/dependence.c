@@ -5,7 +5,9 @@
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/eight.h"
 #include "base/loop.h"
 #include "base/memory.h"
 #include "stat/special.h"
@@ -15,7 +17,7 @@
 LOOP_VERSIONS
 static double power_traces(const double *a, int n, double *square, double c[4])
 {
-	double trace = 0, two = 0, three = 0, four = 0;
+	double trace = 0, second = 0, third = 0, fourth = 0;
 	for (int i = 0; i < n; i++)
 		trace += a[i * n + i];
 	for (int i = 0; i < n * n; i++)
@@ -25,17 +27,17 @@ static double power_traces(const double *a, int n, double *square, double c[4])
 			for (int j = 0; j < n; j++)
 				square[i * n + j] += a[i * n + k] * a[k * n + j];
 	for (int i = 0; i < n * n; i++) {
-		two += a[i] * a[i];
-		three += a[i] * square[i];
-		four += square[i] * square[i];
+		second += a[i] * a[i];
+		third += a[i] * square[i];
+		fourth += square[i] * square[i];
 	}
-	if (!(trace > 0 && isfinite(four)))
+	if (!(trace > 0 && isfinite(fourth)))
 		return 0;
 	double t2 = trace * trace;
 	c[0] = 1;
-	c[1] = two / t2;
-	c[2] = three / t2 / trace;
-	c[3] = four / t2 / t2;
+	c[1] = second / t2;
+	c[2] = third / t2 / trace;
+	c[3] = fourth / t2 / t2;
 	return trace;
 }
 
@@ -158,73 +160,127 @@ static enum tamis_status check(const struct comoment *c, const struct output_mom
 			positions, (long long)c->n, c->r, c->width, (long long)psi->n, psi->r);
 }
 
-/* Everything that the features of a layer share, and scratch for one of them. */
+/* Everything that the features of a layer share, and scratch for an octet of them. */
 struct work {
 	double psi_trace, psi_powers[4];
-	double *cross, *within, *square;
+	double *within; /* width x width x LANES */
 };
-
-static void work_free(struct work *w)
-{
-	free(w->cross);
-	free(w->within);
-	free(w->square);
-}
 
 static enum tamis_status work_begin(struct work *w, const struct comoment *c, const struct output_moment *psi,
 		struct tamis_error *err)
 {
-	int side = c->width > psi->r ? c->width : psi->r;
-	size_t cells = (size_t)side * (size_t)side;
-	w->cross = tm_array((size_t)c->width * (size_t)c->r, sizeof(double));
-	w->within = tm_array(cells, sizeof(double));
-	w->square = tm_array(cells, sizeof(double));
-	if (!w->cross || !w->within || !w->square) {
-		work_free(w);
-		return tm_no_memory(err, "testing for dependence");
+	size_t cells = (size_t)psi->r * (size_t)psi->r;
+	double *matrix = tm_array(2 * cells, sizeof *matrix);
+	w->within = tm_array((size_t)c->width * (size_t)c->width, LANES * sizeof *w->within);
+	if (matrix && w->within) {
+		output_moment_covariance(psi, matrix);
+		w->psi_trace = power_traces(matrix, psi->r, matrix + cells, w->psi_powers);
+		free(matrix);
+		return TAMIS_OK;
 	}
-	output_moment_covariance(psi, w->within);
-	w->psi_trace = power_traces(w->within, psi->r, w->square, w->psi_powers);
-	return TAMIS_OK;
+	free(matrix);
+	free(w->within);
+	return tm_no_memory(err, "testing for dependence");
 }
 
-enum { LANES = 8 }; /* partial sums side by side, so that they are vectors; their number fixes the order */
+static inline void load(const double *from, four v[2])
+{
+	memcpy(v, from, 2 * sizeof *v);
+}
 
+/* |Cov(u, psi)|^2 of an octet, all rows together. cross and sum are those of the octet. */
 LOOP_VERSIONS
-static double square_sum(const double *x, int n)
+static void square_sums(const struct comoment *c, const double *cross, const double *sum, double *out)
 {
-	double part[LANES] = { 0 }, sum = 0;
-	int i = 0;
-	for (; i + LANES <= n; i += LANES)
-		for (int k = 0; k < LANES; k++)
-			part[k] += x[i + k] * x[i + k];
-	for (; i < n; i++)
-		sum += x[i] * x[i];
-	for (int k = 0; k < LANES; k++)
-		sum += part[k];
-	return sum;
+	four total[2] = { { 0 } };
+	double n = (double)c->n, share = 1 / n;
+	for (int p = 0; p < c->width; p++, sum += LANES) {
+		four mean[2], v[2];
+		load(sum, mean);
+		for (int i = 0; i < 2; i++)
+			mean[i] /= n;
+		for (int k = 0; k < c->r; k++, cross += LANES) {
+			load(cross, v);
+			for (int i = 0; i < 2; i++) {
+				v[i] = (v[i] - mean[i] * c->sum_psi[k]) * share;
+				total[i] += v[i] * v[i];
+			}
+		}
+	}
+	memcpy(out, total, sizeof total);
 }
 
-static double statistic_of(const struct comoment *c, int64_t feature, int positions, double *cross)
+/* The covariances of an octet over rows, symmetric and full. */
+LOOP_VERSIONS
+static void within_covariances(const double *within, const double *sum, int width, double n, double *restrict cov)
 {
-	comoment_cross_covariance(c, feature, cross);
-	double sum = square_sum(cross, c->width * c->r);
-	return isfinite(sum) ? sum / positions : 0;
+	for (int p = 0; p < width; p++)
+		for (int s = 0; s <= p; s++, within += LANES)
+			for (int i = 0; i < LANES; i++) {
+				double v = (within[i] - sum[p * LANES + i] * (sum[s * LANES + i] / n)) / n;
+				cov[(p * width + s) * LANES + i] = cov[(s * width + p) * LANES + i] = v;
+			}
+}
+
+/* tr(A^k), k = 1..4, of four symmetric n x n matrices that lie side by side, LANES doubles from one element to the
+ * next. O(n^3). */
+LOOP_VERSIONS
+static void traces_of_four(const double *a, int n, double trace[4][LANES])
+{
+	four sum[4] = { { 0 } };
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j <= i; j++) {
+			const double *row = a + (int64_t)i * n * LANES, *other = a + (int64_t)j * n * LANES;
+			four square = { 0 }, x, y;
+			for (int k = 0; k < n; k++) {
+				memcpy(&x, row + k * LANES, sizeof x);
+				memcpy(&y, other + k * LANES, sizeof y);
+				square += x * y;
+			}
+			memcpy(&x, row + j * LANES, sizeof x);
+			double twice = i == j ? 1 : 2;
+			sum[0] += i == j ? x : x * 0;
+			sum[1] += twice * x * x;
+			sum[2] += twice * x * square;
+			sum[3] += twice * square * square;
+		}
+	for (int k = 0; k < 4; k++)
+		memcpy(trace[k], &sum[k], sizeof sum[k]);
 }
 
 /* Power sums of mu_k nu_l are products of power sums; all, and the statistic, are divided by the first. */
-static double feature_p(
-		const struct comoment *c, int64_t feature, int positions, double statistic, struct work *w)
+static double feature_p(double n, int positions, double statistic, const struct work *w, const double trace[4])
 {
-	double powers[4];
-	comoment_within_covariance(c, feature, w->within);
-	double mean = power_traces(w->within, c->width, w->square, powers) / positions * w->psi_trace;
-	if (!(mean > 0 && isfinite(mean)))
+	double mean = trace[0] / positions * w->psi_trace, powers[4], power = 1;
+	if (!(trace[0] > 0 && mean > 0 && isfinite(mean) && isfinite(trace[3])))
 		return 1;
 	for (int k = 0; k < 4; k++)
-		powers[k] *= w->psi_powers[k];
-	double p = weighted_chi_square_p((double)(c->n - 1) * statistic / mean, powers);
+		powers[k] = trace[k] / (power *= trace[0]) * w->psi_powers[k];
+	double p = weighted_chi_square_p((n - 1) * statistic / mean, powers);
 	return isnan(p) ? 1 : p;
+}
+
+static void test_octet(const struct comoment *c, int64_t octet, int positions, const struct work *w, double *statistic,
+		double *p)
+{
+	const double *sum = c->sum + octet * c->width * LANES;
+	double squares[LANES], trace[4][LANES];
+	square_sums(c, c->cross + octet * c->width * c->r * LANES, sum, squares);
+	within_covariances(c->within + octet * comoment_pairs(c->width) * LANES, sum, c->width, (double)c->n, w->within);
+	for (int half = 0; half < LANES && p; half += LANES / 2) {
+		double part[4][LANES];
+		traces_of_four(w->within + half, c->width, part);
+		for (int k = 0; k < 4; k++)
+			memcpy(&trace[k][half], part[k], LANES / 2 * sizeof(double));
+	}
+	for (int i = 0; i < LANES && octet * LANES + i < c->d; i++) {
+		double r = isfinite(squares[i]) ? squares[i] / positions : 0;
+		if (statistic)
+			statistic[octet * LANES + i] = r;
+		if (p)
+			p[octet * LANES + i] = feature_p((double)c->n, positions, r, w,
+					(double[4]){ trace[0][i], trace[1][i], trace[2][i], trace[3][i] });
+	}
 }
 
 enum tamis_status dependence_test(const struct comoment *c, const struct output_moment *psi, int positions,
@@ -232,19 +288,20 @@ enum tamis_status dependence_test(const struct comoment *c, const struct output_
 {
 	struct work w;
 	enum tamis_status st = check(c, psi, positions, err);
-	if (st == TAMIS_OK)
-		st = work_begin(&w, c, psi, err);
-	if (st != TAMIS_OK)
-		return st;
-	for (int64_t j = 0; j < c->d; j++) {
-		double r = c->n < 2 ? 0 : statistic_of(c, j, positions, w.cross);
+	for (int64_t j = 0; st == TAMIS_OK && c->n < 2 && j < c->d; j++) {
 		if (statistic)
-			statistic[j] = r;
+			statistic[j] = 0;
 		if (p)
-			p[j] = c->n < 2 ? 1 : feature_p(c, j, positions, r, &w);
+			p[j] = 1;
 	}
-	work_free(&w);
-	return TAMIS_OK;
+	if (st != TAMIS_OK || c->n < 2)
+		return st;
+	st = work_begin(&w, c, psi, err);
+	for (int64_t o = 0; st == TAMIS_OK && o * LANES < c->d; o++)
+		test_octet(c, o, positions, &w, statistic, p);
+	if (st == TAMIS_OK)
+		free(w.within);
+	return st;
 }
 
 /* Eigenvalues of a symmetric n x n matrix, which is overwritten; rounding below zero is cut off. */
@@ -288,10 +345,13 @@ static enum tamis_status inversion_begin(struct inversion *v, const struct comom
 }
 
 /* The weights are taken times positions, and so is the statistic. */
-static enum tamis_status invert_feature(const struct comoment *c, int64_t feature, int positions,
-		struct inversion *v, double *p, struct tamis_error *err)
+static enum tamis_status invert_feature(const struct comoment *c, int64_t feature, struct inversion *v,
+		 double *p, struct tamis_error *err)
 {
-	double statistic = statistic_of(c, feature, positions, v->cross);
+	double statistic = 0;
+	comoment_cross_covariance(c, feature, v->cross);
+	for (int k = 0; k < c->width * c->r; k++)
+		statistic += v->cross[k] * v->cross[k];
 	comoment_within_covariance(c, feature, v->matrix);
 	enum tamis_status st = eigenvalues(v->matrix, c->width, v->mu, err);
 	if (st != TAMIS_OK)
@@ -300,7 +360,7 @@ static enum tamis_status invert_feature(const struct comoment *c, int64_t featur
 		for (int l = 0; l < c->r; l++)
 			v->lambda[k * c->r + l] = v->mu[k] * v->nu[l];
 	*p = weighted_chi_square_exact_p(
-			(double)(c->n - 1) * statistic * positions, v->lambda, (int64_t)c->width * c->r);
+			(double)(c->n - 1) * statistic, v->lambda, (int64_t)c->width * c->r);
 	return TAMIS_OK;
 }
 
@@ -315,7 +375,7 @@ enum tamis_status dependence_refine(const struct comoment *c, const struct outpu
 		if (!v.nu)
 			st = inversion_begin(&v, c, psi, err);
 		if (st == TAMIS_OK)
-			st = invert_feature(c, j, positions, &v, &p[j], err);
+			st = invert_feature(c, j, &v, &p[j], err);
 		if (refined)
 			*refined += st == TAMIS_OK;
 	}

@@ -31,7 +31,7 @@ static const char origin[] = "it does not say what it was made of", head[] = "it
 
 static const struct change changes[] = {
 	{ "whole", "schema", DROP, 0, "the file is no score file" },
-	{ "whole", "version", SET, 1, "the score file is of version 1, and version 2 is read here" },
+	{ "whole", "version", SET, 1, "the score file is of version 1, and version 3 is read here" },
 	{ "whole", "origin", DROP, 0, origin },
 	{ "whole", "origin.source_sha256", DROP, 0, origin },
 	{ "whole", "origin.source_sha256", SET, 'g', origin },

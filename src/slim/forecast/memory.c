@@ -101,7 +101,7 @@ static void add_scoring(struct slim *s, struct forecast_figures *f, const struct
 	add_running(s, f, z, FORECAST_SCORING, 1, z->group);
 	add(f, FORECAST_SCORING, "gradients", z->workers * z->chunk * z->values,
 	    times(s, z->workers, z->chunk, "bytes, at most as many as values", z->values));
-	add(f, FORECAST_SCORING, "co-moments", z->workers * b.moments, each(s, z->workers, "workers", b.moments));
+	add(f, FORECAST_SCORING, "co-moments", b.moments, each(s, 1, "set", b.moments));
 	add(f, FORECAST_SCORING, "sums of a group", z->workers * b.partials, each(s, z->workers, "workers", b.partials));
 	add(f, FORECAST_SCORING, "signals of a group", z->workers * b.signals, each(s, z->workers, "workers", b.signals));
 	add(f, FORECAST_SCORING, "sums and scores", b.sums, each(s, 1, "set", b.sums));

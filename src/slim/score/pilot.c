@@ -56,39 +56,64 @@ enum tamis_status pilot_outputs(struct pass *p, struct worker *w, struct runner 
 	return s == TAMIS_OK && p->head->kind == HEAD_GENERAL ? look_ahead(p, w, r, group, err) : s;
 }
 
+/* ---- stages ------------------------------------------------------------------------------------------------- */
+
+void pilot_tell(struct pass *p, enum pilot_stage stage)
+{
+	pthread_mutex_lock(&p->lock);
+	p->stage = stage;
+	pthread_cond_broadcast(&p->told);
+	pthread_mutex_unlock(&p->lock);
+}
+
+enum tamis_status pilot_await(struct pass *p, enum pilot_stage stage, struct tamis_error *err)
+{
+	bool failed;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->stage < stage)
+		pthread_cond_wait(&p->told, &p->lock);
+	failed = p->stage == PILOT_FAILED;
+	pthread_mutex_unlock(&p->lock);
+	return failed ? tm_fail(err, TAMIS_E_INTERNAL, "the first items could not be scored") : TAMIS_OK;
+}
+
 /* ---- pivots ------------------------------------------------------------------------------------------------- */
 
-static enum tamis_status fix_layer(struct pass *p, int i, struct tamis_error *err)
+static enum tamis_status find_copies(struct pass *p, int i, const float *u, int64_t rows, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	pthread_mutex_lock(&p->lock);
+	s = copies_of_signals(&p->job->layers->list[i], u, rows, &p->sums->arena, &p->sums->layer[i].copies, err);
+	pthread_mutex_unlock(&p->lock);
+	return s;
+}
+
+enum tamis_status pilot_layer(struct pass *p, struct worker *w, int i, struct tamis_error *err)
 {
 	const struct layer *l = &p->job->layers->list[i];
-	struct worker *w = &p->workers[0];
-	struct partial *a = &w->layer[i];
+	const struct partial *a = &p->pilot->layer[i];
 	int64_t n = a->items;
 	int positions = signals_positions(l);
 	enum tamis_status s;
 
-	if (!n)
+	if (p->fixed[i] || !n)
 		return TAMIS_OK;
-	s = copies_of_signals(l, a->u, n * positions, &p->sums->arena, &p->sums->layer[i].copies, err);
+	s = find_copies(p, i, a->u, n * positions, err);
 	if (s == TAMIS_OK && p->signal_map)
 		s = signal_map_create(&p->signal_map[i], l->features, positions, signals_width(p, l) / positions, a->u,
 		                      l->features, n, p->job->seed, err);
 	if (s == TAMIS_OK)
 		s = signals_widen(p, w, i, a->u, n, err);
 	if (s == TAMIS_OK)
-		s = comoment_pivot(&w->moment[i], p->signal_map ? w->phi : a->u, l->features, w->psi, n, err);
+		s = comoment_pivot(&p->sums->layer[i].moment, p->signal_map ? w->phi : a->u, l->features, p->pilot->psi, n, err);
 	return s;
 }
 
-enum tamis_status pilot_pivots(struct pass *p, struct tamis_error *err)
+enum tamis_status pilot_pivot(struct pass *p, struct tamis_error *err)
 {
-	struct worker *w = &p->workers[0];
-	enum tamis_status s = output_moment_pivot(&w->psi_moment, w->psi, w->values, err);
-
-	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-		s = fix_layer(p, i, err);
-	p->fixed = s == TAMIS_OK;
-	return s;
+	return output_moment_pivot(&p->sums->psi, p->pilot->psi, p->pilot->values, err);
 }
 
 /* ---- a pass of its own -------------------------------------------------------------------------------------- */
@@ -125,11 +150,20 @@ enum tamis_status pilot_run(struct pass *p, struct tamis_error *err)
 		.max_chunks = j->batching == BATCH_ONE ? SCORE_PILOT : 1 };
 	enum tamis_status s = items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), NULL, &job, err);
 
+	p->pilot = w;
 	if (s == TAMIS_OK && !w->values)
 		return TAMIS_OK;
 	if (s == TAMIS_OK)
 		s = pilot_map(p, w, err);
 	if (s == TAMIS_OK)
 		s = score_make_psi(p, w, err);
-	return s == TAMIS_OK ? pilot_pivots(p, err) : s;
+	if (s == TAMIS_OK)
+		s = pilot_pivot(p, err);
+	for (int i = 0; s == TAMIS_OK && i < j->layers->n; i++) {
+		s = pilot_layer(p, w, i, err);
+		p->fixed[i] = true;
+	}
+	if (s == TAMIS_OK)
+		pilot_tell(p, PILOT_MAP);
+	return s;
 }

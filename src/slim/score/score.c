@@ -151,55 +151,122 @@ enum tamis_status score_make_psi(const struct pass *p, struct worker *w, struct 
 	return s == TAMIS_OK ? feature_map_apply(&p->map, w->y, w->values, w->psi, err) : s;
 }
 
+/* The first batch of the pilot tells the others what outputs there are. */
+static enum tamis_status see_outputs(struct pass *p, struct worker *w, struct runner *r, const struct chunk *group,
+                                     struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	if (!w->leads)
+		return pilot_await(p, PILOT_HEAD, err);
+	s = pilot_outputs(p, w, r, group, err);
+	if (s == TAMIS_OK)
+		pilot_tell(p, PILOT_HEAD);
+	return s;
+}
+
 static enum tamis_status run_batch(struct pass *p, struct worker *w, struct runner *r, const struct chunk *group,
                                    int64_t from, struct tamis_error *err)
 {
 	struct chunk c = score_batch(p, group, from, w->part);
 	enum tamis_status s = signals_run(p, w, r, &c, true, err);
 
-	if (s == TAMIS_OK && !p->fixed && from == 0)
-		s = pilot_outputs(p, w, r, group, err);
+	if (s == TAMIS_OK && from == 0)
+		s = see_outputs(p, w, r, group, err);
 	if (s == TAMIS_OK)
 		s = score_keep_values(p, w, r, c.items, err);
 	return s == TAMIS_OK ? add_gradients(p, w, r, &c, err) : s;
 }
 
-/* A layer that did not run with some items is not tested on this group. */
+static enum tamis_status make_features(struct pass *p, struct worker *w, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	if (!w->leads) {
+		s = pilot_await(p, PILOT_MAP, err);
+		return s == TAMIS_OK ? score_make_psi(p, w, err) : s;
+	}
+	s = pilot_map(p, w, err);
+	if (s == TAMIS_OK)
+		s = score_make_psi(p, w, err);
+	if (s == TAMIS_OK)
+		s = pilot_pivot(p, err);
+	if (s == TAMIS_OK)
+		pilot_tell(p, PILOT_MAP);
+	return s;
+}
+
+/* With the layer's lock held. A layer that did not run with some items is not tested on this group. */
+static enum tamis_status add_layer(struct pass *p, struct worker *w, int i, int64_t items, struct tamis_error *err)
+{
+	const struct layer *l = &p->job->layers->list[i];
+	const float *u = w->layer[i].u;
+	enum tamis_status s = pilot_layer(p, w, i, err);
+
+	p->fixed[i] = true;
+	if (s != TAMIS_OK || w->layer[i].items != items)
+		return s;
+	copies_check(&p->sums->layer[i].copies, u, items * signals_positions(l), w->layer[i].broken);
+	needs_add_products(l, &w->layer[i]);
+	s = signals_widen(p, w, i, u, items, err);
+	return s == TAMIS_OK ? comoment_add(&p->sums->layer[i].moment, p->signal_map ? w->phi : u, l->features, w->psi, items, err)
+	                     : s;
+}
+
+static enum tamis_status add_outputs(struct pass *p, struct worker *w, int64_t items, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	pthread_mutex_lock(&p->lock);
+	s = output_moment_add(&p->sums->psi, w->psi, items, err);
+	pthread_mutex_unlock(&p->lock);
+	return s;
+}
+
+/* All workers add to the same co-moments, whose bits do not depend on the order; each begins at another layer. */
 static enum tamis_status add_moments(struct pass *p, struct worker *w, int64_t items, struct tamis_error *err)
 {
-	enum tamis_status s = output_moment_add(&w->psi_moment, w->psi, items, err);
+	enum tamis_status s = add_outputs(p, w, items, err);
+	int n = p->job->layers->n, first = (int)((w - p->workers) * n / p->n_workers);
 
-	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++) {
-		const struct layer *l = &p->job->layers->list[i];
-		const float *u = w->layer[i].u;
+	for (int k = 0; s == TAMIS_OK && k < n; k++) {
+		int i = (first + k) % n;
 
-		if (w->layer[i].items != items)
+		if (p->job->layers->list[i].note)
 			continue;
-		copies_check(&p->sums->layer[i].copies, u, items * signals_positions(l), w->layer[i].broken);
-		needs_add_products(l, &w->layer[i]);
-		s = signals_widen(p, w, i, u, items, err);
-		if (s == TAMIS_OK)
-			s = comoment_add(&w->moment[i], p->signal_map ? w->phi : u, l->features, w->psi, items, err);
+		pthread_mutex_lock(&p->layer_lock[i]);
+		s = add_layer(p, w, i, items, err);
+		pthread_mutex_unlock(&p->layer_lock[i]);
 	}
 	return s;
+}
+
+static enum tamis_status work_on_group(struct pass *p, struct worker *w, struct runner *r, const struct chunk *c,
+                                       struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	clear_partials(p, w);
+	for (int64_t at = 0; s == TAMIS_OK && at < c->items; at += p->job->chunk)
+		s = run_batch(p, w, r, c, at, err);
+	if (s == TAMIS_OK)
+		s = make_features(p, w, err);
+	return s == TAMIS_OK ? add_moments(p, w, c->items, err) : s;
 }
 
 static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct pass *p = ctx;
 	struct worker *w = &p->workers[slot];
-	enum tamis_status s = TAMIS_OK;
+	enum tamis_status s;
 
-	clear_partials(p, w);
-	for (int64_t at = 0; s == TAMIS_OK && at < c->items; at += p->job->chunk)
-		s = run_batch(p, w, r, c, at, err);
-	if (s == TAMIS_OK && !p->fixed)
-		s = pilot_map(p, w, err);
-	if (s == TAMIS_OK)
-		s = score_make_psi(p, w, err);
-	if (s == TAMIS_OK && !p->fixed)
-		s = pilot_pivots(p, err);
-	return s == TAMIS_OK ? add_moments(p, w, c->items, err) : s;
+	w->leads = p->leads && c->index == 0;
+	if (w->leads)
+		p->pilot = w;
+	s = work_on_group(p, w, r, c, err);
+	if (w->leads && s != TAMIS_OK)
+		pilot_tell(p, PILOT_FAILED);
+	return s;
 }
 
 static void merge_layer(const struct partial *a, struct layer_sums *to)
@@ -293,10 +360,9 @@ static enum tamis_status make_worker(struct pass *p, struct worker *w, struct ta
 	struct arena *a = &p->arena;
 
 	w->layer = arena_array(a, (size_t)n + 1, sizeof *w->layer);
-	w->moment = arena_array(a, (size_t)n + 1, sizeof *w->moment);
 	w->parameter = arena_array(a, (size_t)p->sums->n_parameters + 1, sizeof *w->parameter);
 	w->part = arena_array(a, (size_t)p->job->graph->n_inputs + 1, sizeof *w->part);
-	if (!w->layer || !w->moment || !w->parameter || !w->part)
+	if (!w->layer || !w->parameter || !w->part)
 		return no_memory(err);
 	for (int k = 0; k < p->sums->n_parameters; k++) {
 		w->parameter[k] = arena_array(a, (size_t)parameter_count(p, k) + 1, sizeof **w->parameter);
@@ -322,34 +388,28 @@ static enum tamis_status make_worker(struct pass *p, struct worker *w, struct ta
 	return TAMIS_OK;
 }
 
-static enum tamis_status first_moments(struct pass *p, struct tamis_error *err)
+static enum tamis_status make_moment(void *ctx, int64_t i, int worker, struct tamis_error *err)
 {
-	struct worker *w = &p->workers[0];
-	enum tamis_status s = output_moment_create(&w->psi_moment, FEATURES_DEFAULT, err);
+	struct pass *p = ctx;
+	const struct layer *l = &p->job->layers->list[i];
 
-	for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++) {
-		const struct layer *l = &p->job->layers->list[i];
-
-		if (!l->note)
-			s = comoment_create(&w->moment[i], l->features, signals_width(p, l), FEATURES_DEFAULT, err);
-	}
-	return s;
+	(void)worker;
+	return l->note ? TAMIS_OK
+	               : comoment_create(&p->sums->layer[i].moment, l->features, signals_width(p, l), FEATURES_DEFAULT, err);
 }
 
-/* After the pilot: the other workers share the first one's pivots. */
-static enum tamis_status other_moments(struct pass *p, struct tamis_error *err)
+static enum tamis_status make_moments(struct pass *p, struct tamis_error *err)
 {
-	enum tamis_status s = TAMIS_OK;
+	size_t n = (size_t)p->job->layers->n + 1;
+	enum tamis_status s = output_moment_create(&p->sums->psi, FEATURES_DEFAULT, err);
 
-	for (int k = 1; s == TAMIS_OK && k < p->n_workers; k++) {
-		struct worker *w = &p->workers[k];
-
-		s = output_moment_create_like(&w->psi_moment, &p->workers[0].psi_moment, err);
-		for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-			if (!p->job->layers->list[i].note)
-				s = comoment_create_like(&w->moment[i], &p->workers[0].moment[i], err);
-	}
-	return s;
+	p->fixed = arena_array(&p->arena, n, sizeof *p->fixed);
+	p->layer_lock = arena_array(&p->arena, n, sizeof *p->layer_lock);
+	if (!p->fixed || !p->layer_lock)
+		return no_memory(err);
+	for (int i = 0; i < p->job->layers->n; i++)
+		pthread_mutex_init(&p->layer_lock[i], NULL);
+	return s == TAMIS_OK ? pool_for(p->job->pool, p->job->layers->n, make_moment, p, err) : s;
 }
 
 static void free_workers(struct pass *p)
@@ -357,11 +417,8 @@ static void free_workers(struct pass *p)
 	for (int k = 0; p->workers && k < p->n_workers; k++) {
 		struct worker *w = &p->workers[k];
 
-		for (int i = 0; w->moment && i < p->job->layers->n; i++)
-			comoment_free(&w->moment[i]);
 		for (int i = 0; w->layer && i < p->job->layers->n; i++)
 			free(w->layer[i].u);
-		output_moment_free(&w->psi_moment);
 		scratch_free(&w->scratch);
 		free(w->phi);
 		free(w->squares);
@@ -415,39 +472,18 @@ static enum tamis_status set_up(struct pass *p, struct tamis_error *err)
 		status = no_memory(err);
 	for (int k = 0; status == TAMIS_OK && k < p->n_workers; k++)
 		status = make_worker(p, &p->workers[k], err);
-	return status == TAMIS_OK ? first_moments(p, err) : status;
+	return status == TAMIS_OK ? make_moments(p, err) : status;
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------ */
 
-static enum tamis_status merge_moments(struct pass *p, struct tamis_error *err)
-{
-	enum tamis_status s = TAMIS_OK;
-
-	for (int k = 1; s == TAMIS_OK && k < p->n_workers; k++) {
-		s = output_moment_merge(&p->workers[0].psi_moment, &p->workers[k].psi_moment, err);
-		for (int i = 0; s == TAMIS_OK && i < p->job->layers->n; i++)
-			if (!p->job->layers->list[i].note)
-				s = comoment_merge(&p->workers[0].moment[i], &p->workers[k].moment[i], err);
-	}
-	return s;
-}
-
-/* The first worker's merged moments become the sums'. */
 static enum tamis_status collect(struct pass *p, struct tamis_error *err)
 {
-	struct worker *w = &p->workers[0];
-	enum tamis_status s = merge_moments(p, err);
-
-	p->sums->psi = w->psi_moment;
-	w->psi_moment = (struct output_moment){ 0 };
 	for (int i = 0; i < p->sums->n_layers; i++) {
 		struct layer_sums *l = &p->sums->layer[i];
 
 		for (int k = 0; k < p->n_workers && !l->alone; k++)
 			copies_split(&l->copies, p->workers[k].layer[i].broken);
-		l->moment = w->moment[i];
-		w->moment[i] = (struct comoment){ 0 };
 		if (l->alone || !p->signal_map)
 			continue;
 		l->signal_scale = arena_array(&p->sums->arena, (size_t)l->features, sizeof *l->signal_scale);
@@ -455,7 +491,7 @@ static enum tamis_status collect(struct pass *p, struct tamis_error *err)
 			return no_memory(err);
 		memcpy(l->signal_scale, p->signal_map[i].scale, (size_t)l->features * sizeof *l->signal_scale);
 	}
-	return s;
+	return TAMIS_OK;
 }
 
 bool score_select(void *ctx, int64_t item)
@@ -467,39 +503,24 @@ bool score_select(void *ctx, int64_t item)
 
 static bool in_shard(void *ctx, int64_t chunk)
 {
-	const struct pass *p = ctx;
-	const struct score_job *j = p->job;
+	const struct score_job *j = ((const struct pass *)ctx)->job;
 
-	return chunk >= p->done && (j->shards < 2 || chunk % j->shards == j->shard);
-}
-
-/* Where the first group belongs to this shard and is large enough it is the pilot as well. */
-static enum tamis_status run_first(struct pass *p, struct tamis_error *err)
-{
-	const struct score_job *j = p->job;
-	const struct items_job job = { .ctx = p, .select = score_select, .work = work, .merge = merge, .max_chunks = 1 };
-	enum tamis_status s;
-
-	p->done = j->batching == BATCH_STACKED && (j->shards < 2 || j->shard == 0);
-	s = p->done ? items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), NULL, &job, err)
-	            : pilot_run(p, err);
-	if (s == TAMIS_OK && !p->fixed)
-		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is left to fit on");
-	return s;
+	return j->shards < 2 || chunk % j->shards == j->shard;
 }
 
 static enum tamis_status run(struct pass *p, struct tamis_error *err)
 {
 	const struct score_job *j = p->job;
-	const struct items_job rest = { .ctx = p, .select = score_select, .mine = in_shard, .work = work, .merge = merge };
+	const struct items_job groups = { .ctx = p, .select = score_select, .mine = in_shard, .work = work, .merge = merge };
 	enum tamis_status s = set_up(p, err);
 
-	if (s == TAMIS_OK)
-		s = run_first(p, err);
-	if (s == TAMIS_OK)
-		s = other_moments(p, err);
-	if (s == TAMIS_OK)
-		s = items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), j->pool, &rest, err);
+	p->leads = j->batching == BATCH_STACKED && (j->shards < 2 || j->shard == 0);
+	if (s == TAMIS_OK && !p->leads)
+		s = pilot_run(p, err);
+	if (s == TAMIS_OK && (p->leads || p->stage == PILOT_MAP))
+		s = items_run(p->program, j->reader, j->batching, score_group(j, SCORE_GROUP), j->pool, &groups, err);
+	if (s == TAMIS_OK && p->stage != PILOT_MAP)
+		s = tm_fail(err, TAMIS_E_INVALID, "no calibration item is left to fit on");
 	return s == TAMIS_OK ? collect(p, err) : s;
 }
 
@@ -507,8 +528,15 @@ enum tamis_status score_sum(const struct score_job *job, struct head *head, stru
                             struct tamis_error *err)
 {
 	struct pass p = { .job = job, .sums = out, .head = head, .n_workers = pool_size(job->pool) };
-	enum tamis_status s = run(&p, err);
+	enum tamis_status s;
 
+	pthread_mutex_init(&p.lock, NULL);
+	pthread_cond_init(&p.told, NULL);
+	s = run(&p, err);
+	pthread_cond_destroy(&p.told);
+	pthread_mutex_destroy(&p.lock);
+	for (int i = 0; p.layer_lock && i < job->layers->n; i++)
+		pthread_mutex_destroy(&p.layer_lock[i]);
 	free_workers(&p);
 	for (int i = 0; p.signal_map && i < job->layers->n; i++)
 		signal_map_free(&p.signal_map[i]);
@@ -525,7 +553,7 @@ enum tamis_status score_run(const struct score_job *job, struct head *head, stru
 	enum tamis_status s = score_sum(job, head, &sums, err);
 
 	if (s == TAMIS_OK)
-		s = score_sums_finish(&sums, out, err);
+		s = score_sums_finish(&sums, job->pool, out, err);
 	score_sums_free(&sums);
 	return s;
 }

@@ -73,7 +73,7 @@ struct score_job {
 
 /* Bytes that a pass holds, beside what running the graph takes. */
 struct score_bytes {
-	double moments;  /* a worker: co-moments, one set of which stays in the scores */
+	double moments;  /* co-moments, which stay in the scores */
 	double partials; /* a worker: sums of one group */
 	double signals;  /* a worker: signals of a group, and what is made of them */
 	double sums;     /* exact sums of all items, and the scores */
@@ -83,7 +83,7 @@ struct score_bytes score_bytes(const struct score_job *job, int64_t width);
 
 /* Fills scores (zeroed by the caller; scores_free even after a failure) and the head. The same bits for any pool.
  * Time: one forward, one reverse, and about 2 items * features * n (r + n / 2) flops a layer, n the positions looked at.
- * Memory a worker, beside a run's: comoment_bytes of each layer and 4 * features * n * (items of a group) bytes. */
+ * Memory, beside a run's: comoment_bytes of each layer, and a worker 4 * features * n * (items of a group) bytes. */
 enum tamis_status score_run(const struct score_job *job, struct head *head, struct scores *out, struct tamis_error *err);
 void scores_free(struct scores *s);
 

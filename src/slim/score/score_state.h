@@ -3,6 +3,8 @@
 #ifndef SLIM_SCORE_STATE_H
 #define SLIM_SCORE_STATE_H
 
+#include <pthread.h>
+
 #include "slim/score/score_sums.h"
 
 /* Sums of one group. */
@@ -24,15 +26,22 @@ struct partial {
 /* What one worker owns. */
 struct worker {
 	struct partial *layer;
-	struct comoment *moment;
-	struct output_moment psi_moment;
 	float **parameter;        /* by parameter: squared gradients of the batches of one group */
 	struct tensor *part;      /* graph inputs of one batch */
 	struct scratch scratch;
 	float *phi, *y, *psi; /* phi: features of the signals u, for the rich test; y, psi: of the group's items */
 	int64_t values;       /* items in y */
+	bool leads;           /* the group in hand is the pilot */
 	float *squares, *delta; /* of one batch, for energies */
 	size_t phi_floats, y_floats, psi_floats, squares_floats, delta_floats;
+};
+
+/* How far the pilot has come; each stage includes those before it. */
+enum pilot_stage {
+	PILOT_RUNNING,
+	PILOT_HEAD,  /* the kind of outputs, and what their probes are scaled by */
+	PILOT_MAP,   /* features of the outputs, and their pivot */
+	PILOT_FAILED /* in whatever stage: no other comes */
 };
 
 struct pass {
@@ -50,8 +59,13 @@ struct pass {
 	int *layer_of;        /* by value: layer whose output it is, else -1 */
 	int *weight_of;       /* by value: layer whose weight it is and whose gradient is wanted, else -1 */
 	int *parameter_of;    /* by value, else -1 */
-	bool fixed;           /* the first items have fixed features and pivots */
-	int64_t done;         /* groups that were run with the pilot: none or one */
+	const struct worker *pilot; /* whose first group fixes what others are measured against */
+	enum pilot_stage stage;     /* under the lock */
+	bool leads;           /* the pilot is the first group of this shard, run beside the others */
+	bool *fixed;          /* by layer, under its lock: the pilot's pivots are taken */
+	pthread_mutex_t lock; /* of the stage, the outputs' moments and the sums' arena */
+	pthread_cond_t told;
+	pthread_mutex_t *layer_lock; /* of the layer's co-moments, copies and signal map */
 	struct arena arena;   /* of the arrays of workers and values */
 };
 
@@ -120,10 +134,15 @@ enum tamis_status pilot_outputs(struct pass *p, struct worker *w, struct runner 
                                 struct tamis_error *err);
 /* The feature map from w->y where there is none. */
 enum tamis_status pilot_map(struct pass *p, const struct worker *w, struct tamis_error *err);
-/* Copies and every pivot from the signals and psi of the first worker. */
-enum tamis_status pilot_pivots(struct pass *p, struct tamis_error *err);
+/* Tells all workers; waits until a stage has been told, TAMIS_E_INTERNAL when it never will be: then the pilot's own error
+ * is the one to report. */
+void pilot_tell(struct pass *p, enum pilot_stage stage);
+enum tamis_status pilot_await(struct pass *p, enum pilot_stage stage, struct tamis_error *err);
+/* From the pilot's signals and psi: copies and pivots of a layer, under its lock, unless there already; of the outputs. */
+enum tamis_status pilot_layer(struct pass *p, struct worker *w, int layer, struct tamis_error *err);
+enum tamis_status pilot_pivot(struct pass *p, struct tamis_error *err);
 /* The same from a pass of its own, which adds nothing to the sums: where the first group is another shard's, or items
- * run one by one. p->fixed stays false where there is no item. */
+ * run one by one. The stage stays PILOT_RUNNING where there is no item. */
 enum tamis_status pilot_run(struct pass *p, struct tamis_error *err);
 
 #endif

@@ -127,9 +127,17 @@ static void weigh_by_energy(const struct layer_sums *l, struct layer_score *out)
 	}
 }
 
-static enum tamis_status test_layer(const struct score_sums *all, const struct layer_sums *l, struct layer_score *out,
-                                    struct tamis_error *err)
+struct finish { const struct score_sums *sums; struct scores *scores; };
+
+static enum tamis_status test_layer(void *ctx, int64_t i, int worker, struct tamis_error *err)
 {
+	const struct score_sums *all = ((struct finish *)ctx)->sums;
+	const struct layer_sums *l = &all->layer[i];
+	struct layer_score *out = &((struct finish *)ctx)->scores->layer[i];
+
+	(void)worker;
+	if (l->alone)
+		return TAMIS_OK;
 	/* A layer whose rows never divided by the items was not tested. */
 	for (int64_t f = 0; !l->signals && f < l->features; f++)
 		out->p[f] = 1;
@@ -188,9 +196,9 @@ static enum tamis_status finish_layer(const struct score_sums *all, const struct
 		return no_memory(err);
 	for (int64_t o = 0; out->blind && o < l->outs; o++)
 		out->gain[o] = 1;
-	if (finish_needs(l, items, out, a, err) != TAMIS_OK || copies_copy(&l->copies, a, &out->copies, err) != TAMIS_OK)
+	if (finish_needs(l, items, out, a, err) != TAMIS_OK)
 		return err->status;
-	return test_layer(all, l, out, err);
+	return copies_copy(&l->copies, a, &out->copies, err);
 }
 
 /* The sums behind the tests go on to the scores, for p-values near a threshold. */
@@ -204,8 +212,9 @@ static void hand_over_moments(struct score_sums *s, struct scores *out)
 	}
 }
 
-enum tamis_status score_sums_finish( struct score_sums *s, struct scores *out, struct tamis_error *err)
+enum tamis_status score_sums_finish(struct score_sums *s, struct pool *pool, struct scores *out, struct tamis_error *err)
 {
+	struct finish finish = { s, out };
 	enum tamis_status status = TAMIS_OK;
 
 	out->n_layers = s->n_layers;
@@ -218,6 +227,8 @@ enum tamis_status score_sums_finish( struct score_sums *s, struct scores *out, s
 	for (int i = 0; status == TAMIS_OK && i < s->n_layers; i++)
 		if (!s->layer[i].alone)
 			status = finish_layer(s, &s->layer[i], &out->layer[i], &out->arena, err);
+	if (status == TAMIS_OK)
+		status = pool_for(pool, s->n_layers, test_layer, &finish, err);
 	for (int k = 0; status == TAMIS_OK && k < s->n_parameters; k++) {
 		struct parameter_score *p = &out->parameter[out->n_parameters++];
 

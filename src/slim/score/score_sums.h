@@ -51,8 +51,9 @@ enum tamis_status score_sum(const struct score_job *job, struct head *head, stru
 /* into += from, of the same model and options. TAMIS_E_INVALID where shapes or pivots differ. O(bytes). */
 enum tamis_status score_sums_merge(struct score_sums *into, const struct score_sums *from, struct tamis_error *err);
 
-/* From sums to scores: means, gains, tests. `out` zeroed by the caller; it takes the moments over, also on failure. */
-enum tamis_status score_sums_finish(struct score_sums *s, struct scores *out, struct tamis_error *err);
+/* From sums to scores: means, gains, tests, layers side by side. `out` zeroed by the caller; it takes the moments over,
+ * also on failure. pool may be NULL. */
+enum tamis_status score_sums_finish(struct score_sums *s, struct pool *pool, struct scores *out, struct tamis_error *err);
 
 void score_sums_free(struct score_sums *s); /* leaves it zeroed */
 

@@ -105,7 +105,7 @@ enum tamis_status score_file_finish(struct score_file *f, struct tamis_error *er
 	blas_prepare(); /* eigenvalues are to have the same bits as in a run, whose workers have done so */
 	if (!f->sums.items)
 		return tm_fail(err, TAMIS_E_INVALID, "no item was scored");
-	s = score_sums_finish(&f->sums, &f->scores, err);
+	s = score_sums_finish(&f->sums, NULL, &f->scores, err);
 	if (s == TAMIS_OK)
 		s = test_all(f, err);
 	for (int i = 0; s == TAMIS_OK && i < f->layers.n; i++)

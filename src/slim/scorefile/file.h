@@ -10,7 +10,7 @@
 #include "slim/score/significance.h"
 #include "stat/distribution.h"
 
-#define SCORE_FILE_VERSION 2
+#define SCORE_FILE_VERSION 3
 
 /* What the scores were made of. Files whose origins differ do not belong together. */
 struct score_origin {

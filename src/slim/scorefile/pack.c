@@ -62,7 +62,7 @@ static Tamis__ScoreExactSums *exact_message(struct tree *t, const struct exact_s
 static Tamis__ScoreCoMoment *moment_message(struct tree *t, const struct comoment *c)
 {
 	Tamis__ScoreCoMoment *m = node(t, sizeof *m);
-	size_t rows = (size_t)c->width * (size_t)c->d;
+	size_t lanes = (size_t)comoment_lanes(c->d), rows = (size_t)c->width * lanes;
 
 	if (!m)
 		return NULL;
@@ -71,7 +71,8 @@ static Tamis__ScoreCoMoment *moment_message(struct tree *t, const struct comomen
 	m->items = c->n;
 	m->pivoted = c->pivoted;
 	m->psi_scale = c->psi_scale;
-	m->n_shift = m->n_sum = rows;
+	m->n_shift = (size_t)c->width * (size_t)c->d;
+	m->n_sum = rows;
 	m->shift = c->shift;
 	m->n_scale = (size_t)c->d;
 	m->scale = c->scale;
@@ -81,7 +82,7 @@ static Tamis__ScoreCoMoment *moment_message(struct tree *t, const struct comomen
 	m->sum_psi = c->sum_psi;
 	m->n_cross = rows * (size_t)c->r;
 	m->cross = c->cross;
-	m->n_within = (size_t)c->width * (size_t)(c->width + 1) / 2 * (size_t)c->d;
+	m->n_within = (size_t)comoment_pairs(c->width) * lanes;
 	m->within = c->within;
 	return m;
 }

@@ -122,10 +122,11 @@ static enum tamis_status read_exact(struct reading *r, const Tamis__ScoreExactSu
 static enum tamis_status read_moment(struct reading *r, const Tamis__ScoreSums *m, int64_t features, struct comoment *c)
 {
 	const Tamis__ScoreCoMoment *from = m->moment;
-	size_t d = (size_t)features, rows = d * m->width, psi = m->r, pairs = (size_t)m->width * (m->width + 1) / 2 * d;
+	size_t d = (size_t)features, lanes = (size_t)comoment_lanes(features), rows = lanes * m->width, psi = m->r;
+	size_t pairs = (size_t)m->width * (m->width + 1) / 2 * lanes;
 
 	if (!from || m->width < 1 || m->width > COMOMENT_MAX_WIDTH || psi < 1 || psi > MAX_R || !is_count(from->items)
-	    || from->n_shift != rows || from->n_scale != d || from->n_psi_shift != psi || from->n_sum != rows
+	    || from->n_shift != d * m->width || from->n_scale != d || from->n_psi_shift != psi || from->n_sum != rows
 	    || from->n_sum_psi != psi || from->n_cross != rows * psi || from->n_within != pairs)
 		return refuse(r, "co-moments do not have the shape they should");
 	if (comoment_create(c, features, (int)m->width, (int)psi, r->err) != TAMIS_OK)
@@ -133,7 +134,7 @@ static enum tamis_status read_moment(struct reading *r, const Tamis__ScoreSums *
 	c->n = from->items;
 	c->pivoted = from->pivoted;
 	c->psi_scale = from->psi_scale;
-	memcpy(c->shift, from->shift, rows * sizeof *c->shift);
+	memcpy(c->shift, from->shift, from->n_shift * sizeof *c->shift);
 	memcpy(c->scale, from->scale, d * sizeof *c->scale);
 	memcpy(c->psi_shift, from->psi_shift, psi * sizeof *c->psi_shift);
 	memcpy(c->sum, from->sum, rows * sizeof *c->sum);
