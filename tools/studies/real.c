@@ -14,7 +14,7 @@
 #include "stat/dependence.h"
 #include "support.h"
 
-#define DRAWS 1000
+#define DRAWS 4000
 #define SHOWN 100 /* points of a curve */
 #define SEED 7
 #define R FEATURES_DEFAULT
