@@ -15,9 +15,13 @@
 
 static const double ridges[] = { REFIT_LAMBDA, 1e-4, 1e-2, 1e-1 }; /* that are tried */
 
+/* Features of a layer that no row reads any more. */
+struct unread { int64_t *list, n; };
+
 /* What one worker owns. */
 struct hand {
 	struct refit_sums *chunk;      /* of the chunk in hand, by layer */
+	double mismatch;               /* of its outputs */
 	struct runner *original;
 	struct scratch scratch;
 	float *u, *z, *product;
@@ -31,8 +35,10 @@ struct sweep {
 	int n_hands;
 	struct refit_sums *total, *apart; /* by layer: of most chunks, and of those that ridges are chosen on */
 	double *ridge;           /* by layer */
+	struct unread *unread;   /* by layer; NULL: inputs are those of the slimmed network */
+	struct tensor *before;   /* by layer, weights and then biases: what this sweep began with. NULL in the first */
+	double mismatch;         /* of the outputs, over some chunks */
 	struct arena arena;
-	bool first;              /* of the sweeps */
 	int64_t done;
 };
 
@@ -79,10 +85,18 @@ double refit_solve_bytes(const struct refit_job *job, const struct layer *l)
 
 /* ---- gathering ------------------------------------------------------------------------------------------------ */
 
-static enum tamis_status gather(struct hand *h, struct layer_call *slim, struct layer_call *original, int64_t *rows,
-                                struct tamis_error *err)
+static void zero_columns(float *x, int64_t rows, int64_t n, const struct unread *which)
+{
+	for (int64_t i = 0; i < rows; i++, x += n)
+		for (int64_t k = 0; k < which->n; k++)
+			x[which->list[k]] = 0;
+}
+
+static enum tamis_status gather(struct hand *h, struct layer_call *slim, struct layer_call *original,
+                                const struct unread *unread, int64_t *rows, struct tamis_error *err)
 {
 	const struct layer *l = slim->layer;
+	struct layer_call *source = unread ? original : slim;
 	int64_t pos[REFIT_POSITIONS];
 	int n = positions_of(l);
 	enum tamis_status s;
@@ -94,7 +108,9 @@ static enum tamis_status gather(struct hand *h, struct layer_call *slim, struct 
 	if (s == TAMIS_OK)
 		s = score_reserve(&h->z, &h->z_floats, (size_t)(*rows * l->view.outs), err);
 	if (s == TAMIS_OK)
-		s = slim->op->gather(&slim->call, &l->view, slim->items, pos, n, h->u);
+		s = source->op->gather(&source->call, &l->view, slim->items, pos, n, h->u);
+	if (s == TAMIS_OK && unread)
+		zero_columns(h->u, *rows, l->features, unread);
 	if (s == TAMIS_OK)
 		s = original->op->gather_out(&original->call, &l->view, original->out[0], slim->items, pos, n, h->z);
 	return s;
@@ -165,7 +181,7 @@ static enum tamis_status add_layer(struct sweep *w, struct hand *h, int i, const
 		s = signals_bind(w->job->reference, l, h->original, &h->scratch, items, &co, err);
 	if (s != TAMIS_OK || !cs.positions || !co.positions)
 		return s;
-	s = gather(h, &cs, &co, &a->rows, err);
+	s = gather(h, &cs, &co, w->unread ? &w->unread[i] : NULL, &a->rows, err);
 	if (s != TAMIS_OK)
 		return s;
 	memset(a->u, 0, (size_t)l->features * sizeof *a->u);
@@ -175,14 +191,50 @@ static enum tamis_status add_layer(struct sweep *w, struct hand *h, int i, const
 	return a->uu ? multiply(h, l, a->rows, a, err) : copy_rows(h, l, a, err);
 }
 
-static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+/* Squared error over energy, summed over the outputs. */
+static double mismatch(const struct graph *g, const struct runner *slim, const struct runner *original)
 {
-	struct sweep *w = ctx;
-	struct hand *h = &w->hands[slot];
+	double all = 0;
+
+	for (int i = 0; i < g->n_outputs; i++) {
+		const struct tensor *a = runner_output(slim, i), *b = runner_output(original, i);
+		bool numbers = a->count == b->count && (dtype_is_float((int)b->type) || dtype_is_integer((int)b->type));
+		double error = 0, energy = 0;
+
+		for (int64_t k = 0; numbers && k < b->count; k++) {
+			double want = tensor_get(b, k), off = tensor_get(a, k) - want;
+
+			error += off * off;
+			energy += want * want;
+		}
+		all += energy > 0 ? error / energy : 0;
+	}
+	return all;
+}
+
+static bool is_compared(void *ctx, int64_t chunk)
+{
+	(void)ctx;
+	return chunk % REFIT_APART == 0;
+}
+
+static enum tamis_status run_both(struct sweep *w, struct hand *h, struct runner *r, const struct chunk *c,
+                                  struct tamis_error *err)
+{
 	enum tamis_status s = runner_run(r, c->in, NULL, err);
 
 	if (s == TAMIS_OK)
 		s = runner_run(h->original, c->in, NULL, err);
+	h->mismatch = s == TAMIS_OK && w->before && is_compared(w, c->index) ? mismatch(w->job->graph, r, h->original) : 0;
+	return s;
+}
+
+static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct sweep *w = ctx;
+	struct hand *h = &w->hands[slot];
+	enum tamis_status s = run_both(w, h, r, c, err);
+
 	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++)
 		s = add_layer(w, h, i, r, c->items, err);
 	return s;
@@ -205,6 +257,7 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 		if (from->rows)
 			s = refit_sums_add(&w->job->layers->list[i], to, from, err);
 	}
+	w->mismatch += w->hands[slot].mismatch;
 	w->done += c->items;
 	if (s == TAMIS_OK && w->job->progress)
 		s = w->job->progress(w->job->progress_ctx, w->done, err);
@@ -323,7 +376,7 @@ static enum tamis_status solve(struct sweep *w, struct tamis_error *err)
 		if (w->job->chosen)
 			w->job->chosen[i] = w->ridge[i];
 	}
-	if (s == TAMIS_OK && w->first && w->job->choose)
+	if (s == TAMIS_OK && w->unread && w->job->choose)
 		s = w->job->choose(w->job->choose_ctx, w->total, err);
 	return s == TAMIS_OK ? pool_for(w->job->pool, blocks, solve_block, w, err) : s;
 }
@@ -350,6 +403,70 @@ static void free_sums(const struct sweep *w, struct refit_sums *a)
 {
 	for (int i = 0; a && i < w->job->layers->n; i++)
 		refit_sums_free(&a[i]);
+}
+
+static bool is_unread(const struct layer *l, const struct tensor *weight, int64_t f)
+{
+	int64_t per = l->view.outs / l->view.groups, first = f / l->view.fan_in * per;
+
+	for (int64_t o = first; o < first + per; o++)
+		if (tensor_get(weight, layer_offset(&l->view, o, f % l->view.fan_in)) != 0)
+			return false;
+	return true;
+}
+
+static enum tamis_status find_unread(struct sweep *w, struct tamis_error *err)
+{
+	const struct layers *all = w->job->layers;
+
+	w->unread = arena_array(&w->arena, (size_t)all->n + 1, sizeof *w->unread);
+	if (!w->unread)
+		return no_memory(err);
+	for (int i = 0; i < all->n; i++) {
+		const struct layer *l = &all->list[i];
+		struct unread *u = &w->unread[i];
+
+		if (!fitted(l))
+			continue;
+		u->list = arena_array(&w->arena, (size_t)l->features, sizeof *u->list);
+		if (!u->list)
+			return no_memory(err);
+		for (int64_t f = 0; f < l->features; f++)
+			if (is_unread(l, &w->job->graph->values[l->weight].constant, f))
+				u->list[u->n++] = f;
+	}
+	return TAMIS_OK;
+}
+
+static struct tensor *constant_of(const struct sweep *w, int i)
+{
+	const struct layers *all = w->job->layers;
+
+	return &w->job->graph->values[i < all->n ? all->list[i].weight : all->list[i - all->n].bias].constant;
+}
+
+static enum tamis_status save(struct sweep *w, struct tamis_error *err)
+{
+	int n = w->job->layers->n;
+
+	w->before = arena_array(&w->arena, 2 * (size_t)n + 1, sizeof *w->before);
+	for (int i = 0; w->before && i < 2 * n; i++) {
+		if (!fitted(&w->job->layers->list[i % n]))
+			continue;
+		w->before[i] = *constant_of(w, i);
+		w->before[i].data = arena_array(&w->arena, tensor_bytes(constant_of(w, i)), 1);
+		if (!w->before[i].data)
+			return no_memory(err);
+		memcpy(w->before[i].data, constant_of(w, i)->data, tensor_bytes(constant_of(w, i)));
+	}
+	return w->before ? TAMIS_OK : no_memory(err);
+}
+
+static void undo(struct sweep *w)
+{
+	for (int i = 0; i < 2 * w->job->layers->n; i++)
+		if (w->before[i].data)
+			memcpy(constant_of(w, i)->data, w->before[i].data, tensor_bytes(&w->before[i]));
 }
 
 static enum tamis_status set_up(struct sweep *w, struct tamis_error *err)
@@ -401,16 +518,56 @@ static bool select_item(void *ctx, int64_t item)
 	return !j->select || j->select(j->select_ctx, item);
 }
 
+static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct sweep *w = ctx;
+
+	return run_both(w, &w->hands[slot], r, c, err);
+}
+
+static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct sweep *w = ctx;
+
+	(void)c, (void)err;
+	w->mismatch += w->hands[slot].mismatch;
+	return TAMIS_OK;
+}
+
+/* Layers that are fitted side by side all make up for what came wrong from before them, which deep networks do not bear. */
+static enum tamis_status undo_unless_better(struct sweep *w, struct tamis_error *err)
+{
+	const struct refit_job *job = w->job;
+	struct items_job items = { .ctx = w, .select = select_item, .mine = is_compared, .work = compare,
+		.merge = add_mismatch };
+	double before = w->mismatch;
+	enum tamis_status s;
+
+	w->mismatch = 0;
+	program_free(w->slim);
+	w->slim = NULL;
+	s = program_create(job->graph, &(struct program_options){ .training = true }, &w->slim, err);
+	if (s == TAMIS_OK)
+		s = items_run(w->slim, job->reader, job->batching, job->chunk, job->pool, &items, err);
+	if (s == TAMIS_OK && !(w->mismatch <= before))
+		undo(w);
+	return s;
+}
+
 static enum tamis_status sweep(const struct refit_job *job, bool first, struct tamis_error *err)
 {
-	struct sweep w = { .job = job, .first = first, .n_hands = pool_size(job->pool) };
+	struct sweep w = { .job = job, .n_hands = pool_size(job->pool) };
 	struct items_job items = { .ctx = &w, .select = select_item, .work = work, .merge = merge };
 	enum tamis_status s = set_up(&w, err);
 
 	if (s == TAMIS_OK)
+		s = first ? find_unread(&w, err) : save(&w, err);
+	if (s == TAMIS_OK)
 		s = items_run(w.slim, job->reader, job->batching, job->chunk, job->pool, &items, err);
 	if (s == TAMIS_OK)
 		s = solve(&w, err);
+	if (s == TAMIS_OK && w.before)
+		s = undo_unless_better(&w, err);
 	tear_down(&w);
 	return s;
 }

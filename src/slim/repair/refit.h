@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Repair without labels or training: the surviving weights of each row are fitted again so that the slim network's
- * layers give what the original's gave, on the inputs that they will really see. */
+ * layers give what the original's gave. */
 #ifndef SLIM_REFIT_H
 #define SLIM_REFIT_H
 
@@ -32,10 +32,10 @@ struct refit_job {
 	int64_t items;                  /* expected; 0 = unknown */
 	double ridge;                   /* in units of the mean diagonal; 0 = chosen for each layer by the error on chunks apart */
 	double *chosen;                 /* by layer: the ridges of the last sweep; NULL = not wanted */
-	int sweeps;                     /* passes over the items; each fits every layer once, on the inputs of the sweep's start */
+	int sweeps;                     /* passes over the items; each fits every layer once */
 	struct pool *pool;
-	/* Called in the first sweep between gathering and solving, with the centred moments of each layer: may zero further
-	 * weights of `graph`. NULL = none. */
+	/* Called in the first sweep between gathering and solving, with the centred moments of each layer, where features that
+	 * nothing reads are zero: may zero further weights of `graph`. NULL = none. */
 	enum tamis_status (*choose)(void *ctx, const struct refit_sums *by_layer, struct tamis_error *err);
 	void *choose_ctx;
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* as in struct score_job */
@@ -51,7 +51,11 @@ double refit_solve_bytes(const struct refit_job *job, const struct layer *l);
  * ridge is tried on. */
 double refit_solve_flops(const struct refit_job *job, const struct layer *l);
 
-/* For each row: min |z_original - (W u + b)|^2 + lambda |W - W_before|^2 over the entries of W that are not zero, by
+/* The first sweep fits on the inputs that the original gives each layer, so that nothing of what went wrong before it is
+ * made up for more than once. The others fit on those that the network in hand gives it, and are undone unless its
+ * outputs then come closer to the original's on a quarter of the chunks.
+ *
+ * For each row: min |z_original - (W u + b)|^2 + lambda |W - W_before|^2 over the entries of W that are not zero, by
  * conjugate gradients on the centred second moments, all rows at once, the mask applied to each iterate; b in closed form.
  * The same bits for any pool. O(items * positions * fan_in^2 + steps * outs * fan_in^2) a layer and sweep;
  * memory 8 fan_in (fan_in + outs) a layer and worker, and twice that again. A layer with more inputs than rows takes
