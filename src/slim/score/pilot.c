@@ -94,11 +94,11 @@ enum tamis_status pilot_layer(struct pass *p, struct worker *w, int i, struct ta
 {
 	const struct layer *l = &p->job->layers->list[i];
 	const struct partial *a = &p->pilot->layer[i];
-	int64_t n = a->items;
 	int positions = signals_positions(l);
+	int64_t n = p->fixed[i] ? 0 : a->items; /* the pilot goes on to other groups once all layers are fixed */
 	enum tamis_status s;
 
-	if (p->fixed[i] || !n)
+	if (!n)
 		return TAMIS_OK;
 	s = find_copies(p, i, a->u, n * positions, err);
 	if (s == TAMIS_OK && p->signal_map)
