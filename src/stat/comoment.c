@@ -53,15 +53,6 @@ static void copy_pivot(struct comoment *to, const struct comoment *from)
 	memcpy(to->psi_shift, from->psi_shift, (size_t)from->r * sizeof(float));
 }
 
-enum tamis_status comoment_create_like(
-		struct comoment *c, const struct comoment *other, struct tamis_error *err)
-{
-	enum tamis_status st = comoment_create(c, other->d, other->width, other->r, err);
-	if (st == TAMIS_OK)
-		copy_pivot(c, other);
-	return st;
-}
-
 static bool same_floats(const float *a, const float *b, int64_t n)
 {
 	return memcmp(a, b, (size_t)n * sizeof *a) == 0;

@@ -17,7 +17,7 @@
  * Sums are kept by octets: the sums of eight neighbouring features lie side by side, and those of an octet
  * together, so that adding a chunk and testing run along memory. Features beyond d in the last octet are zero.
  *
- * No function here starts threads or locks. One comoment a worker and a merge, or one for all behind a lock:
+ * No function here starts threads or locks. One comoment a shard and a merge, or one for all behind a lock:
  * the bits are the same. */
 #ifndef STAT_COMOMENT_H
 #define STAT_COMOMENT_H
@@ -64,10 +64,6 @@ int64_t comoment_bytes(int64_t d, int width, int r);
 /* Empty sums. d >= 1, 1 <= width <= COMOMENT_MAX_WIDTH, r >= 1. TAMIS_E_USAGE, TAMIS_E_MEMORY. */
 enum tamis_status comoment_create(struct comoment *c, int64_t d, int width, int r, struct tamis_error *err);
 
-/* The same shape and pivot as another, empty sums: for a second worker. */
-enum tamis_status comoment_create_like(
-		struct comoment *c, const struct comoment *other, struct tamis_error *err);
-
 /* Fixes the pivot from the first chunk (n >= 1 items); adds nothing. TAMIS_E_USAGE once pivoted,
  * TAMIS_E_INVALID when a value is not finite, TAMIS_E_MEMORY. O(n width d). */
 enum tamis_status comoment_pivot(struct comoment *c, const float *u, int64_t stride, const float *psi,
@@ -106,8 +102,6 @@ struct output_moment {
 };
 
 enum tamis_status output_moment_create(struct output_moment *m, int r, struct tamis_error *err);
-enum tamis_status output_moment_create_like(struct output_moment *m, const struct output_moment *other,
-		struct tamis_error *err);
 enum tamis_status output_moment_pivot(
 		struct output_moment *m, const float *psi, int64_t n, struct tamis_error *err);
 enum tamis_status output_moment_add(

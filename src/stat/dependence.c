@@ -12,35 +12,6 @@
 #include "base/memory.h"
 #include "stat/special.h"
 
-/* tr(A^k), k = 1..4, of a symmetric n x n matrix after division by its trace, which comes back; 0 when the
- * matrix is zero or not finite. square is n x n scratch. O(n^3). */
-LOOP_VERSIONS
-static double power_traces(const double *a, int n, double *square, double c[4])
-{
-	double trace = 0, second = 0, third = 0, fourth = 0;
-	for (int i = 0; i < n; i++)
-		trace += a[i * n + i];
-	for (int i = 0; i < n * n; i++)
-		square[i] = 0;
-	for (int i = 0; i < n; i++)
-		for (int k = 0; k < n; k++)
-			for (int j = 0; j < n; j++)
-				square[i * n + j] += a[i * n + k] * a[k * n + j];
-	for (int i = 0; i < n * n; i++) {
-		second += a[i] * a[i];
-		third += a[i] * square[i];
-		fourth += square[i] * square[i];
-	}
-	if (!(trace > 0 && isfinite(fourth)))
-		return 0;
-	double t2 = trace * trace;
-	c[0] = 1;
-	c[1] = second / t2;
-	c[2] = third / t2 / trace;
-	c[3] = fourth / t2 / t2;
-	return trace;
-}
-
 double weighted_chi_square_p(double x, const double c[4])
 {
 	if (isnan(x + c[0] + c[1] + c[2] + c[3]))
@@ -160,27 +131,69 @@ static enum tamis_status check(const struct comoment *c, const struct output_mom
 			positions, (long long)c->n, c->r, c->width, (long long)psi->n, psi->r);
 }
 
+/* tr(A^k), k = 1..4, of four symmetric n x n matrices that lie side by side, LANES doubles from one element to the
+ * next. O(n^3). */
+LOOP_VERSIONS
+static void traces_of_four(const double *a, int n, double trace[4][LANES])
+{
+	four sum[4] = { { 0 } };
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j <= i; j++) {
+			const double *row = a + (int64_t)i * n * LANES, *other = a + (int64_t)j * n * LANES;
+			four square = { 0 }, x, y;
+			for (int k = 0; k < n; k++) {
+				memcpy(&x, row + k * LANES, sizeof x);
+				memcpy(&y, other + k * LANES, sizeof y);
+				square += x * y;
+			}
+			memcpy(&x, row + j * LANES, sizeof x);
+			double twice = i == j ? 1 : 2;
+			sum[0] += i == j ? x : x * 0;
+			sum[1] += twice * x * x;
+			sum[2] += twice * x * square;
+			sum[3] += twice * square * square;
+		}
+	for (int k = 0; k < 4; k++)
+		memcpy(trace[k], &sum[k], sizeof sum[k]);
+}
+
+/* Divides tr(A^k) by tr(A)^k. Returns the trace; 0 when the matrix is zero or not finite. */
+static double normalise(double trace[4])
+{
+	double first = trace[0], power = 1;
+	if (!(first > 0 && isfinite(trace[3])))
+		return 0;
+	for (int k = 0; k < 4; k++)
+		trace[k] /= power *= first;
+	return first;
+}
+
 /* Everything that the features of a layer share, and scratch for an octet of them. */
 struct work {
 	double psi_trace, psi_powers[4];
-	double *within; /* width x width x LANES */
+	double *within; /* the larger of width and r, squared, x LANES */
 };
 
 static enum tamis_status work_begin(struct work *w, const struct comoment *c, const struct output_moment *psi,
 		struct tamis_error *err)
 {
-	size_t cells = (size_t)psi->r * (size_t)psi->r;
-	double *matrix = tm_array(2 * cells, sizeof *matrix);
-	w->within = tm_array((size_t)c->width * (size_t)c->width, LANES * sizeof *w->within);
-	if (matrix && w->within) {
-		output_moment_covariance(psi, matrix);
-		w->psi_trace = power_traces(matrix, psi->r, matrix + cells, w->psi_powers);
+	int side = c->width > psi->r ? c->width : psi->r;
+	double *matrix = tm_array((size_t)psi->r * (size_t)psi->r, sizeof *matrix), trace[4][LANES];
+	w->within = tm_array((size_t)side * (size_t)side, LANES * sizeof *w->within);
+	if (!matrix || !w->within) {
 		free(matrix);
-		return TAMIS_OK;
+		free(w->within);
+		return tm_no_memory(err, "testing for dependence");
 	}
+	output_moment_covariance(psi, matrix);
+	for (int i = 0; i < psi->r * psi->r; i++)
+		w->within[i * LANES] = matrix[i];
 	free(matrix);
-	free(w->within);
-	return tm_no_memory(err, "testing for dependence");
+	traces_of_four(w->within, psi->r, trace);
+	for (int k = 0; k < 4; k++)
+		w->psi_powers[k] = trace[k][0];
+	w->psi_trace = normalise(w->psi_powers);
+	return TAMIS_OK;
 }
 
 static inline void load(const double *from, four v[2])
@@ -222,41 +235,15 @@ static void within_covariances(const double *within, const double *sum, int widt
 			}
 }
 
-/* tr(A^k), k = 1..4, of four symmetric n x n matrices that lie side by side, LANES doubles from one element to the
- * next. O(n^3). */
-LOOP_VERSIONS
-static void traces_of_four(const double *a, int n, double trace[4][LANES])
-{
-	four sum[4] = { { 0 } };
-	for (int i = 0; i < n; i++)
-		for (int j = 0; j <= i; j++) {
-			const double *row = a + (int64_t)i * n * LANES, *other = a + (int64_t)j * n * LANES;
-			four square = { 0 }, x, y;
-			for (int k = 0; k < n; k++) {
-				memcpy(&x, row + k * LANES, sizeof x);
-				memcpy(&y, other + k * LANES, sizeof y);
-				square += x * y;
-			}
-			memcpy(&x, row + j * LANES, sizeof x);
-			double twice = i == j ? 1 : 2;
-			sum[0] += i == j ? x : x * 0;
-			sum[1] += twice * x * x;
-			sum[2] += twice * x * square;
-			sum[3] += twice * square * square;
-		}
-	for (int k = 0; k < 4; k++)
-		memcpy(trace[k], &sum[k], sizeof sum[k]);
-}
-
 /* Power sums of mu_k nu_l are products of power sums; all, and the statistic, are divided by the first. */
-static double feature_p(double n, int positions, double statistic, const struct work *w, const double trace[4])
+static double feature_p(double n, int positions, double statistic, const struct work *w, double trace[4])
 {
-	double mean = trace[0] / positions * w->psi_trace, powers[4], power = 1;
-	if (!(trace[0] > 0 && mean > 0 && isfinite(mean) && isfinite(trace[3])))
+	double mean = normalise(trace) / positions * w->psi_trace;
+	if (!(mean > 0 && isfinite(mean)))
 		return 1;
 	for (int k = 0; k < 4; k++)
-		powers[k] = trace[k] / (power *= trace[0]) * w->psi_powers[k];
-	double p = weighted_chi_square_p((n - 1) * statistic / mean, powers);
+		trace[k] *= w->psi_powers[k];
+	double p = weighted_chi_square_p((n - 1) * statistic / mean, trace);
 	return isnan(p) ? 1 : p;
 }
 

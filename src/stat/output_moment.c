@@ -37,15 +37,6 @@ static void copy_output_pivot(struct output_moment *to, const struct output_mome
 	memcpy(to->shift, from->shift, (size_t)from->r * sizeof(float));
 }
 
-enum tamis_status output_moment_create_like(struct output_moment *m, const struct output_moment *other,
-		struct tamis_error *err)
-{
-	enum tamis_status st = output_moment_create(m, other->r, err);
-	if (st == TAMIS_OK)
-		copy_output_pivot(m, other);
-	return st;
-}
-
 enum tamis_status output_moment_pivot(
 		struct output_moment *m, const float *psi, int64_t n, struct tamis_error *err)
 {
