@@ -6,7 +6,7 @@
 #include "slim/state.h"
 
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
-#define REFIT_COST 5                    /* a sweep: two forward runs and moments */
+#define REFIT_COST 5                    /* a sweep: two forward runs and moments; the comparison after the second hides in the rounding */
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
