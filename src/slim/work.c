@@ -55,7 +55,7 @@ static double round_work(const struct slim *s)
 	if (o->refit || o->distil)
 		work += slim_items_in(&s->again) * SCORE_COST;
 	if (o->refit)
-		work += slim_items_in(&s->refitted) * REFIT_COST * ROUNDS_SWEEPS;
+		work += slim_items_in(&s->refitted) * REFIT_COST * REFIT_PASSES;
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
 	return work + (o->keep > 0 ? 0 : o->distil * epoch_work(s, 1));
@@ -105,6 +105,8 @@ void slim_estimate_work(struct slim *s)
 	slim_rounds(s, &least, &rounds, &most);
 	slim_expect_rounds(s, rounds, o->keep > 0 ? rounds_settling(o->distil) : 0);
 	s->work_total += slim_items_in(&s->guess) + slim_items_in(&s->held);
+	if (o->refit)
+		s->work_total += slim_items_in(&s->refitted) * REFIT_COST;
 	if (!o->scores)
 		s->work_total += slim_items_in(&s->fit) * SCORE_COST;
 }

@@ -6,7 +6,8 @@
 #include "slim/state.h"
 
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
-#define REFIT_COST 5                    /* a sweep: two forward runs and moments; the comparison after the second hides in the rounding */
+#define REFIT_COST 6                    /* a pass: two forward runs, moments, and the same runs on a quarter of the items after it */
+#define REFIT_PASSES 2                  /* of a refit, about: of ROUNDS_SWEEPS - 1 */
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */

@@ -27,7 +27,7 @@ static void open_variant(struct slimming *s, const struct variant *v)
 	s->o.keep = v->keep;
 	s->o.distil = v->epochs;
 	s->o.refit = v->refit;
-	s->o.tolerance = 0.3;
+	s->o.tolerance = 0.5;
 	s->o.max_memory = (size_t)v->memory;
 }
 

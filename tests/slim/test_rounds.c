@@ -38,6 +38,8 @@ struct search {
 	struct parameters parameters;
 	struct rounds_job job;
 	struct rounds_result result;
+	struct refit *refit;
+	int left; /* calls of stop until it does */
 };
 
 static void open_gate(struct search *s, struct gate *g, bool (*select)(void *, int64_t), double tolerance)
@@ -47,6 +49,13 @@ static void open_gate(struct search *s, struct gate *g, bool (*select)(void *, i
 	struct tamis_error err = { 0 };
 
 	must(gate_open(&job, g, &err), &err, "gate");
+}
+
+/* Never where it starts at zero. */
+static enum tamis_status stop(void *ctx, int64_t items, struct tamis_error *err)
+{
+	(void)items;
+	return --*(int *)ctx == 0 ? tm_fail(err, TAMIS_E_CANCELLED, "enough") : TAMIS_OK;
 }
 
 static void search_open(struct search *s, double tolerance, double guess_tolerance)
@@ -60,7 +69,9 @@ static void search_open(struct search *s, double tolerance, double guess_toleran
 	score = (struct score_job){ .graph = s->lab.graph, .layers = &s->lab.layers, .reader = &s->lab.reader,
 		.select = fitted, .batching = BATCH_STACKED, .chunk = 32, .seed = 1, .head = "auto" };
 	refit = (struct refit_job){ .reference = s->lab.original, .graph = s->lab.graph, .layers = &s->lab.layers,
-		.reader = &s->lab.reader, .select = fitted, .batching = BATCH_STACKED, .chunk = 32, .sweeps = 1 };
+		.reader = &s->lab.reader, .select = fitted, .batching = BATCH_STACKED, .chunk = 32, .sweeps = 2, .progress = stop,
+		.progress_ctx = &s->left };
+	must(refit_open(&refit, &s->refit, &err), &err, "refit");
 	must(score_run(&score, &s->head, &s->first, &err), &err, "score");
 	s->head.graph = s->lab.original;
 	open_gate(s, &s->gate, held_out, tolerance);
@@ -68,8 +79,8 @@ static void search_open(struct search *s, double tolerance, double guess_toleran
 	must(parameters_find(s->lab.graph, &s->lab.layers, &(struct layer_filter){ 0 },
 	                     (struct parameters_kinds){ .norms = true }, &s->parameters, &err), &err,
 	     "parameters");
-	s->job = (struct rounds_job){ .graph = s->lab.graph, .layers = &s->lab.layers, .parameters = &s->parameters,
-		.criterion = criterion_find("pii"), .score = score, .refit = refit, .guess = &s->guess, .gate = &s->gate,
+	s->job = (struct rounds_job){ .original = s->lab.original, .graph = s->lab.graph, .layers = &s->lab.layers, .parameters = &s->parameters,
+		.criterion = criterion_find("pii"), .score = score, .refit = s->refit, .guess = &s->guess, .gate = &s->gate,
 		.alpha = 0.05, .confidence = 0.95, .seed = 1, .keep = -1, .connections = true, .rounds = 8, .arena = &s->arena };
 }
 
@@ -82,6 +93,7 @@ static void search_run(struct search *s)
 
 static void search_close(struct search *s)
 {
+	refit_close(s->refit);
 	gate_close(&s->gate);
 	gate_close(&s->guess);
 	scores_free(&s->first);
@@ -142,7 +154,7 @@ Test(rounds, a_given_share_is_judged_once)
 			search_open(&s, 1, 0);
 			s.job.keep = keeps[k];
 			s.job.guess = NULL;
-			s.job.refit.sweeps = refit;
+			s.job.refit = refit ? s.refit : NULL;
 			search_run(&s);
 			cr_assert(s.result.passed);
 			cr_assert_eq(s.result.n_looks, 1);
@@ -181,7 +193,7 @@ Test(rounds, looks_go_deeper_until_one_fails)
 			struct search s;
 
 			search_open(&s, tolerances[k], tolerances[k]);
-			s.job.refit.sweeps = refit;
+			s.job.refit = refit ? s.refit : NULL;
 			search_run(&s);
 			for (size_t i = 0; i < s.result.n_looks; i++) {
 				const struct look_line *l = &s.result.looks[i];
@@ -254,23 +266,17 @@ Test(rounds, a_target_ends_the_descent)
 
 /* ---- every float type --------------------------------------------------------------------------------------- */
 
-static enum tamis_status stop(void *ctx, int64_t items, struct tamis_error *err)
-{
-	(void)items;
-	return --*(int *)ctx == 0 ? tm_fail(err, TAMIS_E_CANCELLED, "enough") : TAMIS_OK;
-}
-
 Test(rounds, cancelled_anywhere)
 {
 	for (int at = 1; at < 200; at += 13) {
 		struct search s;
 		struct tamis_error err = { 0 };
-		int left = at;
 
 		search_open(&s, 0.3, 0.3);
 		s.job.keep = 0.5;
-		s.job.score.progress = s.job.refit.progress = s.gate.job.progress = stop;
-		s.job.score.progress_ctx = s.job.refit.progress_ctx = s.gate.job.progress_ctx = &left;
+		s.left = at;
+		s.job.score.progress = s.gate.job.progress = stop;
+		s.job.score.progress_ctx = s.gate.job.progress_ctx = &s.left;
 		cr_assert_eq(rounds_run(&s.job, &s.first, &s.result, &err), TAMIS_E_CANCELLED, "at %d: %s", at, err.message);
 		search_close(&s);
 	}

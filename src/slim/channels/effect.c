@@ -68,15 +68,24 @@ static void close_desk(struct desk *d)
 	free(d->gains);
 }
 
-/* What is dead already, and what never varies, is not on the desk. */
-static void find_features(struct desk *d, const bool *dead, const struct refit_sums *m)
+static bool is_read(const struct desk *d, const struct tensor *w, int64_t f)
+{
+	for (int64_t o = 0; o < d->outs; o++)
+		if (tensor_get(w, layer_offset(&d->layer->view, o, f)) != 0)
+			return true;
+	return false;
+}
+
+/* What is dead already, never varies or has only zero weights is not on the desk: it replaces nothing. */
+static void find_features(struct desk *d, const struct graph *g, const bool *dead, const struct refit_sums *m)
 {
 	int64_t fan_in = d->layer->view.fan_in, inner = d->layer->view.inner;
+	const struct tensor *w = &g->values[d->layer->weight].constant;
 
 	for (int64_t f = 0; f < fan_in; f++) {
 		int32_t u = d->reader->unit[f / inner];
 
-		if ((u < 0 || !dead[u]) && m->uu[f * fan_in + f] > 0)
+		if ((u < 0 || !dead[u]) && m->uu[f * fan_in + f] > 0 && is_read(d, w, f))
 			d->feature[d->n++] = f;
 	}
 }
@@ -132,7 +141,7 @@ static enum tamis_status open_desk(const struct effect_job *job, const struct gr
 	d->feature = tm_array(n + 1, sizeof *d->feature);
 	d->at = tm_array(n + 1, sizeof *d->at);
 	if (d->feature)
-		find_features(d, job->dead, m);
+		find_features(d, job->groups->graph, job->dead, m);
 	d->p = tm_array_uninit((size_t)(d->n * d->n) + 1, sizeof *d->p);
 	d->w = tm_array_uninit((size_t)(d->outs * d->n) + 1, sizeof *d->w);
 	d->block = tm_array_uninit(n * n + 1, sizeof *d->block);

@@ -151,8 +151,8 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 	add(f, FORECAST_REFITTING, "scores of the round", b.moments + b.sums, each(s, 1, "set", b.moments + b.sums));
 	add(f, FORECAST_REFITTING, "ranks of the connections", 12 * (double)f->connections,
 	    each(s, (double)f->connections, "connections", 12));
-	add(f, FORECAST_REFITTING, "moments", 2 * all + z->workers * chunk,
-	    arena_printf(s->arena, "2 sets x %.0f + %.0f workers x %.0f", all, z->workers, chunk));
+	add(f, FORECAST_REFITTING, "moments", 3 * all + z->workers * chunk,
+	    arena_printf(s->arena, "3 sets x %.0f + %.0f workers x %.0f", all, z->workers, chunk));
 	add(f, FORECAST_REFITTING, "weights before a sweep", z->weights, each(s, 1, "graph", z->weights));
 	add(f, FORECAST_REFITTING, "columns of a layer", z->workers * widest, each(s, z->workers, "workers", widest));
 	add(f, FORECAST_REFITTING, "solving", z->workers * solving, each(s, z->workers, "workers", solving));

@@ -76,14 +76,14 @@ static double items_of(int64_t counted, const struct item_source *source)
 	return counted < 0 ? slim_items_in(source) : (double)counted;
 }
 
-/* Of one sweep, in forward runs: both are products of matrices, for the most part. */
+/* Of one refit, in forward runs: both are products of matrices, for the most part. */
 static double solving(const struct slim *s, const struct forecast_figures *out)
 {
 	struct refit_job job = { .layers = &s->layers, .items = out->refitted < 0 ? 0 : out->refitted };
 	double flops = 0;
 
 	for (int i = 0; i < s->layers.n; i++)
-		flops += refit_solve_flops(&job, &s->layers.list[i]);
+		flops += (1 + REFIT_PASSES) * refit_solve_flops(&job, &s->layers.list[i]) + refit_choose_flops(&job, &s->layers.list[i]);
 	return out->macs > 0 ? flops / (2 * out->macs) : 0;
 }
 
@@ -98,9 +98,9 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 	if (o->refit || o->distil)
 		add_stage(out, "scoring again", items_of(out->scored_again, &s->again), rounds - 1, SCORE_COST);
 	if (o->refit)
-		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), rounds * ROUNDS_SWEEPS, REFIT_COST);
+		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + rounds * REFIT_PASSES, REFIT_COST);
 	if (o->refit)
-		add_stage(out, "solving", 1, rounds * ROUNDS_SWEEPS, solving(s, out));
+		add_stage(out, "solving", 1, rounds, solving(s, out));
 	add_stage(out, "distilling", fit * DISTIL_COST + guess, epochs, 1);
 	if (o->keep < 0)
 		add_stage(out, "guessing the depth", guess, rounds, 1);

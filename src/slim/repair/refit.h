@@ -11,7 +11,9 @@
 #define REFIT_STEPS 40      /* conjugate gradient steps a sweep */
 #define REFIT_SOLVED 1e-8   /* a row is done when its squared residual has fallen by this factor */
 #define REFIT_LAMBDA 1e-3   /* ridge where it cannot be chosen, in units of the mean diagonal of the second moments */
-#define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on */
+#define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on, and another to compare outputs on */
+#define REFIT_SHORTEST 0.125 /* of the way to what a sweep found, that is tried */
+#define REFIT_GAIN 0.95     /* sweeps go on while each brings the outputs' error down to this share, or below */
 #define REFIT_CHUNK 512     /* items a chunk at most, where their values take at most REFIT_CHUNK_BYTES */
 #define REFIT_CHUNK_BYTES ((uint64_t)16 << 20)
 #define REFIT_CHUNKS 16     /* at least, before they are made larger */
@@ -31,14 +33,9 @@ struct refit_job {
 	int64_t chunk;
 	int64_t items;                  /* expected; 0 = unknown */
 	double ridge;                   /* in units of the mean diagonal; 0 = chosen for each layer by the error on chunks apart */
-	double *chosen;                 /* by layer: the ridges of the last sweep; NULL = not wanted */
-	int sweeps;                     /* passes over the items; each fits every layer once */
+	int sweeps;                     /* at most, each of which fits every layer once; >= 1 */
 	struct pool *pool;
-	/* Called in the first sweep between gathering and solving, with the centred moments of each layer, where features that
-	 * nothing reads are zero: may zero further weights of `graph`. NULL = none. */
-	enum tamis_status (*choose)(void *ctx, const struct refit_sums *by_layer, struct tamis_error *err);
-	void *choose_ctx;
-	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* as in struct score_job */
+	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* of a pass; as in struct score_job */
 	void *progress_ctx;
 };
 
@@ -47,19 +44,34 @@ struct refit_job {
 double refit_layer_bytes(const struct refit_job *job, const struct layer *l, int64_t items);
 /* The same for what solving the rows of a layer takes in one worker. */
 double refit_solve_bytes(const struct refit_job *job, const struct layer *l);
-/* Operations that solving its rows takes in a sweep, at most: conjugate gradients to the last step, and the rows that the
- * ridge is tried on. */
+/* Operations that solving its rows takes in a sweep, at most: conjugate gradients to the last step. */
 double refit_solve_flops(const struct refit_job *job, const struct layer *l);
+/* The same for the rows that its ridge is tried on, once a refit. */
+double refit_choose_flops(const struct refit_job *job, const struct layer *l);
+
+struct refit;
+
+/* Gathers what the original gives each layer, which every refit starts from: a pass over the items. What the job points to
+ * must outlive *out; refit_close, also after a failure. */
+enum tamis_status refit_open(const struct refit_job *job, struct refit **out, struct tamis_error *err);
+void refit_close(struct refit *r); /* NULL: does nothing */
+
+/* By layer: the centred moments so gathered. */
+const struct refit_sums *refit_moments(const struct refit *r);
 
 /* The first sweep fits on the inputs that the original gives each layer, so that nothing of what went wrong before it is
- * made up for more than once. The others fit on those that the network in hand gives it, and are undone unless its
- * outputs then come closer to the original's on a quarter of the chunks.
+ * made up for more than once; it takes no pass. The others fit on those that the network in hand gives it, and go only so
+ * far that its outputs come closer to the original's on a quarter of the chunks: all the way, a half, a quarter, an eighth,
+ * or not at all. They end once that brings little.
  *
  * For each row: min |z_original - (W u + b)|^2 + lambda |W - W_before|^2 over the entries of W that are not zero, by
- * conjugate gradients on the centred second moments, all rows at once, the mask applied to each iterate; b in closed form.
- * The same bits for any pool. O(items * positions * fan_in^2 + steps * outs * fan_in^2) a layer and sweep;
- * memory 8 fan_in (fan_in + outs) a layer and worker, and twice that again. A layer with more inputs than rows takes
+ * Cholesky or conjugate gradients on the centred second moments, the mask applied to each iterate; b in closed form.
+ * The same bits for any pool. O(items * positions * fan_in^2 + steps * outs * fan_in^2) a layer and sweep; memory
+ * 8 fan_in (fan_in + outs) a layer and worker, and three times that. A layer with more inputs than rows takes
  * O(steps * outs * rows * fan_in) and 4 rows (fan_in + outs) instead. */
-enum tamis_status refit_run(const struct refit_job *job, struct tamis_error *err);
+enum tamis_status refit_run(struct refit *r, struct tamis_error *err);
+
+/* By layer: the ridges of the last refit. */
+const double *refit_ridges(const struct refit *r);
 
 #endif

@@ -5,6 +5,7 @@
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "slim/repair/refit.h"
 
@@ -273,7 +274,10 @@ static void store_bias(const struct refit_rows *r, int64_t o)
 		tensor_set(b, o, original - bias);
 }
 
-/* ---- rows with few survivors: Cholesky on what survives --------------------------------------------------------- */
+/* ---- rows with the same survivors: Cholesky on what survives ------------------------------------------------------ */
+
+/* Rows of a block one after the other, but for those where nothing survives. */
+struct alike { int64_t row[REFIT_ROWS], n, *at, survivors; };
 
 static int64_t survivors(const struct refit_rows *r, int64_t row, int64_t *at)
 {
@@ -286,31 +290,36 @@ static int64_t survivors(const struct refit_rows *r, int64_t row, int64_t *at)
 	return n;
 }
 
-/* n^3 / 3 flops, against 2 d^2 a step. */
-static bool directly(int64_t n, int64_t d)
+/* n^3 / 3 flops for all of them, against 2 d^2 a row and step. */
+static bool directly(const struct refit_rows *r, const struct alike *g)
 {
-	return n * n * n / 3 < 2 * d * d * REFIT_STEPS;
+	double n = (double)g->survivors, d = (double)r->layer->view.fan_in;
+
+	return !on_items(r) && n * n * n / 3 < (double)g->n * 2 * d * d * REFIT_STEPS;
 }
 
-/* Survivors at[0 .. n) of a row; w holds the weights before. Where the moments are singular they stay. */
-static enum tamis_status solve_directly(const struct refit_rows *r, int64_t row, const int64_t *at, int64_t n,
-                                        double lambda, double *w, struct tamis_error *err)
+/* w, count x fan_in, holds the weights before. Where the moments are singular they stay. */
+static enum tamis_status solve_directly(const struct refit_rows *r, const struct alike *g, double lambda, double *w,
+                                        struct tamis_error *err)
 {
-	int64_t d = r->layer->view.fan_in, per = r->layer->view.outs / r->layer->view.groups;
-	const double *uu = r->data.uu + r->group * d * d, *uz = r->data.uz + r->group * d * per + r->first + row;
-	double *a = tm_array_uninit((size_t)(n * n) + 1, sizeof *a), *b = tm_array_uninit((size_t)n + 1, sizeof *b);
+	int64_t d = r->layer->view.fan_in, per = r->layer->view.outs / r->layer->view.groups, n = g->survivors;
+	const double *uu = r->data.uu + r->group * d * d, *uz = r->data.uz + r->group * d * per + r->first;
+	double *a = tm_array_uninit((size_t)(n * n) + 1, sizeof *a), *b = tm_array_uninit((size_t)(g->n * n) + 1, sizeof *b);
 	bool solved = false;
 
 	for (int64_t i = 0; a && b && i < n; i++) {
 		for (int64_t k = 0; k <= i; k++)
-			a[i * n + k] = uu[at[i] * d + at[k]];
+			a[i * n + k] = uu[g->at[i] * d + g->at[k]];
 		a[i * n + i] += lambda;
-		b[i] = uz[at[i] * per] + lambda * w[at[i]];
+		for (int64_t m = 0; m < g->n; m++)
+			b[m * n + i] = uz[g->at[i] * per + g->row[m]] + lambda * w[g->row[m] * d + g->at[i]];
 	}
-	if (a && b && n)
-		solved = LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, 1, a, (lapack_int)n, b, (lapack_int)n) == 0;
-	for (int64_t i = 0; solved && i < n; i++)
-		w[at[i]] = b[i];
+	if (a && b)
+		solved = LAPACKE_dposv_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, (lapack_int)g->n, a, (lapack_int)n, b,
+		                            (lapack_int)n) == 0;
+	for (int64_t m = 0; solved && m < g->n; m++)
+		for (int64_t i = 0; i < n; i++)
+			w[g->row[m] * d + g->at[i]] = b[m * n + i];
 	free(a);
 	free(b);
 	return a && b ? TAMIS_OK : tm_no_memory(err, "refitting");
@@ -334,25 +343,56 @@ static enum tamis_status solve_together(struct solver *s, double *w, struct tami
 	return TAMIS_OK;
 }
 
+/* What cannot be solved directly is left to the iteration. */
+static enum tamis_status finish(struct solver *s, struct alike *g, double *w, struct tamis_error *err)
+{
+	enum tamis_status status = TAMIS_OK;
+
+	if (g->n && directly(s->rows, g))
+		status = solve_directly(s->rows, g, s->lambda, w, err);
+	else
+		for (int64_t i = 0; i < g->n; i++)
+			s->row[s->n++] = g->row[i];
+	g->n = 0;
+	return status;
+}
+
+static enum tamis_status sort_out(struct solver *s, int64_t *at, double *w, struct tamis_error *err)
+{
+	const struct refit_rows *r = s->rows;
+	struct alike g = { .at = at };
+	int64_t *next = at + s->d;
+	enum tamis_status status = TAMIS_OK;
+
+	for (int64_t row = 0; status == TAMIS_OK && row < r->count; row++) {
+		int64_t n = survivors(r, row, next), *spare = g.at;
+
+		if (!n)
+			continue;
+		if (!g.n || n != g.survivors || memcmp(g.at, next, (size_t)n * sizeof *next)) {
+			status = finish(s, &g, w, err);
+			g.at = next;
+			g.survivors = n;
+			next = spare;
+		}
+		g.row[g.n++] = row;
+	}
+	return status == TAMIS_OK ? finish(s, &g, w, err) : status;
+}
+
 /* w: count x fan_in, in units of weight_scale * weight. */
 static enum tamis_status solve(const struct refit_rows *r, double *w, struct tamis_error *err)
 {
 	struct solver s = { .rows = r, .d = r->layer->view.fan_in, .lambda = lambda_of(r) };
 	const struct tensor *before = &r->graph->values[r->layer->weight].constant;
-	int64_t *at = tm_array_uninit((size_t)s.d + 1, sizeof *at);
-	enum tamis_status status = at ? TAMIS_OK : tm_no_memory(err, "refitting");
+	int64_t *at = tm_array_uninit(2 * (size_t)s.d + 1, sizeof *at);
+	enum tamis_status status;
 
-	for (int64_t row = 0; status == TAMIS_OK && row < r->count; row++) {
-		int64_t n = survivors(r, row, at);
-
+	for (int64_t row = 0; row < r->count; row++)
 		for (int64_t k = 0; k < s.d; k++)
 			w[row * s.d + k] = r->layer->view.weight_scale
 				* tensor_get(before, layer_offset(&r->layer->view, output_of(r, row), k));
-		if (!on_items(r) && directly(n, s.d))
-			status = solve_directly(r, row, at, n, s.lambda, w + row * s.d, err);
-		else
-			s.row[s.n++] = row;
-	}
+	status = at ? sort_out(&s, at, w, err) : tm_no_memory(err, "refitting");
 	if (status == TAMIS_OK && s.n)
 		status = solve_together(&s, w, err);
 	release(&s);

@@ -26,8 +26,8 @@ struct refit_rows {
 	double ridge;               /* lambda in units of the mean diagonal */
 };
 
-/* Minimises each row's error over the weights that are not zero. A row with few of them is solved exactly, by Cholesky on
- * its own normal equations in double; the others together by masked conjugate gradients, W (uu + lambda I) = uz' + lambda
+/* Minimises each row's error over the weights that are not zero. Rows with few of them, or many rows with
+ * the same ones, are solved exactly, by Cholesky on their normal equations in double; the others together by masked conjugate gradients, W (uu + lambda I) = uz' + lambda
  * W_before, preconditioned by the diagonal: one GEMM a step with moments, two with items. A weighting of the rows by the
  * gains of their outputs would change nothing, since no two rows share a weight. TAMIS_E_MEMORY. */
 enum tamis_status refit_rows(const struct refit_rows *r, struct tamis_error *err);

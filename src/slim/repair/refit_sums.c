@@ -1,14 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slim/repair/refit_sums.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "slim/repair/refit.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
 {
 	return tm_no_memory(err, "refitting");
+}
+
+bool refit_fits(const struct layer *l)
+{
+	return !l->note && l->bias != GRAPH_NONE;
+}
+
+int refit_positions(const struct layer *l)
+{
+	return l->positions < REFIT_POSITIONS ? (int)l->positions : REFIT_POSITIONS;
+}
+
+bool refit_keeps_items(const struct refit_job *j, const struct layer *l)
+{
+	return l->view.fan_in > REFIT_MAX_FAN_IN || (j->items && l->view.fan_in > j->items * refit_positions(l));
+}
+
+double refit_layer_bytes(const struct refit_job *job, const struct layer *l, int64_t items)
+{
+	double d = (double)l->view.fan_in, both = (double)(l->features + l->view.outs);
+	double rows = (double)items * refit_positions(l) * both * sizeof(float);
+
+	if (!refit_fits(l))
+		return 0;
+	if (refit_keeps_items(job, l))
+		return 2 * fmin(rows, (double)REFIT_MAX_BYTES);
+	return 8 * ((double)l->features * d + d * (double)l->view.outs + both);
 }
 
 enum tamis_status refit_sums_make(const struct layer *l, bool items, struct arena *arena, struct refit_sums *out,
@@ -120,39 +147,39 @@ void refit_sums_centre(const struct layer *l, struct refit_sums *a)
 	centre_columns(a->item_z, a->rows, l->view.outs, a->z);
 }
 
-/* ---- joining --------------------------------------------------------------------------------------------------- */
+/* ---- parting --------------------------------------------------------------------------------------------------- */
 
-/* Weights of both parts and of the product of the distances of their means. */
-struct shares { double to, from, between; };
+/* With n = n_all, the means apart by d: n C_all = n_rest C_rest + n_part C_part + n_rest n_part / n d d'. */
+struct shares { double all, part, between; };
 
-static void join_means(double *to, const double *from, int64_t n, const struct shares *s)
+static void part_means(const double *all, const double *part, double *rest, int64_t n, const struct shares *s)
 {
 	for (int64_t i = 0; i < n; i++)
-		to[i] = s->to * to[i] + s->from * from[i];
+		rest[i] = s->all * all[i] - s->part * part[i];
 }
 
-void refit_sums_join(const struct layer *l, struct refit_sums *to, const struct refit_sums *from)
+void refit_sums_part(const struct layer *l, const struct refit_sums *all, const struct refit_sums *part,
+                     struct refit_sums *rest)
 {
-	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups, n = to->rows + from->rows;
-	struct shares s = { (double)to->rows / (double)n, (double)from->rows / (double)n, 0 };
+	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups, n = all->rows - part->rows;
+	struct shares s = { (double)all->rows / (double)n, (double)part->rows / (double)n,
+		(double)part->rows / (double)all->rows };
 
-	if (!from->rows)
-		return;
-	s.between = s.to * s.from;
+	part_means(all->u, part->u, rest->u, l->features, &s);
+	part_means(all->z, part->z, rest->z, l->view.outs, &s);
 	for (int64_t f = 0; f < l->features; f++) {
-		double *uu = to->uu + f * d, *uz = to->uz + f * per, apart = from->u[f] - to->u[f];
+		const double *uu = all->uu + f * d, *uz = all->uz + f * per, *part_uu = part->uu + f * d, *part_uz = part->uz + f * per;
+		double apart = s.between * (part->u[f] - rest->u[f]);
 		int64_t g = f / d;
 
 		for (int64_t k = 0; k < d; k++)
-			uu[k] = s.to * uu[k] + s.from * from->uu[f * d + k]
-				+ s.between * apart * (from->u[g * d + k] - to->u[g * d + k]);
+			rest->uu[f * d + k] = s.all * uu[k] - s.part * part_uu[k]
+				- apart * (part->u[g * d + k] - rest->u[g * d + k]);
 		for (int64_t o = 0; o < per; o++)
-			uz[o] = s.to * uz[o] + s.from * from->uz[f * per + o]
-				+ s.between * apart * (from->z[g * per + o] - to->z[g * per + o]);
+			rest->uz[f * per + o] = s.all * uz[o] - s.part * part_uz[o]
+				- apart * (part->z[g * per + o] - rest->z[g * per + o]);
 	}
-	join_means(to->u, from->u, l->features, &s);
-	join_means(to->z, from->z, l->view.outs, &s);
-	to->rows = n;
+	rest->rows = n;
 }
 
 struct refit_data refit_sums_data(const struct refit_sums *a)

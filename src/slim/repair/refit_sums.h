@@ -3,6 +3,7 @@
 #ifndef SLIM_REFIT_SUMS_H
 #define SLIM_REFIT_SUMS_H
 
+#include "slim/repair/refit.h"
 #include "slim/repair/refit_rows.h"
 
 struct refit_sums {
@@ -12,6 +13,12 @@ struct refit_sums {
 	size_t cap_u, cap_z;
 	int64_t rows;
 };
+
+/* Whether a layer is fitted, on how many positions of an item, and on the items themselves: where it has more inputs than rows
+ * they are smaller than their moments, and no sum of squares is needed. */
+bool refit_fits(const struct layer *l);
+int refit_positions(const struct layer *l);
+bool refit_keeps_items(const struct refit_job *j, const struct layer *l);
 
 /* Memory from `arena`; items: the rows themselves will be kept instead of moments. */
 enum tamis_status refit_sums_make(const struct layer *l, bool items, struct arena *arena, struct refit_sums *out,
@@ -24,8 +31,10 @@ enum tamis_status refit_sums_add(const struct layer *l, struct refit_sums *to, c
 
 /* Sums to means, moments and items to centred ones. */
 void refit_sums_centre(const struct layer *l, struct refit_sums *a);
-/* Joins centred moments (Chan, Golub, LeVeque 1979). */
-void refit_sums_join(const struct layer *l, struct refit_sums *to, const struct refit_sums *from);
+/* *rest: centred moments of the rows of `all` that are not among those of `part` (Chan, Golub, LeVeque 1979, solved for the
+ * other part). rest->rows > 0. */
+void refit_sums_part(const struct layer *l, const struct refit_sums *all, const struct refit_sums *part,
+                     struct refit_sums *rest);
 
 struct refit_data refit_sums_data(const struct refit_sums *a);
 

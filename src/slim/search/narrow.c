@@ -43,10 +43,9 @@ static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
 
 /* ---- rounds ----------------------------------------------------------------------------------------------------- */
 
-static enum tamis_status choose(void *ctx, const struct refit_sums *by_layer, struct tamis_error *err)
+static enum tamis_status choose(struct narrowing *n, struct tamis_error *err)
 {
-	struct narrowing *n = ctx;
-	struct choose_job job = { .effect = { .groups = &n->groups, .moments = by_layer, .scores = n->job->scores->layer,
+	struct choose_job job = { .effect = { .groups = &n->groups, .moments = refit_moments(n->job->refit), .scores = n->job->scores->layer,
 		.dead = n->dead, .share = NARROW_MOST }, .worth = n->job->worth, .step = n->step,
 		.closed = n->closed, .round_to = n->job->round_to, .pool = n->job->pool };
 	enum tamis_status s = choose_units(&job, n->dead, &n->chosen, err);
@@ -58,14 +57,12 @@ static enum tamis_status choose(void *ctx, const struct refit_sums *by_layer, st
 
 static enum tamis_status round_of(struct narrowing *n, int round, bool *good, struct tamis_error *err)
 {
-	struct refit_job refit = n->job->refit;
 	struct gate_result r = { 0 };
-	enum tamis_status s;
+	enum tamis_status s = choose(n, err);
 
-	refit.choose = choose;
-	refit.choose_ctx = n;
-	s = refit_run(&refit, err);
 	*good = n->chosen > 0;
+	if (s == TAMIS_OK && n->chosen)
+		s = refit_run(n->job->refit, err);
 	if (s == TAMIS_OK && n->chosen)
 		s = n->job->repair(n->job->ctx, round, err);
 	if (s != TAMIS_OK || !n->chosen || !n->job->guess)

@@ -22,7 +22,7 @@ struct narrow_job {
 	const struct layers *layers;
 	const struct parameters *parameters; /* what rounds change */
 	const struct scores *scores; /* of the untouched graph: path gains */
-	struct refit_job refit;      /* choose is set here */
+	struct refit *refit;         /* of graph */
 	struct gate *guess;          /* NULL: only the target ends it */
 	double bound;                /* the guessed loss bound may be at most this */
 	double confidence;

@@ -145,13 +145,14 @@ static int64_t refit_chunk(const struct slim *s)
 	return n;
 }
 
-static struct refit_job refit_job(struct slim *s, struct slim_told *told)
+static enum tamis_status open_refit(struct slim *s, struct slim_told *told, struct refit **out, struct tamis_error *err)
 {
-	return (struct refit_job){ .reference = s->reference, .graph = s->graph, .layers = &s->layers,
+	struct refit_job job = { .reference = s->reference, .graph = s->graph, .layers = &s->layers,
 		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
 		.chunk = refit_chunk(s), .items = (int64_t)slim_items_in(&s->refitted),
-		.sweeps = s->in->options->refit ? ROUNDS_SWEEPS : 0, .pool = s->pool, .progress = slim_tell,
-		.progress_ctx = told };
+		.sweeps = ROUNDS_SWEEPS, .pool = s->pool, .progress = slim_tell, .progress_ctx = told };
+
+	return s->in->options->refit ? refit_open(&job, out, err) : TAMIS_OK;
 }
 
 /* MACs make a model slow; connections make a file large. */
@@ -160,13 +161,13 @@ static struct worth worth_of(const struct slim *s)
 	return target_bytes(s) ? (struct worth){ .entries = 1 } : (struct worth){ .macs = 1 };
 }
 
-static struct narrow_job narrow_job(struct slim *s, struct slim_told *told)
+static struct narrow_job narrow_job(struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
 
 	return (struct narrow_job){ .graph = s->graph, .plan = s->plan, .layers = &s->layers,
 		.parameters = &s->parameters, .scores = &s->scores,
-		.refit = refit_job(s, told), .guess = o->target_macs > 0 ? NULL : &s->guess_gate,
+		.guess = o->target_macs > 0 ? NULL : &s->guess_gate,
 		.bound = (o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE) * o->tolerance,
 		.confidence = o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
 		.round_to = o->round_to, .misses = o->distil ? NARROW_DEAR : NARROW_MISSES, .pool = s->pool };
@@ -178,8 +179,9 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	struct slim_told plain = { s, 0, 1 }, scoring = { s, 0, SCORE_COST }, refitting = { s, 0, REFIT_COST };
 	struct slim_told training = { s, 0, 0 };
 	struct distil distil = { 0 };
-	struct narrow_job narrow = narrow_job(s, &refitting);
-	struct rounds_job job = { .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
+	struct refit *refit = NULL;
+	struct narrow_job narrow = narrow_job(s);
+	struct rounds_job job = { .original = s->reference, .graph = s->graph, .layers = &s->layers, .parameters = &s->parameters,
 		.criterion = s->criterion, .distil = o->distil ? &distil : NULL, .epochs = o->distil,
 		.rate = o->distil_rate, .regrow = o->regrow, .rounds = o->rounds,
 		.score = slim_score_job(s, &s->again, &scoring), .guess = &s->guess_gate, .gate = &s->gate, .fdr = s->fdr,
@@ -196,12 +198,15 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 		status = checkpoint.identity ? TAMIS_OK : tm_no_memory(err, "searching the depth");
 	}
 
-	job.refit = refit_job(s, &refitting);
 	s->gate.job.progress_ctx = s->guess_gate.job.progress_ctx = &plain;
 	if (status == TAMIS_OK)
 		status = open_distil(s, &training, &distil, err);
 	if (status == TAMIS_OK)
+		status = open_refit(s, &refitting, &refit, err);
+	job.refit = narrow.refit = refit;
+	if (status == TAMIS_OK)
 		status = rounds_run(&job, &s->scores, &s->search, err);
+	refit_close(refit);
 	distil_close(&distil);
 	s->gate.job.progress = s->guess_gate.job.progress = NULL;
 	note_search(s);

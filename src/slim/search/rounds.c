@@ -39,7 +39,7 @@ static void restore_original(const struct rounds_job *j)
 {
 	for (int i = 0; i < j->parameters->n; i++) {
 		int v = j->parameters->list[i].value;
-		const struct tensor *from = &j->refit.reference->values[v].constant;
+		const struct tensor *from = &j->original->values[v].constant;
 
 		if (from->count)
 			memcpy(j->graph->values[v].constant.data, from->data, tensor_bytes(from));
@@ -93,7 +93,7 @@ int rounds_settling(int epochs)
 /* On the way to a given share. */
 static int cutting_rounds(const struct rounds_job *j)
 {
-	return rounds_to_share(j->rounds, j->refit.sweeps > 0, j->distil ? j->epochs : 0);
+	return rounds_to_share(j->rounds, j->refit != NULL, j->distil ? j->epochs : 0);
 }
 
 static int settling_rounds(const struct rounds_job *j)
@@ -206,11 +206,11 @@ static enum tamis_status cut_and_repair(struct search *w, const struct scores *s
 	const struct rounds_job *j = w->job;
 	double share = j->distil && !j->narrow && !is_last(w) ? j->regrow : 0; /* channels that went stay gone */
 	struct regrow_job regrow = { .distil = j->distil, .layers = j->layers, .scores = scores,
-		.original = j->refit.reference, .start = j->rate };
+		.original = j->original, .start = j->rate };
 	enum tamis_status s = cut_with(w, scores, keep * (1 - share), err);
 
-	if (s == TAMIS_OK)
-		s = refit_run(&j->refit, err);
+	if (s == TAMIS_OK && j->refit)
+		s = refit_run(j->refit, err);
 	if (s == TAMIS_OK && share > 0)
 		s = regrow_run(&regrow, llround(keep * share * (double)connections_in(j->layers)), err);
 	return s == TAMIS_OK ? distil(w, err) : s;
@@ -223,7 +223,7 @@ static enum tamis_status score_and_go(struct search *w, double keep, struct tami
 	struct head head;
 	enum tamis_status s;
 
-	if ((w->walk.rounds == 0 && w->walk.n_path == 0) || (!w->job->refit.sweeps && !w->job->distil))
+	if ((w->walk.rounds == 0 && w->walk.n_path == 0) || (!w->job->refit && !w->job->distil))
 		return cut_and_repair(w, w->first, keep, err);
 	s = score_run(&w->job->score, &head, &scores, err);
 	if (s == TAMIS_OK)
@@ -394,7 +394,7 @@ static enum tamis_status resume(struct search *w, struct tamis_error *err)
 enum tamis_status rounds_run(const struct rounds_job *job, const struct scores *first, struct rounds_result *out,
                              struct tamis_error *err)
 {
-	struct search w = { .job = job, .first = first, .walk.keep = 1, .alive = alive_in(job, job->refit.reference) };
+	struct search w = { .job = job, .first = first, .walk.keep = 1, .alive = alive_in(job, job->original) };
 	enum tamis_status s;
 
 	*out = (struct rounds_result){ .keep = 1 };

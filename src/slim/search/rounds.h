@@ -16,17 +16,18 @@
 #define ROUNDS_FINE 0.93     /* the same on the second approach, from the last depth that looked good */
 #define ROUNDS_GENEROUS 1.25 /* a depth is tried on the held-out items while its guessed bound is within this of the tolerance */
 #define ROUNDS_MAX 60
-#define ROUNDS_SWEEPS 2      /* of the refit */
+#define ROUNDS_SWEEPS 4      /* of the refit, at most */
 #define ROUNDS_USUAL 12      /* that a search takes, for estimates of the time */
 #define ROUNDS_CUTTING 0.6   /* share of the epochs during which the cut deepens, on the way to a given share */
 
 struct rounds_job {
-	struct graph *graph;        /* constants change from round to round */
+	const struct graph *original;
+	struct graph *graph;        /* the same, but for constants, which change from round to round */
 	const struct layers *layers;
 	const struct parameters *parameters; /* what rounds change */
 	const struct criterion *criterion;
 	struct score_job score;     /* how to score `graph` again */
-	struct refit_job refit;     /* how to refit it; sweeps 0 = only fold means. Its reference is the original */
+	struct refit *refit;        /* of `graph`; NULL = only fold means */
 	struct distil *distil;      /* how to distil it afterwards; NULL = not at all */
 	int epochs;                 /* of distilling, at each depth that may be judged */
 	double rate;                /* of distilling: the largest step of a weight */

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/repair/refit_pass.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "slim/score/score_state.h"
+
+/* What one worker owns. */
+struct hand {
+	struct refit_sums *chunk;      /* of the chunk in hand, by layer */
+	double mismatch;               /* of its outputs */
+	struct runner *original;       /* NULL: the pass runs the original itself */
+	struct scratch scratch;
+	float *u, *z, *product;
+	size_t u_floats, z_floats, product_floats;
+};
+
+struct gathering {
+	const struct refit_job *job;
+	const struct refit_pass *out;
+	struct hand *hands;
+	int n_hands;
+	struct arena arena;
+	double mismatch;               /* so far */
+	int64_t done;
+};
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "refitting");
+}
+
+/* ---- one layer of one chunk ------------------------------------------------------------------------------------ */
+
+static enum tamis_status gather(struct hand *h, struct layer_call *source, struct layer_call *original, int64_t *rows,
+                                struct tamis_error *err)
+{
+	const struct layer *l = source->layer;
+	int64_t pos[REFIT_POSITIONS];
+	int n = refit_positions(l);
+	enum tamis_status s;
+
+	*rows = source->items * n;
+	source->call.err = original->call.err = err;
+	signals_grid(n, source->positions, pos);
+	s = score_reserve(&h->u, &h->u_floats, (size_t)(*rows * l->features), err);
+	if (s == TAMIS_OK)
+		s = score_reserve(&h->z, &h->z_floats, (size_t)(*rows * l->view.outs), err);
+	if (s == TAMIS_OK)
+		s = source->op->gather(&source->call, &l->view, source->items, pos, n, h->u);
+	if (s == TAMIS_OK)
+		s = original->op->gather_out(&original->call, &l->view, original->out[0], source->items, pos, n, h->z);
+	return s;
+}
+
+static void add_columns(const float *x, int64_t rows, int64_t n, double *sum)
+{
+	for (int64_t i = 0; i < rows; i++, x += n)
+		for (int64_t k = 0; k < n; k++)
+			sum[k] += x[k];
+}
+
+static void widen(const float *from, double *to, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		to[i] = from[i];
+}
+
+/* Products of one chunk are float GEMMs; chunks are added in double. */
+static enum tamis_status multiply(struct hand *h, const struct layer *l, int64_t rows, struct refit_sums *a,
+                                  struct tamis_error *err)
+{
+	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups, wide = d > per ? d : per;
+	enum tamis_status s = score_reserve(&h->product, &h->product_floats, (size_t)(d * wide), err);
+
+	if (s != TAMIS_OK)
+		return s;
+	for (int64_t g = 0; g < l->view.groups; g++) {
+		const float *u = h->u + g * d, *z = h->z + g * per;
+
+		cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)rows, 1, u, (int)l->features, 0,
+		            h->product, (int)d);
+		widen(h->product, a->uu + g * d * d, d * d);
+		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)d, (int)per, (int)rows, 1, u, (int)l->features, z,
+		            (int)l->view.outs, 0, h->product, (int)per);
+		widen(h->product, a->uz + g * d * per, d * per);
+	}
+	return TAMIS_OK;
+}
+
+static enum tamis_status copy_rows(const struct hand *h, const struct layer *l, struct refit_sums *a,
+                                   struct tamis_error *err)
+{
+	size_t u = (size_t)(a->rows * l->features), z = (size_t)(a->rows * l->view.outs);
+
+	if (!tm_grow((void **)&a->item_u, &a->cap_u, u, sizeof(float))
+	    || !tm_grow((void **)&a->item_z, &a->cap_z, z, sizeof(float)))
+		return no_memory(err);
+	memcpy(a->item_u, h->u, u * sizeof(float));
+	memcpy(a->item_z, h->z, z * sizeof(float));
+	return TAMIS_OK;
+}
+
+static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, const struct runner *r, int64_t items,
+                                   struct tamis_error *err)
+{
+	const struct layer *l = &w->job->layers->list[i];
+	struct refit_sums *a = &h->chunk[i];
+	struct layer_call source, original;
+	enum tamis_status s;
+
+	a->rows = 0;
+	if (!refit_fits(l))
+		return TAMIS_OK;
+	scratch_reset(&h->scratch);
+	s = signals_bind(h->original ? w->job->graph : w->job->reference, l, r, &h->scratch, items, &source, err);
+	if (s == TAMIS_OK)
+		s = signals_bind(w->job->reference, l, h->original ? h->original : r, &h->scratch, items, &original, err);
+	if (s != TAMIS_OK || !source.positions || !original.positions)
+		return s;
+	s = gather(h, &source, &original, &a->rows, err);
+	if (s != TAMIS_OK)
+		return s;
+	memset(a->u, 0, (size_t)l->features * sizeof *a->u);
+	memset(a->z, 0, (size_t)l->view.outs * sizeof *a->z);
+	add_columns(h->u, a->rows, l->features, a->u);
+	add_columns(h->z, a->rows, l->view.outs, a->z);
+	return a->uu ? multiply(h, l, a->rows, a, err) : copy_rows(h, l, a, err);
+}
+
+/* ---- outputs --------------------------------------------------------------------------------------------------- */
+
+/* Squared error over energy, summed over the outputs. */
+static double mismatch(const struct graph *g, const struct runner *slim, const struct runner *original)
+{
+	double all = 0;
+
+	for (int i = 0; i < g->n_outputs; i++) {
+		const struct tensor *a = runner_output(slim, i), *b = runner_output(original, i);
+		bool numbers = a->count == b->count && (dtype_is_float((int)b->type) || dtype_is_integer((int)b->type));
+		double error = 0, energy = 0;
+
+		for (int64_t k = 0; numbers && k < b->count; k++) {
+			double want = tensor_get(b, k), off = tensor_get(a, k) - want;
+
+			error += off * off;
+			energy += want * want;
+		}
+		all += energy > 0 ? error / energy : 0;
+	}
+	return all;
+}
+
+static bool is_compared(void *ctx, int64_t chunk)
+{
+	(void)ctx;
+	return chunk % REFIT_APART == 0;
+}
+
+/* The network in hand, and the original beside it. */
+static enum tamis_status run_both(struct gathering *w, struct hand *h, struct runner *r, const struct chunk *c,
+                                  struct tamis_error *err)
+{
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	h->mismatch = 0;
+	if (s == TAMIS_OK && h->original)
+		s = runner_run(h->original, c->in, NULL, err);
+	if (s == TAMIS_OK && h->original && is_compared(NULL, c->index))
+		h->mismatch = mismatch(w->job->graph, r, h->original);
+	return s;
+}
+
+static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct gathering *w = ctx;
+
+	return run_both(w, &w->hands[slot], r, c, err);
+}
+
+static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct gathering *w = ctx;
+
+	(void)c, (void)err;
+	w->mismatch += w->hands[slot].mismatch;
+	return TAMIS_OK;
+}
+
+/* ---- all layers of a chunk ------------------------------------------------------------------------------------- */
+
+static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct gathering *w = ctx;
+	struct hand *h = &w->hands[slot];
+	enum tamis_status s = run_both(w, h, r, c, err);
+
+	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++)
+		s = add_layer(w, h, i, r, c->items, err);
+	return s;
+}
+
+static bool is_apart(const struct chunk *c)
+{
+	return c->index % REFIT_APART == REFIT_APART - 1;
+}
+
+static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
+{
+	struct gathering *w = ctx;
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++) {
+		const struct layer *l = &w->job->layers->list[i];
+		const struct refit_sums *from = &w->hands[slot].chunk[i];
+
+		if (from->rows)
+			s = refit_sums_add(l, &w->out->total[i], from, err);
+		if (s == TAMIS_OK && from->rows && from->uu && w->out->apart && is_apart(c))
+			s = refit_sums_add(l, &w->out->apart[i], from, err);
+	}
+	w->mismatch += w->hands[slot].mismatch;
+	w->done += c->items;
+	if (s == TAMIS_OK && w->job->progress)
+		s = w->job->progress(w->job->progress_ctx, w->done, err);
+	return s;
+}
+
+/* ---- the pass -------------------------------------------------------------------------------------------------- */
+
+enum tamis_status refit_sums_of(const struct refit_job *j, struct arena *arena, struct refit_sums **out,
+                                struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	*out = arena_array(arena, (size_t)j->layers->n + 1, sizeof **out);
+	if (!*out)
+		return no_memory(err);
+	for (int i = 0; s == TAMIS_OK && i < j->layers->n; i++) {
+		const struct layer *l = &j->layers->list[i];
+
+		if (refit_fits(l))
+			s = refit_sums_make(l, refit_keeps_items(j, l), arena, &(*out)[i], err);
+	}
+	return s;
+}
+
+static enum tamis_status open_hands(struct gathering *w, const struct program *original, bool sums, struct tamis_error *err)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	w->n_hands = pool_size(w->job->pool);
+	w->hands = arena_array(&w->arena, (size_t)w->n_hands, sizeof *w->hands);
+	if (!w->hands)
+		return no_memory(err);
+	for (int i = 0; s == TAMIS_OK && i < w->n_hands; i++) {
+		if (sums)
+			s = refit_sums_of(w->job, &w->arena, &w->hands[i].chunk, err);
+		if (s == TAMIS_OK && original)
+			s = runner_create(original, &w->hands[i].original, err);
+	}
+	return s;
+}
+
+static void close_hands(struct gathering *w)
+{
+	for (int i = 0; w->hands && i < w->n_hands; i++) {
+		struct hand *h = &w->hands[i];
+
+		runner_free(h->original);
+		for (int k = 0; h->chunk && k < w->job->layers->n; k++)
+			refit_sums_free(&h->chunk[k]);
+		scratch_free(&h->scratch);
+		free(h->u);
+		free(h->z);
+		free(h->product);
+	}
+	arena_free(&w->arena);
+}
+
+static bool select_item(void *ctx, int64_t item)
+{
+	const struct refit_job *j = ((struct gathering *)ctx)->job;
+
+	return !j->select || j->select(j->select_ctx, item);
+}
+
+static enum tamis_status run(struct gathering *w, const struct program *p, struct items_job *items, struct tamis_error *err)
+{
+	const struct refit_job *j = w->job;
+
+	items->ctx = w;
+	items->select = select_item;
+	return items_run(p, j->reader, j->batching, j->chunk, j->pool, items, err);
+}
+
+/* `original` runs beside the graph in hand, or alone where `alone`. */
+static enum tamis_status run_network(struct gathering *w, const struct program *original, bool alone, struct items_job *items,
+                                     struct tamis_error *err)
+{
+	static const struct program_options training = { .training = true };
+	struct program *slim = NULL;
+	enum tamis_status s = alone ? TAMIS_OK : program_create(w->job->graph, &training, &slim, err);
+
+	if (s == TAMIS_OK)
+		s = open_hands(w, alone ? NULL : original, items->work == work, err);
+	if (s == TAMIS_OK)
+		s = run(w, alone ? original : slim, items, err);
+	close_hands(w);
+	program_free(slim);
+	return s;
+}
+
+enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
+                             const struct refit_pass *out, double *mismatch, struct tamis_error *err)
+{
+	struct gathering w = { .job = job, .out = out };
+	struct items_job items = { .work = work, .merge = merge };
+	enum tamis_status s = run_network(&w, original, alone, &items, err);
+
+	for (int i = 0; s == TAMIS_OK && i < job->layers->n; i++) {
+		refit_sums_centre(&job->layers->list[i], &out->total[i]);
+		if (out->apart)
+			refit_sums_centre(&job->layers->list[i], &out->apart[i]);
+	}
+	if (mismatch)
+		*mismatch = w.mismatch;
+	return s;
+}
+
+enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, double *mismatch,
+                                 struct tamis_error *err)
+{
+	struct gathering w = { .job = job };
+	struct items_job items = { .mine = is_compared, .work = compare, .merge = add_mismatch };
+	enum tamis_status s = run_network(&w, original, false, &items, err);
+
+	*mismatch = w.mismatch;
+	return s;
+}
