@@ -6,56 +6,12 @@
 #include "base/error.h"
 #include "ops/blas.h"
 #include "ops/columns.h"
+#include "ops/depthwise.h"
 
 enum {
 	TILE_BYTES = 2 << 20, /* of columns at a time */
-	TILE_LEAST = 64,      /* columns a product should have: fewer leave BLAS packing more than multiplying */
-	DIRECT_MAPS = 4       /* most maps a one-channel group may have to be done line by line */
+	TILE_LEAST = 64       /* columns a product should have: fewer leave BLAS packing more than multiplying */
 };
-
-enum direct_what { DIRECT_FORWARD, DIRECT_BACK, DIRECT_WEIGHT };
-
-struct direct {
-	enum direct_what what;
-	const struct window *win;
-	const struct window_span *spans; /* of the last axis */
-};
-
-#define T float
-#define NAME(x) x##_float
-#include "ops/correlate.inc"
-#undef T
-#undef NAME
-#define T double
-#define NAME(x) x##_double
-#include "ops/correlate.inc"
-#undef T
-#undef NAME
-
-static bool is_direct(const struct correlation *c)
-{
-	return c->channels == 1 && c->maps <= DIRECT_MAPS;
-}
-
-static enum tamis_status direct(const struct correlation *c, enum direct_what what, void *image, void *weight,
-                                void *maps)
-{
-	struct direct d = {what, &c->win, window_spans(&c->win, c->scratch)};
-
-	if (!d.spans)
-		return tm_no_memory(c->err, "convolving");
-	for (int64_t i = 0; i < c->items * c->groups * c->maps; i++) {
-		void *x = blas_at(c->type, image, i / c->maps * c->win.in_size);
-		void *w = blas_at(c->type, weight, i % (c->groups * c->maps) * c->win.kernel_size);
-		void *y = blas_at(c->type, maps, i * c->win.out_size);
-
-		if (c->type == DT_FLOAT)
-			direct_plane_float(&d, x, w, y);
-		else
-			direct_plane_double(&d, x, w, y);
-	}
-	return TAMIS_OK;
-}
 
 /* The columns at hand: positions from..to-1 of each of `items` items, one item after the other. Either a
  * part of one item or all of several. */
@@ -208,8 +164,8 @@ enum tamis_status correlate(const struct correlation *c, const void *image, cons
 	struct plan p;
 	enum tamis_status s;
 
-	if (is_direct(c))
-		return direct(c, DIRECT_FORWARD, (void *)image, (void *)weight, maps);
+	if (depthwise_fits(c))
+		return depthwise(c, image, weight, maps);
 	if ((s = make_plan(c, &p)))
 		return s;
 	for (int64_t g = 0; g < c->groups; g++)
@@ -224,8 +180,8 @@ enum tamis_status correlate_back(const struct correlation *c, const void *maps, 
 	struct plan p;
 	enum tamis_status s;
 
-	if (is_direct(c))
-		return direct(c, DIRECT_BACK, image, (void *)weight, (void *)maps);
+	if (depthwise_fits(c))
+		return depthwise_back(c, maps, weight, image);
 	if ((s = make_plan(c, &p)))
 		return s;
 	for (int64_t g = 0; g < c->groups; g++)
@@ -240,8 +196,8 @@ enum tamis_status correlate_weight(const struct correlation *c, const void *imag
 	struct plan p;
 	enum tamis_status s;
 
-	if (is_direct(c))
-		return direct(c, DIRECT_WEIGHT, (void *)image, weight, (void *)maps);
+	if (depthwise_fits(c))
+		return depthwise_weight(c, image, maps, weight);
 	if ((s = make_plan(c, &p)))
 		return s;
 	for (int64_t g = 0; g < c->groups; g++)

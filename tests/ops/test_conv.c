@@ -268,41 +268,73 @@ Test(conv, transposed_reverse)
 	reverse_many(true, 4);
 }
 
-/* The adjoint identity on shapes with several tiles: <gy, conv(x)> = <gx, x> for a convolution without
- * bias. */
+/* The adjoint identity: <gy, conv(x)> = <gx, x> = <gw, w> for a convolution without bias. */
+static void check_adjoint(struct conv c)
+{
+	struct tensor gx, gw;
+	double forward = 0, by_x = 0, by_w = 0;
+	struct op_case *o;
+
+	cr_assert(complete(&c));
+	o = open_case(&c, DT_DOUBLE);
+	case_run(o);
+	gx = o->in[0];
+	gw = o->in[1];
+	gx.data = arena_alloc(&o->arena, tensor_bytes(&gx));
+	gw.data = arena_alloc(&o->arena, tensor_bytes(&gw));
+	struct op_call call = {.node = &o->node, .n_in = 2, .n_out = 1,
+	                       .in = (const struct tensor *[]){&o->in[0], &o->in[1]},
+	                       .out = (struct tensor *[]){&o->out[0]}, .scratch = &o->scratch, .err = &o->err};
+	struct op_grad g = {&call, (const struct tensor *[]){&o->out[0]}, (struct tensor *[]){&gx, &gw}};
+	cr_assert_eq(o->node.op->reverse(&g), TAMIS_OK);
+	for (int64_t i = 0; i < o->out[0].count; i++)
+		forward += pow(tensor_get(&o->out[0], i), 2);
+	for (int64_t i = 0; i < gx.count; i++)
+		by_x += tensor_get(&gx, i) * tensor_get(&o->in[0], i);
+	for (int64_t i = 0; i < gw.count; i++)
+		by_w += tensor_get(&gw, i) * tensor_get(&o->in[1], i);
+	cr_assert_float_eq(by_x / forward, 1, 1e-12);
+	cr_assert_float_eq(by_w / forward, 1, 1e-12);
+	case_free(o);
+}
+
 Test(conv, reverse_of_tiles)
 {
 	struct conv c = {.rank = 2, .items = 3, .groups = 1, .channels = 64, .maps = 5, .image = {1, 45, 45},
 	                 .kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .begin = {0, 1, 1}};
 
-	for (int small = 0; small < 2; small++) {
-		struct op_case *o;
-		struct tensor gx, gw;
-		double forward = 0, by_x = 0, by_w = 0;
+	check_adjoint(c);
+	c.image[1] = c.image[2] = 6;
+	check_adjoint(c);
+}
 
-		c.image[1] = c.image[2] = small ? 6 : 45;
-		cr_assert(complete(&c));
-		o = open_case(&c, DT_DOUBLE);
-		case_run(o);
-		gx = o->in[0];
-		gw = o->in[1];
-		gx.data = arena_alloc(&o->arena, tensor_bytes(&gx));
-		gw.data = arena_alloc(&o->arena, tensor_bytes(&gw));
-		struct op_call call = {.node = &o->node, .n_in = 2, .n_out = 1,
-		                       .in = (const struct tensor *[]){&o->in[0], &o->in[1]},
-		                       .out = (struct tensor *[]){&o->out[0]}, .scratch = &o->scratch, .err = &o->err};
-		struct op_grad g = {&call, (const struct tensor *[]){&o->out[0]}, (struct tensor *[]){&gx, &gw}};
-		cr_assert_eq(o->node.op->reverse(&g), TAMIS_OK);
-		for (int64_t i = 0; i < o->out[0].count; i++)
-			forward += pow(tensor_get(&o->out[0], i), 2);
-		for (int64_t i = 0; i < gx.count; i++)
-			by_x += tensor_get(&gx, i) * tensor_get(&o->in[0], i);
-		for (int64_t i = 0; i < gw.count; i++)
-			by_w += tensor_get(&gw, i) * tensor_get(&o->in[1], i);
-		cr_assert_float_eq(by_x / forward, 1, 1e-12);
-		cr_assert_float_eq(by_w / forward, 1, 1e-12);
-		case_free(o);
-	}
+/* One channel a group: several planes by strides, more taps than go back at once, gaps wider than the rows. */
+Test(conv, depthwise)
+{
+	static const struct conv cases[] = {
+		{.image = {1, 28, 28}, .kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .begin = {0, 1, 1}, .end = {0, 1, 1}},
+		{.image = {1, 15, 14}, .kernel = {1, 5, 5}, .stride = {1, 2, 2}, .dilation = {1, 1, 1}, .begin = {0, 2, 2}, .end = {0, 1, 2}},
+		{.image = {1, 13, 5}, .kernel = {1, 3, 7}, .stride = {1, 1, 1}, .dilation = {1, 4, 2}, .begin = {0, 4, 6}, .end = {0, 4, 6}},
+		{.image = {1, 40, 33}, .kernel = {1, 7, 7}, .stride = {1, 3, 2}, .dilation = {1, 2, 3}, .begin = {0, 6, 9}, .end = {0, 6, 9}},
+		{.image = {9, 8, 7}, .kernel = {3, 3, 3}, .stride = {2, 1, 3}, .dilation = {2, 1, 1}, .begin = {2, 1, 1}, .end = {2, 1, 1}},
+		{.image = {1, 1, 300}, .kernel = {1, 1, 31}, .stride = {1, 1, 4}, .dilation = {1, 1, 5}, .begin = {0, 0, 75}, .end = {0, 0, 75}},
+		{.image = {1, 7, 7}, .kernel = {1, 7, 7}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (int maps = 1; maps <= 4; maps += 3) {
+			struct conv c = cases[i];
+
+			c.rank = c.image[0] > 1 ? 3 : c.image[1] > 1 ? 2 : 1;
+			c.items = 2;
+			c.groups = 5;
+			c.channels = 1;
+			c.maps = maps;
+			cr_assert(complete(&c));
+			compare(&c, DT_FLOAT);
+			compare(&c, DT_DOUBLE);
+			check_adjoint(c);
+		}
 }
 
 /* z recomputed from gathered signals and the weight through the view's strides. */
