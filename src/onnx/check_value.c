@@ -1,19 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of tensors, types and attributes, each by itself. */
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "onnx/checker.h"
 #include "onnx/payload.h"
 
 #define TYPE(name) ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##name
 
+/* A hard link may lie in any directory: whoever writes there writes into this model. That a file is missing is said where it
+ * is read. */
+static void check_links(struct checker *c, const Onnx__TensorProto *t, const char *node)
+{
+	struct payload_external e;
+	struct stat info;
+	int fd;
+	if (!c->doc || payload_external(t, &e, NULL) != TAMIS_OK || (c->location && strcmp(c->location, e.location) == 0))
+		return;
+	c->location = e.location;
+	if (file_open_beneath(c->doc->dir, c->doc->real_dir, e.location, &fd, NULL) != TAMIS_OK)
+		return;
+	if (fstat(fd, &info) == 0 && info.st_nlink > 1)
+		check_found(c, RULE_EXTERNAL_LINKS, node, t->name, "'%.200s' has %lld names: what is written under another one "
+		            "changes these weights", e.location, (long long)info.st_nlink);
+	close(fd);
+}
+
 void check_tensor(struct checker *c, const Onnx__TensorProto *t, const char *node)
 {
 	struct tamis_error why = { 0 };
-	if (c->options.no_payloads || payload_check(c->doc, t, &why) == TAMIS_OK)
-		return;
 	bool external = t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
-	check_found(c, external ? RULE_TENSOR_EXTERNAL : RULE_TENSOR_PAYLOAD, node, t->name, "%s", why.message);
+	if (c->options.no_payloads)
+		return;
+	if (payload_check(c->doc, t, &why) != TAMIS_OK)
+		check_found(c, external ? RULE_TENSOR_EXTERNAL : RULE_TENSOR_PAYLOAD, node, t->name, "%s", why.message);
+	else if (external)
+		check_links(c, t, node);
 }
 
 void check_sparse(struct checker *c, const Onnx__SparseTensorProto *s, const char *node)

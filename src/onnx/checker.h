@@ -15,6 +15,7 @@
 	RULE(ATTRIBUTE_TYPE, "attribute-type", ERROR, "an attribute states a known type") \
 	RULE(ATTRIBUTE_VALUE, "attribute-value", ERROR, "an attribute holds one value, of the type it states") \
 	RULE(DIM_NEGATIVE, "dim-negative", WARNING, "a dimension of a type is not negative") \
+	RULE(EXTERNAL_LINKS, "external-hard-link", WARNING, "a file of external data has one name") \
 	RULE(FUNCTION_ATTRIBUTE, "function-attribute-duplicate", ERROR, "a function declares each attribute once") \
 	RULE(FUNCTION_DUPLICATE, "function-duplicate", ERROR, "domain, name and overload of a function are unique") \
 	RULE(FUNCTION_IR, "function-ir", WARNING, "functions need IR 8") \
@@ -80,6 +81,7 @@ struct checker {
 	int64_t function;           /* index of the function being checked; -1 in the main graph */
 	struct name_table *calls;        /* keys of functions that it calls; NULL in the main graph */
 	const char *graph;          /* label of the graph being checked */
+	const char *location;       /* of external data that was last looked at; most models have one */
 	bool no_memory;
 };
 

@@ -344,6 +344,36 @@ static void read_works(const char *dir, const char *location, const char *offset
 	doc_free(doc);
 }
 
+static size_t linked(const struct document *doc)
+{
+	struct check_report r;
+	size_t n = 0;
+	cr_assert_eq(check_document(doc, NULL, &r, NULL), TAMIS_OK);
+	for (size_t i = 0; i < r.count; i++)
+		n += strcmp(r.findings[i].rule->id, "external-hard-link") == 0;
+	cr_assert_eq(r.errors, 0u);
+	check_free(&r);
+	return n;
+}
+
+/* Read, and said: somebody may write to it from elsewhere. */
+Test(save, hard_links_are_a_warning)
+{
+	static const float w[] = { 9, 1, 2, 3 };
+	char *dir = scratch_make(), *a = path_in(dir, "w.bin"), *b = path_in(dir, "other");
+	struct document *doc;
+	write_file(a, w, sizeof w);
+	doc = external(dir, "w.bin", "4", "12");
+	cr_assert_eq(linked(doc), 0u);
+	cr_assert_eq(link(a, b), 0);
+	cr_assert_eq(linked(doc), 1u);
+	doc_free(doc);
+	read_works(dir, "w.bin", "4", "12");
+	scratch_remove(dir);
+	free(a);
+	free(b);
+}
+
 Test(save, external_data_by_the_rule)
 {
 	static const float w[] = { 9, 1, 2, 3 };
