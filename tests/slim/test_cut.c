@@ -80,7 +80,8 @@ static void open_cut(struct lab *l, const struct scores *s, const char *criterio
 {
 	struct tamis_error err = { 0 };
 
-	must(cut_create(l->graph, &l->layers, s, criterion_find(criterion), sig, 1, c, &err), &err, "cut");
+	must(cut_create(&(struct cut_job){ .graph = l->graph, .layers = &l->layers, .scores = s,
+	                                   .criterion = criterion_find(criterion), .significance = sig, .seed = 1 }, c, &err), &err, "cut");
 }
 
 /* ---- significance ------------------------------------------------------------------------------------------- */
@@ -479,7 +480,8 @@ Test(cut, the_kept_ones_are_the_first_of_a_sort)
 				usable += list[n].weight != 0 && scores[n] > 0;
 			}
 		given = scores;
-		cr_assert_eq(cut_create(l.graph, &l.layers, &s, &criterion, &sig, 1, &c, NULL), TAMIS_OK);
+		cr_assert_eq(cut_create(&(struct cut_job){ .graph = l.graph, .layers = &l.layers, .scores = &s,
+			                                           .criterion = &criterion, .significance = &sig, .seed = 1 }, &c, NULL), TAMIS_OK);
 		cr_assert_eq(c.rankable, usable);
 		qsort(list, 1152, sizeof *list, best_first);
 		for (int q = 0; q < 7; q++) {

@@ -13,7 +13,7 @@
 #define REFIT_LAMBDA 1e-3   /* ridge where it cannot be chosen, in units of the mean diagonal of the second moments */
 #define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on, and another to compare outputs on */
 #define REFIT_SHORTEST 0.125 /* of the way to what a sweep found, that is tried */
-#define REFIT_GAIN 0.95     /* sweeps go on while each brings the outputs' error down to this share, or below */
+#define REFIT_GAIN 0.9      /* sweeps go on while each brings the outputs' error down to this share, or below */
 #define REFIT_CHUNK 512     /* items a chunk at most, where their values take at most REFIT_CHUNK_BYTES */
 #define REFIT_CHUNK_BYTES ((uint64_t)16 << 20)
 #define REFIT_CHUNKS 16     /* at least, before they are made larger */

@@ -9,9 +9,7 @@
 #include "base/rng.h"
 #include "slim/score/obs.h"
 
-/* Square of the weight that row o gives the signal of each feature of its group: of copies all together, shared out
- * evenly among them. */
-static void square_weights(const struct layer *l, const struct copies *c, const float *w, int64_t o, double *square)
+void criterion_squares(const struct layer *l, const struct copies *c, const float *w, int64_t o, double *square)
 {
 	int64_t n = l->view.fan_in, base = o / (l->view.outs / l->view.groups) * n;
 
@@ -38,7 +36,7 @@ static enum tamis_status pii(const struct layer *l, const struct layer_score *s,
 	for (int64_t o = 0; o < l->view.outs; o++) {
 		const double *relevance = s->relevance + o / per * l->view.fan_in;
 
-		square_weights(l, &s->copies, w, o, square);
+		criterion_squares(l, &s->copies, w, o, square);
 		for (int64_t d = 0; d < l->view.fan_in; d++)
 			out[layer_offset(&l->view, o, d)] = (float)(square[d] * scale * relevance[d] * s->gain[o]);
 	}

@@ -15,6 +15,10 @@ struct criterion {
 	                           float *out, struct tamis_error *err);
 };
 
+/* Square of the weight that row o gives the signal of each feature of its group, fan_in of them: of copies all together,
+ * shared out evenly among them. */
+void criterion_squares(const struct layer *l, const struct copies *c, const float *w, int64_t o, double *square);
+
 /* The row of that name, NULL when there is none. */
 const struct criterion *criterion_find(const char *name);
 /* All rows; *n of them. */

@@ -2,8 +2,13 @@
 #include "slim/score/obs.h"
 
 #include <lapacke.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "slim/score/criteria.h"
+
+#define PARTIAL_FLOPS 2e11 /* what the inverses of a layer may take, about: some seconds */
 
 /* Residual variances of the inputs of one support, kept for as long as rows share it. */
 struct support {
@@ -21,13 +26,21 @@ static double variance(const struct layer_score *s, const double *cov, int64_t f
 	return cov ? cov[d * fan_in + d] : v > 0 ? v : 0;
 }
 
-/* Takes the support of row o; `known` stays where it is that of the row before. */
-static void take_support(const struct layer *l, const float *w, int64_t o, struct support *a)
+static bool is_read(const struct layer *l, const float *w, int64_t from, int64_t to, int64_t d)
+{
+	for (int64_t o = from; o < to; o++)
+		if (w[layer_offset(&l->view, o, d)] != 0)
+			return true;
+	return false;
+}
+
+/* Takes the support of rows from..to-1; `known` stays where it is the one that was taken before. */
+static void take_support(const struct layer *l, const float *w, int64_t from, int64_t to, struct support *a)
 {
 	int64_t n = 0;
 
 	for (int64_t d = 0; d < l->view.fan_in; d++)
-		if (w[layer_offset(&l->view, o, d)] != 0) {
+		if (is_read(l, w, from, to, d)) {
 			a->known &= n < a->n && a->feature[n] == d;
 			a->feature[n++] = d;
 		}
@@ -70,37 +83,87 @@ static void find_residuals(const struct layer_score *s, const double *cov, int64
 	}
 }
 
-static void score_row(const struct layer *l, const struct layer_score *s, const float *w, int64_t o, struct support *a,
-                      float *out)
+/* One inverse for all rows of the group, where their own would take too long. */
+static void take_common(const struct layer *l, const float *w, int64_t o, struct support *a)
+{
+	int64_t per = l->view.outs / l->view.groups, group = o / per;
+
+	take_support(l, w, group * per, (group + 1) * per, a);
+}
+
+/* Multiplies row o of out by what its inputs vary by themselves, and by its gain. most: entries a support may have. */
+static void weigh_row(const struct layer *l, const struct layer_score *s, const double *cov, const float *w, int64_t o,
+                      int64_t most, struct support *a, float *out)
 {
 	int64_t d = l->view.fan_in, group = o / (l->view.outs / l->view.groups);
 	double scale = l->view.weight_scale * l->view.weight_scale;
+	bool first = o % (l->view.outs / l->view.groups) == 0, common = !first && a->n > most;
 
-	a->known &= o % (l->view.outs / l->view.groups) != 0;
-	take_support(l, w, o, a);
+	a->known &= !first;
+	if (!common)
+		take_support(l, w, o, o + 1, a);
+	if (!common && a->n > most)
+		take_common(l, w, o, a);
 	if (!a->known)
-		find_residuals(s, s->covariance ? s->covariance + group * d * d : NULL, group * d, d, a);
+		find_residuals(s, cov ? cov + group * d * d : NULL, group * d, d, a);
 	a->known = true;
-	for (int64_t i = 0; i < d; i++) {
-		int64_t k = layer_offset(&l->view, o, i);
+	for (int64_t i = 0; i < d; i++)
+		out[layer_offset(&l->view, o, i)] *= (float)(scale * a->residual[i] * s->gain[o]);
+}
 
-		out[k] = (float)((double)w[k] * w[k] * scale * a->residual[i] * s->gain[o]);
-	}
+static enum tamis_status weigh(const struct layer *l, const struct layer_score *s, const double *cov, const float *w,
+                               int64_t most, float *out, struct tamis_error *err)
+{
+	size_t d = (size_t)l->view.fan_in;
+	struct support a = { .feature = tm_array(d, sizeof *a.feature), .residual = tm_array(d, sizeof *a.residual),
+		.h = tm_array(cov ? d * d : 1, sizeof *a.h) };
+	bool made = a.feature && a.residual && a.h;
+
+	for (int64_t o = 0; made && o < l->view.outs; o++)
+		weigh_row(l, s, cov, w, o, most, &a, out);
+	free(a.feature);
+	free(a.residual);
+	free(a.h);
+	return made ? TAMIS_OK : tm_no_memory(err, "ranking connections");
 }
 
 enum tamis_status obs_score(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed, float *out,
                             struct tamis_error *err)
 {
-	size_t d = (size_t)l->view.fan_in;
-	struct support a = { .feature = tm_array(d, sizeof *a.feature), .residual = tm_array(d, sizeof *a.residual),
-		.h = tm_array(s->covariance ? d * d : 1, sizeof *a.h) };
-	bool made = a.feature && a.residual && a.h;
-
 	(void)seed;
-	for (int64_t o = 0; made && o < l->view.outs; o++)
-		score_row(l, s, w, o, &a, out);
-	free(a.feature);
-	free(a.residual);
-	free(a.h);
-	return made ? TAMIS_OK : tm_no_memory(err, "ranking connections");
+	for (int64_t k = 0; k < l->entries; k++)
+		out[k] = w[k] * w[k];
+	return weigh(l, s, s->covariance, w, l->view.fan_in, out, err);
+}
+
+/* ---- beside a refit ----------------------------------------------------------------------------------------------- */
+
+/* R over the variance: of a share, the root is a correlation. */
+static double correlation(const struct layer_score *s, int64_t feature)
+{
+	double v = s->second[feature] - s->mean[feature] * s->mean[feature];
+
+	return v > 0 && s->relevance[feature] > 0 ? sqrt(s->relevance[feature] / v) : 0;
+}
+
+static int64_t most_entries(const struct layer *l)
+{
+	return (int64_t)cbrt(PARTIAL_FLOPS / (double)l->view.outs);
+}
+
+enum tamis_status partial_score(const struct layer *l, const struct layer_score *s, const double *cov, const float *w,
+                                float *out, struct tamis_error *err)
+{
+	int64_t n = l->view.fan_in, per = l->view.outs / l->view.groups;
+	double *square = tm_array((size_t)n + 1, sizeof *square);
+
+	if (!square)
+		return tm_no_memory(err, "ranking connections");
+	for (int64_t o = 0; o < l->view.outs; o++) {
+		criterion_squares(l, &s->copies, w, o, square);
+		for (int64_t d = 0; d < n; d++)
+			out[layer_offset(&l->view, o, d)] = (float)(square[d] * correlation(s, o / per * n + d));
+	}
+	free(square);
+	return weigh(l, s, cov, w, most_entries(l), out, err);
 }

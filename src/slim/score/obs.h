@@ -17,4 +17,15 @@
 enum tamis_status obs_score(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed, float *out,
                             struct tamis_error *err);
 
+/* Where a row's survivors are fitted anew afterwards: what the others can take over does not count, and of the rest not how much
+ * the outputs depend on the signal, but how surely,
+ *
+ *     score(w_od) = gain_o (scale w_od)^2 sqrt(R_d / Var u_d) / [H^-1]_dd,
+ *
+ * between pii, which takes R_d for the last two, and obs, which leaves out the root; weights of copies count together. cov:
+ * groups x fan_in x fan_in; NULL: inputs are taken to be uncorrelated. Where the inverses of all rows would take too
+ * long (outs |S|^3 beyond some 2e11), S is what any row of the group reads. TAMIS_E_MEMORY. 16 fan_in^2 bytes. */
+enum tamis_status partial_score(const struct layer *l, const struct layer_score *s, const double *cov, const float *w,
+                                float *out, struct tamis_error *err);
+
 #endif

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "slim/score/obs.h"
+
 #define BINS 65536
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -54,68 +56,92 @@ static void raise_significant(const struct layer *l, const unsigned char *signif
 		}
 }
 
-static enum tamis_status score_layer(const struct cut *c, int i, const struct criterion *criterion, uint64_t seed,
-                                     struct tamis_error *err)
+static enum tamis_status score_entries(const struct cut_job *job, int i, const float *w, float *score, struct tamis_error *err)
 {
-	const struct layer *l = &c->layers->list[i];
-	float *w = tm_array_uninit((size_t)l->entries + 1, sizeof *w);
-	float *score = tm_array((size_t)l->entries + 1, sizeof *score);
-	enum tamis_status s = w && score ? TAMIS_OK : no_memory(err);
+	const struct layer *l = &job->layers->list[i];
+	const struct layer_score *s = &job->scores->layer[i];
 
+	if (!job->moments || !job->criterion->tested)
+		return job->criterion->score(l, s, w, job->seed, score, err);
+	return partial_score(l, s, job->moments[i].rows ? job->moments[i].uu : NULL, w, score, err);
+}
+
+struct ranking { const struct cut_job *job; struct cut *cut; };
+
+static enum tamis_status rank_layer(void *ctx, int64_t index, int worker, struct tamis_error *err)
+{
+	const struct ranking *r = ctx;
+	const struct cut_job *job = r->job;
+	const struct layer *l = &job->layers->list[index];
+	uint32_t *rank = r->cut->rank[index];
+	float *w, *score;
+	enum tamis_status s;
+
+	(void)worker;
+	if (!rank)
+		return TAMIS_OK;
+	w = tm_array_uninit((size_t)l->entries + 1, sizeof *w);
+	score = tm_array((size_t)l->entries + 1, sizeof *score);
+	s = w && score ? TAMIS_OK : no_memory(err);
 	for (int64_t k = 0; w && score && k < l->entries; k++)
-		w[k] = (float)tensor_get(&c->weight[i], k);
+		w[k] = (float)tensor_get(&r->cut->weight[index], k);
 	if (s == TAMIS_OK)
-		s = criterion->score(l, &c->scores->layer[i], w, seed, score, err);
+		s = score_entries(job, (int)index, w, score, err);
 	for (int64_t k = 0; s == TAMIS_OK && k < l->entries; k++)
-		c->rank[i][k] = rank_of(w[k], score[k]);
+		rank[k] = rank_of(w[k], score[k]);
+	if (s == TAMIS_OK && job->significance && job->criterion->tested)
+		raise_significant(l, job->significance->feature[index], rank);
 	free(w);
 	free(score);
 	return s;
 }
 
-static enum tamis_status rank_layer(struct cut *c, int i, const struct criterion *criterion,
-                                    const struct significance *sig, uint64_t seed, struct tamis_error *err)
+static enum tamis_status keep_layer(struct cut *c, int i, struct tamis_error *err)
 {
 	const struct layer *l = &c->layers->list[i];
 	const struct graph *g = c->graph;
-	enum tamis_status s;
 
 	c->rank[i] = arena_array(&c->arena, (size_t)l->entries + 1, sizeof(uint32_t));
 	if (!c->rank[i] || !keep_original(&c->arena, &g->values[l->weight].constant, &c->weight[i]))
 		return no_memory(err);
 	if (l->bias != GRAPH_NONE && !keep_original(&c->arena, &g->values[l->bias].constant, &c->bias[i]))
 		return no_memory(err);
-	s = score_layer(c, i, criterion, seed, err);
-	if (s != TAMIS_OK)
-		return s;
-	if (sig && criterion->tested)
-		raise_significant(l, sig->feature[i], c->rank[i]);
+	return TAMIS_OK;
+}
+
+static void count(struct cut *c, int i)
+{
+	const struct layer *l = &c->layers->list[i];
+
 	c->total += l->entries;
 	for (int64_t k = 0; k < l->entries; k++) {
 		c->alive += tensor_get(&c->weight[i], k) != 0;
 		c->rankable += c->rank[i][k] > 0;
 	}
-	return TAMIS_OK;
 }
 
-enum tamis_status cut_create(struct graph *g, const struct layers *l, const struct scores *s,
-                             const struct criterion *criterion, const struct significance *sig, uint64_t seed,
-                             struct cut *out, struct tamis_error *err)
+enum tamis_status cut_create(const struct cut_job *job, struct cut *out, struct tamis_error *err)
 {
-	size_t n = (size_t)l->n + 1;
-	enum tamis_status status = TAMIS_OK;
+	size_t n = (size_t)job->layers->n + 1;
+	struct ranking ranking = { job, out };
+	enum tamis_status s = TAMIS_OK;
 
-	*out = (struct cut){ .graph = g, .layers = l, .scores = s, .keep = 1 };
+	*out = (struct cut){ .graph = job->graph, .layers = job->layers, .scores = job->scores, .keep = 1 };
 	out->weight = arena_array(&out->arena, n, sizeof *out->weight);
 	out->bias = arena_array(&out->arena, n, sizeof *out->bias);
 	out->rank = arena_array(&out->arena, n, sizeof *out->rank);
 	if (!out->weight || !out->bias || !out->rank)
 		return no_memory(err);
-	for (int i = 0; status == TAMIS_OK && i < l->n; i++)
-		if (!l->list[i].note)
-			status = rank_layer(out, i, criterion, sig, seed, err);
+	for (int i = 0; s == TAMIS_OK && i < job->layers->n; i++)
+		if (!job->layers->list[i].note)
+			s = keep_layer(out, i, err);
+	if (s == TAMIS_OK)
+		s = pool_for(job->pool, job->layers->n, rank_layer, &ranking, err);
+	for (int i = 0; s == TAMIS_OK && i < job->layers->n; i++)
+		if (out->rank[i])
+			count(out, i);
 	out->kept = out->alive;
-	return status;
+	return s;
 }
 
 void cut_free(struct cut *c)

@@ -4,6 +4,7 @@
 #ifndef SLIM_CUT_H
 #define SLIM_CUT_H
 
+#include "slim/repair/refit_sums.h"
 #include "slim/score/criteria.h"
 #include "slim/score/significance.h"
 
@@ -22,10 +23,21 @@ struct cut {
 	struct arena arena;
 };
 
-/* Ranks every connection. significance may be NULL (criteria that do not test). */
-enum tamis_status cut_create(struct graph *g, const struct layers *l, const struct scores *s,
-                             const struct criterion *criterion, const struct significance *sig, uint64_t seed,
-                             struct cut *out, struct tamis_error *err);
+struct cut_job {
+	struct graph *graph;
+	const struct layers *layers;
+	const struct scores *scores;
+	const struct criterion *criterion;
+	const struct significance *significance; /* NULL: of criteria that do not test */
+	uint64_t seed;
+	/* By layer: moments of its inputs, where survivors are fitted to the original's outputs afterwards. A criterion that tests
+	 * then ranks by partial_score. NULL: they stay as they are. */
+	const struct refit_sums *moments;
+	struct pool *pool;
+};
+
+/* Ranks every connection. The same for any pool. */
+enum tamis_status cut_create(const struct cut_job *job, struct cut *out, struct tamis_error *err);
 
 /* Sets the graph's constants to the cut that keeps the best `keep` (0 to 1) of `total` connections: the others zero,
  * their mean signal in the bias. 1 restores the originals. Ties are broken by position. O(total). */

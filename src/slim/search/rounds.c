@@ -61,11 +61,13 @@ static enum tamis_status cut_with(const struct search *w, const struct scores *s
 {
 	const struct rounds_job *j = w->job;
 	struct significance sig = { 0 };
+	struct cut_job job = { .graph = j->graph, .layers = j->layers, .scores = scores, .criterion = j->criterion,
+		.significance = &sig, .seed = j->seed, .moments = j->refit ? refit_moments(j->refit) : NULL, .pool = j->score.pool };
 	struct cut cut = { 0 };
 	enum tamis_status s = significance_find(j->layers, scores, j->fdr, j->alpha, &sig, err);
 
 	if (s == TAMIS_OK)
-		s = cut_create(j->graph, j->layers, scores, j->criterion, &sig, j->seed, &cut, err);
+		s = cut_create(&job, &cut, err);
 	if (s == TAMIS_OK)
 		cut_apply(&cut, keep);
 	cut_free(&cut);
