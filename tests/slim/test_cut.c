@@ -327,6 +327,41 @@ static void check_obs(const struct lab *l, const struct scores *s, int i, bool r
 	free(out);
 }
 
+/* What obs gives, times the root of R over the variance; common: with one support for all rows of a group. */
+static void check_partial(const struct lab *l, const struct scores *s, int i, bool common)
+{
+	const struct layer *x = &l->layers.list[i];
+	const struct layer_score *y = &s->layer[i];
+	const float *w = weight_of(l, i)->data;
+	int64_t n = x->view.fan_in, per = x->view.outs / x->view.groups;
+	float *out = calloc((size_t)x->entries, sizeof *out);
+
+	cr_assert_null(y->copies.first);
+	cr_assert_eq(partial_score(x, y, y->covariance, common ? 0 : PARTIAL_FLOPS, w, out, NULL), TAMIS_OK);
+	for (int64_t o = 0; o < x->view.outs; o++) {
+		int64_t first = o / per * n;
+		const double *cov = y->covariance + first * n;
+		double damping = 0, scale = x->view.weight_scale;
+		bool in[128] = { false };
+
+		for (int64_t d = 0; d < n; d++) {
+			damping += OBS_DAMPING * cov[d * n + d] / (double)n;
+			for (int64_t k = common ? o / per * per : o; k < (common ? (o / per + 1) * per : o + 1); k++)
+				in[d] |= w[layer_offset(&x->view, k, d)] != 0;
+		}
+		for (int64_t d = 0; d < n; d++) {
+			double v = scale * w[layer_offset(&x->view, o, d)];
+			double variance = y->second[first + d] - y->mean[first + d] * y->mean[first + d];
+			double left = cov[d * n + d] > 0 && v != 0 ? unexplained(cov, n, in, d, damping) : 0;
+			double want = left > 0 ? v * v * y->gain[o] * left * sqrt(y->relevance[first + d] / variance) : 0;
+
+			cr_assert(fabs(out[layer_offset(&x->view, o, d)] - want) <= 1e-5 * want, "%d %d %d: %g, not %g", i, (int)o, (int)d,
+			          (double)out[layer_offset(&x->view, o, d)], want);
+		}
+	}
+	free(out);
+}
+
 /* Rows of one support, rows of different ones, groups, an input that is constant, and no covariances. */
 Test(criteria, obs_is_what_the_others_cannot_make_up_for)
 {
@@ -347,6 +382,10 @@ Test(criteria, obs_is_what_the_others_cannot_make_up_for)
 			score(&l, &s);
 			check_obs(&l, &s, 0, true);
 			check_obs(&l, &s, 1, true);
+			for (int common = 0; common < 2; common++) {
+				check_partial(&l, &s, 0, common);
+				check_partial(&l, &s, 1, common);
+			}
 			if (k == 1)
 				check_obs(&l, &s, 0, false); /* one position, so the variances are those of all rows */
 			scores_free(&s);

@@ -134,7 +134,7 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 {
 	struct refit_job job = refit_shapes(s, f);
 	struct score_bytes b = bytes_of_scores(s, f, z);
-	double all = 0, chunk = 0, widest = 0, solving = 0, effects = 0;
+	double all = 0, chunk = 0, widest = 0, solving = 0, effects = 0, ranking = 0;
 
 	for (int i = 0; i < s->layers.n; i++) {
 		const struct layer *l = &s->layers.list[i];
@@ -145,12 +145,14 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 		chunk += refit_layer_bytes(&job, l, f->chunk);
 		widest = fmax(widest, l->note ? 0 : 4 * (rows * (double)(l->features + l->view.outs) + product));
 		solving = fmax(solving, refit_solve_bytes(&job, l));
+		ranking = fmax(ranking, l->note ? 0 : 16 * (double)(l->view.fan_in * (l->view.fan_in + 2)) + 8 * (double)l->entries);
 		effects += l->note ? 0 : 8 * (double)l->view.fan_in * (double)(l->view.fan_in + l->view.outs);
 	}
 	add_running(s, f, z, FORECAST_REFITTING, 2, z->chunk);
 	add(f, FORECAST_REFITTING, "scores of the round", b.moments + b.sums, each(s, 1, "set", b.moments + b.sums));
 	add(f, FORECAST_REFITTING, "ranks of the connections", 12 * (double)f->connections,
 	    each(s, (double)f->connections, "connections", 12));
+	add(f, FORECAST_REFITTING, "ranking", z->workers * ranking, each(s, z->workers, "workers", ranking));
 	add(f, FORECAST_REFITTING, "moments", 3 * all + z->workers * chunk,
 	    arena_printf(s->arena, "3 sets x %.0f + %.0f workers x %.0f", all, z->workers, chunk));
 	add(f, FORECAST_REFITTING, "weights before a sweep", z->weights, each(s, 1, "graph", z->weights));

@@ -8,8 +8,6 @@
 
 #include "slim/score/criteria.h"
 
-#define PARTIAL_FLOPS 2e11 /* what the inverses of a layer may take, about: some seconds */
-
 /* Residual variances of the inputs of one support, kept for as long as rows share it. */
 struct support {
 	int64_t *feature;   /* of the group, ascending; n of them */
@@ -146,13 +144,8 @@ static double correlation(const struct layer_score *s, int64_t feature)
 	return v > 0 && s->relevance[feature] > 0 ? sqrt(s->relevance[feature] / v) : 0;
 }
 
-static int64_t most_entries(const struct layer *l)
-{
-	return (int64_t)cbrt(PARTIAL_FLOPS / (double)l->view.outs);
-}
-
-enum tamis_status partial_score(const struct layer *l, const struct layer_score *s, const double *cov, const float *w,
-                                float *out, struct tamis_error *err)
+enum tamis_status partial_score(const struct layer *l, const struct layer_score *s, const double *cov, double flops,
+                                const float *w, float *out, struct tamis_error *err)
 {
 	int64_t n = l->view.fan_in, per = l->view.outs / l->view.groups;
 	double *square = tm_array((size_t)n + 1, sizeof *square);
@@ -165,5 +158,5 @@ enum tamis_status partial_score(const struct layer *l, const struct layer_score 
 			out[layer_offset(&l->view, o, d)] = (float)(square[d] * correlation(s, o / per * n + d));
 	}
 	free(square);
-	return weigh(l, s, cov, w, most_entries(l), out, err);
+	return weigh(l, s, cov, w, (int64_t)cbrt(flops / (double)l->view.outs), out, err);
 }

@@ -4,6 +4,7 @@
 
 #include "slim/score/score.h"
 
+#define PARTIAL_FLOPS 2e11 /* what the inverses of a layer may take, about: some seconds */
 #define OBS_DAMPING 0.01 /* added to the diagonal of H, in units of its mean diagonal */
 
 /* Optimal Brain Surgeon, a row at a time (Hassibi and Stork 1993; layer-wise: Dong, Chen, Pan 2017): what a row's
@@ -23,9 +24,10 @@ enum tamis_status obs_score(const struct layer *l, const struct layer_score *s, 
  *     score(w_od) = gain_o (scale w_od)^2 sqrt(R_d / Var u_d) / [H^-1]_dd,
  *
  * between pii, which takes R_d for the last two, and obs, which leaves out the root; weights of copies count together. cov:
- * groups x fan_in x fan_in; NULL: inputs are taken to be uncorrelated. Where the inverses of all rows would take too
- * long (outs |S|^3 beyond some 2e11), S is what any row of the group reads. TAMIS_E_MEMORY. 16 fan_in^2 bytes. */
-enum tamis_status partial_score(const struct layer *l, const struct layer_score *s, const double *cov, const float *w,
-                                float *out, struct tamis_error *err);
+ * groups x fan_in x fan_in; NULL: inputs are taken to be uncorrelated. Where outs |S|^3 exceeds
+ * `flops`, PARTIAL_FLOPS unless a test says otherwise, S is what any row of the group reads: one inverse for all.
+ * TAMIS_E_MEMORY. 16 fan_in^2 bytes. */
+enum tamis_status partial_score(const struct layer *l, const struct layer_score *s, const double *cov, double flops,
+                                const float *w, float *out, struct tamis_error *err);
 
 #endif

@@ -63,7 +63,7 @@ static enum tamis_status score_entries(const struct cut_job *job, int i, const f
 
 	if (!job->moments || !job->criterion->tested)
 		return job->criterion->score(l, s, w, job->seed, score, err);
-	return partial_score(l, s, job->moments[i].rows ? job->moments[i].uu : NULL, w, score, err);
+	return partial_score(l, s, job->moments[i].rows ? job->moments[i].uu : NULL, PARTIAL_FLOPS, w, score, err);
 }
 
 struct ranking { const struct cut_job *job; struct cut *cut; };

@@ -13,6 +13,7 @@ struct narrowing {
 	bool *good_dead;            /* and its units that are gone */
 	bool *dead;                 /* in hand */
 	double step;
+	double share;               /* of the bound that a state may use up */
 	bool *closed;               /* by group: tried in vain */
 	int chosen;                 /* in the last round */
 	struct arena arena;
@@ -68,7 +69,7 @@ static enum tamis_status round_of(struct narrowing *n, int round, bool *good, st
 	if (s != TAMIS_OK || !n->chosen || !n->job->guess)
 		return s;
 	s = gate_judge(n->job->guess, n->job->graph, 1 - n->job->confidence, &r, err);
-	*good = r.bound <= n->job->bound;
+	*good = r.bound <= n->share * n->job->bound;
 	return s;
 }
 
@@ -116,13 +117,14 @@ static void be_careful(struct narrowing *n)
 }
 
 /* Rounds until nothing is left to choose, the target is reached, or so many looks were in vain. */
-static enum tamis_status descend(struct narrowing *n, double step, int misses, struct narrow_result *out, bool *there,
-                                 struct tamis_error *err)
+static enum tamis_status descend(struct narrowing *n, double step, double share, int misses, struct narrow_result *out,
+                                 bool *there, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
 	bool good;
 
 	n->step = step;
+	n->share = share;
 	n->chosen = 1;
 	while (s == TAMIS_OK && n->chosen && !*there && misses && out->rounds < NARROW_ROUNDS) {
 		s = round_of(n, out->rounds++, &good, err);
@@ -157,9 +159,9 @@ enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result 
 	if (s == TAMIS_OK)
 		s = start(&n, err);
 	if (s == TAMIS_OK)
-		s = descend(&n, NARROW_STEP, 1, out, &there, err);
+		s = descend(&n, NARROW_STEP, NARROW_SAFE, 1, out, &there, err);
 	if (s == TAMIS_OK && n.chosen && !there)
-		s = descend(&n, NARROW_FINE, job->misses, out, &there, err);
+		s = descend(&n, NARROW_FINE, 1, job->misses, out, &there, err);
 	if (s == TAMIS_OK)
 		count(&n, out);
 	snapshot_free(&n.good);

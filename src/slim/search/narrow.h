@@ -10,7 +10,8 @@
 
 #define NARROW_SHARE 0.5  /* of the tolerance, that channels may use up where connections are cut after them */
 #define NARROW_STEP 0.15  /* share of what is left that a round saves */
-#define NARROW_FINE 0.05  /* the same at the start of the second approach, from the last state that looked good */
+#define NARROW_SAFE 0.75  /* of the bound that states of the first approach may use up */
+#define NARROW_FINE 0.05  /* share saved at the start of the second approach, from the last of these */
 #define NARROW_MISSES 8   /* rounds of the second approach that may look bad, */
 #define NARROW_DEAR 3     /* and where each of them is distilled */
 #define NARROW_MOST 0.5   /* of a group's units, in one round */
@@ -46,7 +47,8 @@ struct narrow_result {
 
 /* Leaves the deepest state whose guessed bound was fine in the graph's constants: everything that reads or makes the units
  * that go is zero. Guessing items alone are looked at; the gate judges what comes of it. Two approaches: in steps until a state
- * looks bad; then in finer ones, halved where several groups together look bad. A group that looks bad alone keeps the width
+ * comes near the bound, so that none between it and the last one is left out; then in finer ones, halved where several groups
+ * together look bad. A group that looks bad alone keeps the width
  * it has. */
 enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result *out, struct tamis_error *err);
 

@@ -139,13 +139,15 @@ static enum tamis_status distil(struct search *w, struct tamis_error *err)
 	return is_given(w) ? distil_once(w, err) : distil_run(j->distil, &leg, &r, err);
 }
 
-/* A guess is generous: what is a little too deep will be told by the gate, what was never tried is lost. */
+/* The last guesses are generous: what is a little too deep will be told by the gate, what was never tried is lost. The first
+ * approach stops short of that, so that the second leaves no wide gap where the gate will stop. */
 static enum tamis_status look_good(const struct search *w, bool *good, struct tamis_error *err)
 {
 	struct gate_result r = { 0 };
+	double tolerance = w->job->gate->job.tolerance;
 	enum tamis_status s = gate_judge(w->job->guess, w->job->graph, 1 - w->job->confidence, &r, err);
 
-	*good = r.passed || r.bound <= ROUNDS_GENEROUS * w->job->gate->job.tolerance;
+	*good = w->walk.fine ? r.passed || r.bound <= ROUNDS_GENEROUS * tolerance : r.bound <= ROUNDS_SAFE * tolerance;
 	return s;
 }
 

@@ -13,7 +13,8 @@
 #include "slim/search/walk.h"
 
 #define ROUNDS_STEP 0.8      /* keep-fraction from one round to the next */
-#define ROUNDS_FINE 0.93     /* the same on the second approach, from the last depth that looked good */
+#define ROUNDS_SAFE 0.9      /* share of the tolerance that a guessed bound may use up on the first approach */
+#define ROUNDS_FINE 0.93     /* keep-fraction on the second approach, from the last depth of the first */
 #define ROUNDS_GENEROUS 1.25 /* a depth is tried on the held-out items while its guessed bound is within this of the tolerance */
 #define ROUNDS_MAX 60
 #define ROUNDS_SWEEPS 4      /* of the refit, at most */
