@@ -46,6 +46,7 @@ static void take_support(const struct layer *l, const float *w, int64_t from, in
 	a->n = n;
 }
 
+/* With H = R'R the diagonal of its inverse is that of R^-1 R^-1': sums of squares of rows. */
 static void invert(const double *cov, int64_t fan_in, double damping, struct support *a)
 {
 	lapack_int n = (lapack_int)a->n, info;
@@ -53,13 +54,15 @@ static void invert(const double *cov, int64_t fan_in, double damping, struct sup
 	for (int64_t i = 0; i < n; i++)
 		for (int64_t k = 0; k <= i; k++)
 			a->h[i * n + k] = cov[a->feature[i] * fan_in + a->feature[k]] + (i == k ? damping : 0);
-	info = LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', n, a->h, n);
+	info = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', n, a->h, n);
 	if (info == 0)
-		info = LAPACKE_dpotri(LAPACK_ROW_MAJOR, 'L', n, a->h, n);
+		info = LAPACKE_dtrtri_work(LAPACK_COL_MAJOR, 'U', 'N', n, a->h, n);
 	for (int64_t i = 0; i < n; i++) {
-		double own = cov[a->feature[i] * fan_in + a->feature[i]];
+		double own = cov[a->feature[i] * fan_in + a->feature[i]], inverse = 0;
 
-		a->residual[a->feature[i]] = own <= 0 ? 0 : info == 0 ? 1 / a->h[i * n + i] : own + damping;
+		for (int64_t k = i; info == 0 && k < n; k++)
+			inverse += a->h[k * n + i] * a->h[k * n + i];
+		a->residual[a->feature[i]] = own <= 0 ? 0 : info == 0 ? 1 / inverse : own + damping;
 	}
 }
 
