@@ -121,44 +121,30 @@ bool depthwise_fits(const struct correlation *c)
 	return c->channels == 1 && c->maps <= DEPTHWISE_MAPS;
 }
 
-enum tamis_status depthwise(const struct correlation *c, const void *image, const void *weight, void *maps)
+typedef void product(const struct correlation *c, const struct lattice *l, const void *a, const void *b, void *to);
+
+static enum tamis_status run(const struct correlation *c, product *of_floats, product *of_doubles, const void *a,
+                             const void *b, void *to)
 {
 	struct lattice l;
 	enum tamis_status s = make_lattice(c, &l);
 
-	if (s)
-		return s;
-	if (c->type == DT_FLOAT)
-		forward_float(c, &l, image, weight, maps);
-	else
-		forward_double(c, &l, image, weight, maps);
-	return TAMIS_OK;
+	if (s == TAMIS_OK)
+		(c->type == DT_FLOAT ? of_floats : of_doubles)(c, &l, a, b, to);
+	return s;
+}
+
+enum tamis_status depthwise(const struct correlation *c, const void *image, const void *weight, void *maps)
+{
+	return run(c, forward_float, forward_double, image, weight, maps);
 }
 
 enum tamis_status depthwise_back(const struct correlation *c, const void *maps, const void *weight, void *image)
 {
-	struct lattice l;
-	enum tamis_status s = make_lattice(c, &l);
-
-	if (s)
-		return s;
-	if (c->type == DT_FLOAT)
-		back_float(c, &l, maps, weight, image);
-	else
-		back_double(c, &l, maps, weight, image);
-	return TAMIS_OK;
+	return run(c, back_float, back_double, maps, weight, image);
 }
 
 enum tamis_status depthwise_weight(const struct correlation *c, const void *image, const void *maps, void *weight)
 {
-	struct lattice l;
-	enum tamis_status s = make_lattice(c, &l);
-
-	if (s)
-		return s;
-	if (c->type == DT_FLOAT)
-		weight_float(c, &l, image, maps, weight);
-	else
-		weight_double(c, &l, image, maps, weight);
-	return TAMIS_OK;
+	return run(c, weight_float, weight_double, image, maps, weight);
 }

@@ -14,7 +14,7 @@
  *
  * S the inputs whose weight in row o is not zero. Covariances rather than second moments, because the bias is fitted
  * too. 0 for constant inputs. Layers without layer_score.covariance are taken to have uncorrelated inputs.
- * TAMIS_E_MEMORY. O(|S|^3) for each distinct S of neighbouring rows, 16 fan_in^2 bytes. */
+ * TAMIS_E_MEMORY. O(|S|^3) for each distinct S of neighbouring rows, 8 fan_in^2 bytes. */
 enum tamis_status obs_score(const struct layer *l, const struct layer_score *s, const float *w, uint64_t seed, float *out,
                             struct tamis_error *err);
 
@@ -24,9 +24,9 @@ enum tamis_status obs_score(const struct layer *l, const struct layer_score *s, 
  *     score(w_od) = gain_o (scale w_od)^2 sqrt(R_d / Var u_d) / [H^-1]_dd,
  *
  * between pii, which takes R_d for the last two, and obs, which leaves out the root; weights of copies count together. cov:
- * groups x fan_in x fan_in; NULL: inputs are taken to be uncorrelated. Where outs |S|^3 exceeds
- * `flops`, PARTIAL_FLOPS unless a test says otherwise, S is what any row of the group reads: one inverse for all.
- * TAMIS_E_MEMORY. 16 fan_in^2 bytes. */
+ * groups x fan_in x fan_in; NULL: inputs are taken to be uncorrelated. From the first row of a group on
+ * for which outs |S|^3 exceeds `flops`, PARTIAL_FLOPS unless a test says otherwise, S is what any row of the group reads: one
+ * inverse for all that follow. TAMIS_E_MEMORY. 8 fan_in^2 bytes. */
 enum tamis_status partial_score(const struct layer *l, const struct layer_score *s, const double *cov, double flops,
                                 const float *w, float *out, struct tamis_error *err);
 
