@@ -161,6 +161,8 @@ enum tamis_status window_resolve(const struct window_attr *a, const struct tenso
 {
 	enum tamis_status s = start(a, x, kernel, w, err);
 
+	if (s)
+		return s;
 	for (int i = WINDOW_AXES - w->rank; !s && i < WINDOW_AXES; i++)
 		s = set_output(a, w, i, err);
 	return s ? s : finish(w, err);
