@@ -125,6 +125,15 @@ static enum tamis_status check_length(const struct column *c, struct tamis_error
 	               (unsigned long long)have);
 }
 
+/* Items without elements take no bytes, so nothing but this bounds how many a few bytes claim. */
+static enum tamis_status check_empty(const struct column *c, struct tamis_error *err)
+{
+	if (c->item.count || c->items <= COLUMN_MAX_EMPTY)
+		return TAMIS_OK;
+	return tm_fail(err, TAMIS_E_INVALID, "the array holds %lld items without elements; at most %d are accepted",
+	               (long long)c->items, COLUMN_MAX_EMPTY);
+}
+
 enum tamis_status column_open(struct column *c, struct bytes *bytes, const struct data_input *input,
                               uint64_t max_memory, struct tamis_error *err)
 {
@@ -137,6 +146,8 @@ enum tamis_status column_open(struct column *c, struct bytes *bytes, const struc
 		status = check_length(c, err);
 	if (status == TAMIS_OK && (!type_agrees(c) || !settle_shape(c)))
 		status = mismatch(c, err);
+	if (status == TAMIS_OK)
+		status = check_empty(c, err);
 	if (status != TAMIS_OK)
 		column_close(c);
 	return status;

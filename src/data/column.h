@@ -10,6 +10,8 @@
 #include "data/npy.h"
 #include "data/reader.h"
 
+#define COLUMN_MAX_EMPTY 65536 /* items without elements */
+
 struct column {
 	const struct data_input *input;
 	struct bytes bytes;   /* owned */

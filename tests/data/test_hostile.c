@@ -88,8 +88,9 @@ Test(hostile, npy_headers_that_promise_more_than_there_is)
 	check_refused("x.npy", &one, 1, TAMIS_E_INVALID, "claims 1048");
 	put_npy("x.npy", "<f4", "False", "(0, 3)", data, 0);
 	check_refused("x.npy", &one, 1, TAMIS_E_INVALID, "no items");
-	put_npy("x.npy", "<f4", "False", "(9223372036854775807, 0)", data, 0); /* items without elements */
+	put_npy("x.npy", "<f4", "False", "(9223372036854775807, 0)", data, 0);
 	cr_assert_neq(try("x.npy", &one), TAMIS_OK);
+	check_refused("x.npy", &any, 1, TAMIS_E_INVALID, "9223372036854775807 items without elements");
 }
 
 Test(hostile, a_truncated_file_is_refused_at_every_byte)
