@@ -46,6 +46,13 @@ static double epochs_work(const struct slim *s, int from, int rounds)
 	return work;
 }
 
+double slim_refit_passes(const struct slim *s)
+{
+	struct refit_job job = { .layers = &s->layers, .items = (int64_t)slim_items_in(&s->refitted), .passes = ROUNDS_PASSES };
+
+	return refit_passes(&job) + REFIT_COMPARED;
+}
+
 /* What a round of the search that cuts takes, but for its epoch on the way to a given share. */
 static double round_work(const struct slim *s)
 {
@@ -55,7 +62,7 @@ static double round_work(const struct slim *s)
 	if (o->refit || o->distil)
 		work += slim_items_in(&s->again) * SCORE_COST;
 	if (o->refit)
-		work += slim_items_in(&s->refitted) * REFIT_COST * REFIT_PASSES;
+		work += slim_items_in(&s->refitted) * REFIT_COST * slim_refit_passes(s);
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
 	return work + (o->keep > 0 ? 0 : o->distil * epoch_work(s, 1));

@@ -6,8 +6,8 @@
 #include "slim/state.h"
 
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
-#define REFIT_COST 6                    /* a pass: two forward runs, moments, and the same runs on a quarter of the items after it */
-#define REFIT_PASSES 2                  /* of a refit, about: of ROUNDS_SWEEPS - 1 */
+#define REFIT_COST 5                    /* a pass: two forward runs, and moments */
+#define REFIT_COMPARED 0.25             /* passes without moments before and after it, about */
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
@@ -21,6 +21,8 @@ double slim_items_in(const struct item_source *s);
 /* Whether channels are taken out: they are chosen by what refitting measures, and where nobody says how many connections
  * are to be kept. */
 bool slim_narrows(const struct tamis_slim_options *o);
+/* Passes over the items that a refit takes. */
+double slim_refit_passes(const struct slim *s);
 /* Rounds of the search: certain, expected, and at most. */
 void slim_rounds(const struct slim *s, int *least, int *usual, int *most);
 /* Sets what is left of the work, once the passes know their items. */

@@ -9,6 +9,7 @@
 
 #include "nets.h"
 #include "slim/repair/refit.h"
+#include "slim/repair/refit_legs.h"
 #include "slim/repair/refit_sums.h"
 #include "slim/score/score_state.h"
 
@@ -80,10 +81,10 @@ static void disturb(struct lab *l, double zeros, double noise, uint64_t seed)
 /* 1: every layer has more inputs than rows, as far as the refit knows, and is fitted on the items themselves. */
 static int64_t expected;
 
-static struct refit_job job_of(struct lab *l, int sweeps)
+static struct refit_job job_of(struct lab *l, double passes)
 {
 	return (struct refit_job){ .reference = l->original, .graph = l->graph, .layers = &l->layers,
-		.reader = &l->reader, .batching = BATCH_STACKED, .chunk = 16, .sweeps = sweeps,
+		.reader = &l->reader, .batching = BATCH_STACKED, .chunk = 16, .passes = passes,
 		.ridge = REFIT_LAMBDA, .items = expected };
 }
 
@@ -100,14 +101,14 @@ static void refit_with(struct refit_job job, double *ridges)
 	refit_close(r);
 }
 
-static void refit(struct lab *l, int sweeps)
+static void refit(struct lab *l, double passes)
 {
-	refit_with(job_of(l, sweeps), NULL);
+	refit_with(job_of(l, passes), NULL);
 }
 
 /* ---- the oracle --------------------------------------------------------------------------------------------- */
 
-/* Rows of one layer as the first sweep sees it: signals and results of the original. */
+/* Rows of one layer as they are fitted side by side: signals and results of the original. */
 struct rows { float *u, *z; int64_t n; double *before; };
 
 static const struct program_options training = { .training = true };
@@ -301,7 +302,7 @@ static void check_net(struct document *d, double zeros, double noise)
 	disturb(&l, zeros, noise, 1);
 	for (int i = 0; i < l.layers.n; i++)
 		rows_open(&r[i], &l, &l.layers.list[i]);
-	refit(&l, 1);
+	refit(&l, 0);
 	for (int i = 0; i < l.layers.n; i++) {
 		for (int64_t o = 0; o < l.layers.list[i].view.outs; o++)
 			check_row(&l, &l.layers.list[i], &r[i], o);
@@ -347,7 +348,7 @@ Test(refit, nothing_disturbed_nothing_changed)
 		struct lab l;
 
 		lab_open(&l, nets[i](4), ITEMS, 32);
-		refit(&l, 1);
+		refit(&l, 0);
 		for (int k = 0; k < l.layers.n; k++) {
 			const struct tensor *a = weight_of(l.graph, &l.layers.list[k]);
 			const struct tensor *b = weight_of(l.original, &l.layers.list[k]);
@@ -377,13 +378,79 @@ Test(refit, half_weights_that_survive_stay)
 		tensor_set(weight_of(l.original, &l.layers.list[0]), k, 0);
 		tensor_set(weight_of(l.graph, &l.layers.list[0]), k, 1e-6);
 	}
-	refit(&l, 1);
+	refit(&l, 0);
 	for (int64_t k = 0; k < 8; k++)
 		cr_assert_neq(tensor_get(weight_of(l.graph, &l.layers.list[0]), k), 0, "entry %lld became zero", (long long)k);
 	lab_close(&l);
 }
 
-/* ---- later sweeps -------------------------------------------------------------------------------------------- */
+/* ---- in order -------------------------------------------------------------------------------------------------- */
+
+/* Each layer solves its regression on what the network in hand gives it, pulled to what it was fitted to side by side. */
+Test(refit, in_order_each_layer_is_fitted_on_what_lies_before_it)
+{
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+		struct lab before, l;
+
+		lab_open(&before, nets[i](7), ITEMS, 33);
+		lab_open(&l, nets[i](7), ITEMS, 33);
+		disturb(&before, 0.4, 0.05, 4);
+		disturb(&l, 0.4, 0.05, 4);
+		refit(&before, 0);
+		refit(&l, 9);
+		for (int k = 1; k < l.layers.n; k++) {
+			const struct layer *x = &l.layers.list[k];
+			struct rows r;
+
+			rows_open(&r, &before, x);
+			free(r.u);
+			r.u = gather(&l, l.graph, x, false);
+			for (int64_t o = 0; o < x->view.outs; o++)
+				check_row(&l, x, &r, o);
+			rows_close(&r);
+		}
+		lab_close(&before);
+		lab_close(&l);
+	}
+}
+
+/* On as few items as do, as many layers at a time as the passes ask for, the first one in none. */
+Test(refit, legs_keep_within_their_passes)
+{
+	struct layer list[12];
+	struct layers layers = { .list = list, .n = 12 };
+	struct tamis_error err = { 0 };
+	struct arena arena = { 0 };
+
+	for (int i = 0; i < 12; i++)
+		list[i] = (struct layer){ .note = i % 4 == 3 ? "left alone" : NULL, .positions = 100, .bias = 0,
+			.view = { .fan_in = i == 6 ? 4000 : 64, .outs = 8, .groups = 1 } };
+	for (double passes = 16; passes >= 0.5; passes /= 2)
+		for (int64_t items = 0; items <= 100000; items = 10 * items + 100) {
+			struct refit_job job = { .layers = &layers, .items = items, .passes = passes, .chunk = 64 };
+			struct refit_legs legs;
+			int next = 1;
+			double sum = 0;
+
+			must(refit_legs_find(&job, &arena, &legs, &err), &err, "legs");
+			for (int k = 0; k < legs.n; k++) {
+				cr_assert_eq(legs.list[k].first, next);
+				cr_assert_gt(legs.list[k].last, next);
+				cr_assert(!legs.alone || refit_fits(&list[legs.list[k].last - 1]));
+				sum += 1 / (double)legs.list[k].every;
+				next = legs.list[k].last;
+			}
+			cr_assert_geq(next, 11, "the last layer that is fitted is in the last leg");
+			cr_assert_float_eq(sum, legs.passes, 1e-12);
+			cr_assert_float_eq(sum, refit_passes(&(struct refit_job){ .layers = &layers, .items = items,
+				.passes = passes, .chunk = 64 }), 1e-12);
+			cr_assert(legs.passes <= passes || legs.n == 1);
+			cr_assert(legs.alone || legs.n < 8);
+			cr_assert(legs.alone || items < 100000 || passes < 2);
+		}
+	arena_free(&arena);
+}
+
 
 static double error_of(const struct lab *l);
 
@@ -411,8 +478,8 @@ static struct document *net_chain(uint64_t seed)
 	return d;
 }
 
-/* All at once they would: one after the other sweep is undone, and what the first one gave is kept. */
-Test(refit, sweeps_that_harm_are_undone)
+/* Several layers at once, each of which makes up for all of it: only so far as it helps. */
+Test(refit, what_harms_is_undone)
 {
 	double error[2];
 
@@ -421,11 +488,11 @@ Test(refit, sweeps_that_harm_are_undone)
 
 		lab_open(&l, net_chain(8), ITEMS, 38);
 		disturb(&l, 0.1, 0, 9);
-		refit(&l, k ? 8 : 1);
+		refit(&l, k ? 4 : 0);
 		error[k] = error_of(&l);
 		lab_close(&l);
 	}
-	cr_assert_leq(error[1], 1.05 * error[0], "%g after eight sweeps, %g after one", error[1], error[0]);
+	cr_assert_leq(error[1], 1.05 * error[0], "%g in order, %g side by side", error[1], error[0]);
 }
 
 /* ---- nets --------------------------------------------------------------------------------------------------- */
@@ -506,7 +573,7 @@ Test(refit, layers_left_alone)
 	w = weight_of(l.graph, &l.layers.list[1]);
 	tensor_set(w, 0, 0.125);
 	tensor_set(w, 1, 0.25);
-	refit(&l, 1);
+	refit(&l, 0);
 	cr_assert(tensor_get(w, 0) == 0.125 && tensor_get(w, 1) == 0.25);
 	lab_close(&l);
 }
@@ -547,7 +614,7 @@ Test(refit, very_wide_rows)
 	lab_open(&l, wide(REFIT_MAX_FAN_IN + 1, 9), 8, 38);
 	disturb(&l, 0.5, 0, 1);
 	before = error_from(&l, 0);
-	refit(&l, 1);
+	refit(&l, 0);
 	cr_assert_lt(error_from(&l, 0), 1e-3 * before, "eight items are fitted by thousands of weights");
 	lab_close(&l);
 }
@@ -568,7 +635,7 @@ static double error_elsewhere(int64_t items, double ridge, double *chosen, uint6
 
 	lab_open(&l, wide(40, 5), 1500, seed);
 	disturb(&l, 0.1, 2, seed);
-	job = job_of(&l, 1);
+	job = job_of(&l, 0);
 	job.chunk = 4;
 	job.select = first_items;
 	job.select_ctx = &items;
@@ -624,7 +691,7 @@ static enum tamis_status stop(void *ctx, int64_t items, struct tamis_error *err)
 	return items >= *(int64_t *)ctx ? tm_fail(err, TAMIS_E_CANCELLED, "enough") : TAMIS_OK;
 }
 
-/* In the pass that gathers, and in the one of the second sweep. */
+/* In the pass that gathers, and in those of the legs. */
 Test(refit, cancelled)
 {
 	struct lab l;

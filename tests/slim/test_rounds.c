@@ -69,7 +69,7 @@ static void search_open(struct search *s, double tolerance, double guess_toleran
 	score = (struct score_job){ .graph = s->lab.graph, .layers = &s->lab.layers, .reader = &s->lab.reader,
 		.select = fitted, .batching = BATCH_STACKED, .chunk = 32, .seed = 1, .head = "auto" };
 	refit = (struct refit_job){ .reference = s->lab.original, .graph = s->lab.graph, .layers = &s->lab.layers,
-		.reader = &s->lab.reader, .select = fitted, .batching = BATCH_STACKED, .chunk = 32, .sweeps = 2, .progress = stop,
+		.reader = &s->lab.reader, .select = fitted, .batching = BATCH_STACKED, .chunk = 32, .passes = 1, .progress = stop,
 		.progress_ctx = &s->left };
 	must(refit_open(&refit, &s->refit, &err), &err, "refit");
 	must(score_run(&score, &s->head, &s->first, &err), &err, "score");

@@ -155,7 +155,7 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 	add(f, FORECAST_REFITTING, "ranking", z->workers * ranking, each(s, z->workers, "workers", ranking));
 	add(f, FORECAST_REFITTING, "moments", 3 * all + z->workers * chunk,
 	    arena_printf(s->arena, "3 sets x %.0f + %.0f workers x %.0f", all, z->workers, chunk));
-	add(f, FORECAST_REFITTING, "weights before a sweep", z->weights, each(s, 1, "graph", z->weights));
+	add(f, FORECAST_REFITTING, "weights before refitting", z->weights, each(s, 1, "graph", z->weights));
 	add(f, FORECAST_REFITTING, "columns of a layer", z->workers * widest, each(s, z->workers, "workers", widest));
 	add(f, FORECAST_REFITTING, "solving", z->workers * solving, each(s, z->workers, "workers", solving));
 	if (slim_narrows(s->in->options))

@@ -83,7 +83,7 @@ static double solving(const struct slim *s, const struct forecast_figures *out)
 	double flops = 0;
 
 	for (int i = 0; i < s->layers.n; i++)
-		flops += (1 + REFIT_PASSES) * refit_solve_flops(&job, &s->layers.list[i]) + refit_choose_flops(&job, &s->layers.list[i]);
+		flops += 2 * refit_solve_flops(&job, &s->layers.list[i]) + refit_choose_flops(&job, &s->layers.list[i]);
 	return out->macs > 0 ? flops / (2 * out->macs) : 0;
 }
 
@@ -98,7 +98,7 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 	if (o->refit || o->distil)
 		add_stage(out, "scoring again", items_of(out->scored_again, &s->again), rounds - 1, SCORE_COST);
 	if (o->refit)
-		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + rounds * REFIT_PASSES, REFIT_COST);
+		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + rounds * slim_refit_passes(s), REFIT_COST);
 	if (o->refit)
 		add_stage(out, "solving", 1, rounds, solving(s, out));
 	add_stage(out, "distilling", fit * DISTIL_COST + guess, epochs, 1);

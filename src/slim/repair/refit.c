@@ -11,8 +11,9 @@ struct refit {
 	struct refit_job job;
 	struct program *original;
 	struct refit_pass on_original; /* what it gives each layer */
+	struct refit_legs legs;        /* what comes after it */
 	double *ridge;                 /* by layer */
-	struct tensor *before;         /* by layer, weights and then biases: what the sweep in hand began with */
+	struct tensor *before;         /* by layer, weights and then biases: what the leg in hand began with, or the first */
 	struct arena arena;
 };
 
@@ -76,46 +77,57 @@ static void go_back(struct refit *r, double share)
 	}
 }
 
-/* ---- sweeps on the network in hand ------------------------------------------------------------------------------ */
+/* ---- on the network in hand ------------------------------------------------------------------------------------- */
 
-/* How far sweeps go, and the outputs' error before and after the last one. */
-struct progress { double share, before, after; };
-
-/* Layers that are fitted side by side all make up for what came wrong from before them, which deep networks bear only in part. */
-static enum tamis_status go_while_better(struct refit *r, struct progress *p, struct tamis_error *err)
+/* What was found may be too much where the outputs are far from linear in it, and where layers of a leg all make up for
+ * what came wrong from before them. *error: of the outputs, before and after. */
+static enum tamis_status go_while_better(struct refit *r, double *error, struct tamis_error *err)
 {
-	enum tamis_status s;
+	double now, share = 1;
+	enum tamis_status s = refit_mismatch(&r->job, r->original, &now, err);
 
-	if (p->share < 1)
-		go_back(r, p->share);
-	s = refit_mismatch(&r->job, r->original, &p->after, err);
-	while (s == TAMIS_OK && !(p->after <= p->before) && p->share > REFIT_SHORTEST) {
-		p->share /= 2;
+	while (s == TAMIS_OK && !(now <= *error) && share > REFIT_SHORTEST) {
+		share /= 2;
 		go_back(r, 0.5);
-		s = refit_mismatch(&r->job, r->original, &p->after, err);
+		s = refit_mismatch(&r->job, r->original, &now, err);
 	}
-	if (s == TAMIS_OK && !(p->after <= p->before)) {
+	if (s == TAMIS_OK && !(now <= *error))
 		undo(r);
-		p->after = p->before;
-	}
+	else
+		*error = now;
 	return s;
 }
 
-static enum tamis_status sweep(struct refit *r, struct progress *p, struct tamis_error *err)
+static enum tamis_status fit_leg(struct refit *r, const struct refit_leg *leg, struct tamis_error *err)
 {
 	struct arena arena = { 0 };
-	struct refit_pass on = { 0 };
-	enum tamis_status s = refit_sums_of(&r->job, &arena, &on.total, err);
+	struct refit_pass on = { .leg = *leg };
+	enum tamis_status s = refit_sums_of(&r->job, leg, &arena, &on.total, err);
 
 	if (s == TAMIS_OK)
-		s = refit_pass(&r->job, r->original, false, &on, &p->before, err);
-	save(r);
+		s = refit_pass(&r->job, r->original, false, &on, err);
 	if (s == TAMIS_OK)
 		s = refit_solve(&r->job, on.total, r->ridge, err);
 	for (int i = 0; on.total && i < r->job.layers->n; i++)
 		refit_sums_free(&on.total[i]);
 	arena_free(&arena);
-	return s == TAMIS_OK ? go_while_better(r, p, err) : s;
+	return s;
+}
+
+static enum tamis_status fit_in_order(struct refit *r, struct tamis_error *err)
+{
+	const struct refit_legs *legs = &r->legs;
+	double error = 0;
+	enum tamis_status s = legs->n ? refit_mismatch(&r->job, r->original, &error, err) : TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < legs->n; i++) {
+		if (!legs->alone || i == 0)
+			save(r);
+		s = fit_leg(r, &legs->list[i], err);
+		if (s == TAMIS_OK && (!legs->alone || i + 1 == legs->n))
+			s = go_while_better(r, &error, err);
+	}
+	return s;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
@@ -123,18 +135,22 @@ static enum tamis_status sweep(struct refit *r, struct progress *p, struct tamis
 static enum tamis_status gather(struct refit *r, struct tamis_error *err)
 {
 	static const struct program_options training = { .training = true };
+	struct refit_pass *on = &r->on_original;
 	enum tamis_status s = program_create(r->job.reference, &training, &r->original, err);
 
+	on->leg = (struct refit_leg){ 0, r->job.layers->n, 1 };
 	r->ridge = arena_array(&r->arena, (size_t)r->job.layers->n + 1, sizeof *r->ridge);
 	if (s == TAMIS_OK && !r->ridge)
 		s = no_memory(err);
 	if (s == TAMIS_OK)
+		s = refit_legs_find(&r->job, &r->arena, &r->legs, err);
+	if (s == TAMIS_OK)
 		s = make_room(r, err);
 	if (s == TAMIS_OK)
-		s = refit_sums_of(&r->job, &r->arena, &r->on_original.total, err);
+		s = refit_sums_of(&r->job, &on->leg, &r->arena, &on->total, err);
 	if (s == TAMIS_OK && r->job.ridge <= 0)
-		s = refit_sums_of(&r->job, &r->arena, &r->on_original.apart, err);
-	return s == TAMIS_OK ? refit_pass(&r->job, r->original, true, &r->on_original, NULL, err) : s;
+		s = refit_sums_of(&r->job, &on->leg, &r->arena, &on->apart, err);
+	return s == TAMIS_OK ? refit_pass(&r->job, r->original, true, on, err) : s;
 }
 
 enum tamis_status refit_open(const struct refit_job *job, struct refit **out, struct tamis_error *err)
@@ -168,14 +184,11 @@ const struct refit_sums *refit_moments(const struct refit *r)
 
 enum tamis_status refit_run(struct refit *r, struct tamis_error *err)
 {
-	struct progress p = { .share = 1, .before = 1 };
 	enum tamis_status s = refit_choose_ridges(&r->job, &r->on_original, r->ridge, err);
 
 	if (s == TAMIS_OK)
 		s = refit_solve(&r->job, r->on_original.total, r->ridge, err);
-	for (int i = 1; s == TAMIS_OK && i < r->job.sweeps && p.after <= REFIT_GAIN * p.before; i++)
-		s = sweep(r, &p, err);
-	return s;
+	return s == TAMIS_OK ? fit_in_order(r, err) : s;
 }
 
 const double *refit_ridges(const struct refit *r)

@@ -8,12 +8,14 @@
 #include "slim/layers.h"
 
 #define REFIT_POSITIONS 16  /* of a channel, on a fixed grid, that rows are fitted on */
-#define REFIT_STEPS 40      /* conjugate gradient steps a sweep */
+#define REFIT_STEPS 40      /* conjugate gradient steps a fit */
 #define REFIT_SOLVED 1e-8   /* a row is done when its squared residual has fallen by this factor */
 #define REFIT_LAMBDA 1e-3   /* ridge where it cannot be chosen, in units of the mean diagonal of the second moments */
 #define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on, and another to compare outputs on */
-#define REFIT_SHORTEST 0.125 /* of the way to what a sweep found, that is tried */
-#define REFIT_GAIN 0.9      /* sweeps go on while each brings the outputs' error down to this share, or below */
+#define REFIT_SHORTEST 0.125 /* of the way to what was found, that is tried */
+#define REFIT_ENOUGH 32     /* rows for each input of a layer, that it is fitted on in order, */
+#define REFIT_LEAST 512     /* of this many items at least, */
+#define REFIT_LEG_CHUNKS 4  /* and chunks */
 #define REFIT_CHUNK 512     /* items a chunk at most, where their values take at most REFIT_CHUNK_BYTES */
 #define REFIT_CHUNK_BYTES ((uint64_t)16 << 20)
 #define REFIT_CHUNKS 16     /* at least, before they are made larger */
@@ -33,7 +35,7 @@ struct refit_job {
 	int64_t chunk;
 	int64_t items;                  /* expected; 0 = unknown */
 	double ridge;                   /* in units of the mean diagonal; 0 = chosen for each layer by the error on chunks apart */
-	int sweeps;                     /* at most, each of which fits every layer once; >= 1 */
+	double passes;                  /* over the items, that fitting in order may take; 0: on what the original gives alone */
 	struct pool *pool;
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* of a pass; as in struct score_job */
 	void *progress_ctx;
@@ -44,10 +46,13 @@ struct refit_job {
 double refit_layer_bytes(const struct refit_job *job, const struct layer *l, int64_t items);
 /* The same for what solving the rows of a layer takes in one worker. */
 double refit_solve_bytes(const struct refit_job *job, const struct layer *l);
-/* Operations that solving its rows takes in a sweep, at most: conjugate gradients to the last step. */
+/* Operations that solving its rows once takes, at most: conjugate gradients to the last step. */
 double refit_solve_flops(const struct refit_job *job, const struct layer *l);
 /* The same for the rows that its ridge is tried on, once a refit. */
 double refit_choose_flops(const struct refit_job *job, const struct layer *l);
+
+/* Passes over the items that fitting in order takes: job->passes at most, unless it takes one for all layers together. */
+double refit_passes(const struct refit_job *job);
 
 struct refit;
 
@@ -59,14 +64,15 @@ void refit_close(struct refit *r); /* NULL: does nothing */
 /* By layer: the centred moments so gathered. */
 const struct refit_sums *refit_moments(const struct refit *r);
 
-/* The first sweep fits on the inputs that the original gives each layer, so that nothing of what went wrong before it is
- * made up for more than once; it takes no pass. The others fit on those that the network in hand gives it, and go only so
- * far that its outputs come closer to the original's on a quarter of the chunks: all the way, a half, a quarter, an eighth,
- * or not at all. They end once that brings little.
+/* First all layers side by side on the inputs that the original gives each, which takes no pass. Then one after the other on
+ * those that the network in hand gives, so that each makes up for what is still wrong before it, and nothing is made up for twice:
+ * each on a part of the items, where it has enough rows there; several at a time where that would take more than job->passes.
+ * What was found is kept all the way, a half, a quarter or an eighth of it, the first of these that brings the outputs on
+ * a quarter of the chunks no further from the original's, or not at all: of all layers together, or of each such leg of several.
  *
  * For each row: min |z_original - (W u + b)|^2 + lambda |W - W_before|^2 over the entries of W that are not zero, by
  * Cholesky or conjugate gradients on the centred second moments, the mask applied to each iterate; b in closed form.
- * The same bits for any pool. O(items * positions * fan_in^2 + steps * outs * fan_in^2) a layer and sweep; memory
+ * The same bits for any pool. O(items * positions * fan_in^2 + steps * outs * fan_in^2) a layer; memory
  * 8 fan_in (fan_in + outs) a layer and worker, and three times that. A layer with more inputs than rows takes
  * O(steps * outs * rows * fan_in) and 4 rows (fan_in + outs) instead. */
 enum tamis_status refit_run(struct refit *r, struct tamis_error *err);

@@ -160,24 +160,22 @@ static bool is_compared(void *ctx, int64_t chunk)
 }
 
 /* The network in hand, and the original beside it. */
-static enum tamis_status run_both(struct gathering *w, struct hand *h, struct runner *r, const struct chunk *c,
-                                  struct tamis_error *err)
+static enum tamis_status run_both(struct hand *h, struct runner *r, const struct chunk *c, struct tamis_error *err)
 {
 	enum tamis_status s = runner_run(r, c->in, NULL, err);
 
-	h->mismatch = 0;
-	if (s == TAMIS_OK && h->original)
-		s = runner_run(h->original, c->in, NULL, err);
-	if (s == TAMIS_OK && h->original && is_compared(NULL, c->index))
-		h->mismatch = mismatch(w->job->graph, r, h->original);
-	return s;
+	return s == TAMIS_OK && h->original ? runner_run(h->original, c->in, NULL, err) : s;
 }
 
 static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
+	struct hand *h = &w->hands[slot];
+	enum tamis_status s = run_both(h, r, c, err);
 
-	return run_both(w, &w->hands[slot], r, c, err);
+	if (s == TAMIS_OK)
+		h->mismatch = mismatch(w->job->graph, r, h->original);
+	return s;
 }
 
 static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
@@ -191,13 +189,20 @@ static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot
 
 /* ---- all layers of a chunk ------------------------------------------------------------------------------------- */
 
+static bool is_taken(void *ctx, int64_t chunk)
+{
+	struct gathering *w = ctx;
+
+	return chunk % w->out->leg.every == 0;
+}
+
 static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
 	struct hand *h = &w->hands[slot];
-	enum tamis_status s = run_both(w, h, r, c, err);
+	enum tamis_status s = run_both(h, r, c, err);
 
-	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++)
+	for (int i = w->out->leg.first; s == TAMIS_OK && i < w->out->leg.last; i++)
 		s = add_layer(w, h, i, r, c->items, err);
 	return s;
 }
@@ -212,7 +217,7 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 	struct gathering *w = ctx;
 	enum tamis_status s = TAMIS_OK;
 
-	for (int i = 0; s == TAMIS_OK && i < w->job->layers->n; i++) {
+	for (int i = w->out->leg.first; s == TAMIS_OK && i < w->out->leg.last; i++) {
 		const struct layer *l = &w->job->layers->list[i];
 		const struct refit_sums *from = &w->hands[slot].chunk[i];
 
@@ -221,7 +226,6 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 		if (s == TAMIS_OK && from->rows && from->uu && w->out->apart && is_apart(c))
 			s = refit_sums_add(l, &w->out->apart[i], from, err);
 	}
-	w->mismatch += w->hands[slot].mismatch;
 	w->done += c->items;
 	if (s == TAMIS_OK && w->job->progress)
 		s = w->job->progress(w->job->progress_ctx, w->done, err);
@@ -230,15 +234,15 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 
 /* ---- the pass -------------------------------------------------------------------------------------------------- */
 
-enum tamis_status refit_sums_of(const struct refit_job *j, struct arena *arena, struct refit_sums **out,
-                                struct tamis_error *err)
+enum tamis_status refit_sums_of(const struct refit_job *j, const struct refit_leg *leg, struct arena *arena,
+                                struct refit_sums **out, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
 
 	*out = arena_array(arena, (size_t)j->layers->n + 1, sizeof **out);
 	if (!*out)
 		return no_memory(err);
-	for (int i = 0; s == TAMIS_OK && i < j->layers->n; i++) {
+	for (int i = leg->first; s == TAMIS_OK && i < leg->last; i++) {
 		const struct layer *l = &j->layers->list[i];
 
 		if (refit_fits(l))
@@ -257,7 +261,7 @@ static enum tamis_status open_hands(struct gathering *w, const struct program *o
 		return no_memory(err);
 	for (int i = 0; s == TAMIS_OK && i < w->n_hands; i++) {
 		if (sums)
-			s = refit_sums_of(w->job, &w->arena, &w->hands[i].chunk, err);
+			s = refit_sums_of(w->job, &w->out->leg, &w->arena, &w->hands[i].chunk, err);
 		if (s == TAMIS_OK && original)
 			s = runner_create(original, &w->hands[i].original, err);
 	}
@@ -291,9 +295,11 @@ static enum tamis_status run(struct gathering *w, const struct program *p, struc
 {
 	const struct refit_job *j = w->job;
 
+	enum tamis_status s = j->progress ? j->progress(j->progress_ctx, 0, err) : TAMIS_OK;
+
 	items->ctx = w;
 	items->select = select_item;
-	return items_run(p, j->reader, j->batching, j->chunk, j->pool, items, err);
+	return s != TAMIS_OK ? s : items_run(p, j->reader, j->batching, j->chunk, j->pool, items, err);
 }
 
 /* `original` runs beside the graph in hand, or alone where `alone`. */
@@ -314,19 +320,17 @@ static enum tamis_status run_network(struct gathering *w, const struct program *
 }
 
 enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
-                             const struct refit_pass *out, double *mismatch, struct tamis_error *err)
+                             const struct refit_pass *out, struct tamis_error *err)
 {
 	struct gathering w = { .job = job, .out = out };
-	struct items_job items = { .work = work, .merge = merge };
+	struct items_job items = { .mine = is_taken, .work = work, .merge = merge };
 	enum tamis_status s = run_network(&w, original, alone, &items, err);
 
-	for (int i = 0; s == TAMIS_OK && i < job->layers->n; i++) {
+	for (int i = out->leg.first; s == TAMIS_OK && i < out->leg.last; i++) {
 		refit_sums_centre(&job->layers->list[i], &out->total[i]);
 		if (out->apart)
 			refit_sums_centre(&job->layers->list[i], &out->apart[i]);
 	}
-	if (mismatch)
-		*mismatch = w.mismatch;
 	return s;
 }
 

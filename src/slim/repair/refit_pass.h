@@ -3,21 +3,23 @@
 #ifndef SLIM_REFIT_PASS_H
 #define SLIM_REFIT_PASS_H
 
-#include "slim/repair/refit.h"
+#include "slim/repair/refit_legs.h"
 #include "slim/repair/refit_sums.h"
 
-/* By layer, from refit_sums_of: of all chunks, and of every REFIT_APART-th alone (moments only; NULL = not wanted). */
-struct refit_pass { struct refit_sums *total, *apart; };
+struct refit_pass {
+	struct refit_leg leg;       /* whose sums; of the others there are none */
+	struct refit_sums *total;   /* by layer, from refit_sums_of */
+	struct refit_sums *apart;   /* of every REFIT_APART-th chunk alone (moments only); NULL = not wanted */
+};
 
-/* Empty sums of every layer that is fitted; refit_sums_free each. */
-enum tamis_status refit_sums_of(const struct refit_job *job, struct arena *arena, struct refit_sums **out,
-                                struct tamis_error *err);
+/* Empty sums of the leg's layers that are fitted; refit_sums_free each of the job's layers. */
+enum tamis_status refit_sums_of(const struct refit_job *job, const struct refit_leg *leg, struct arena *arena,
+                                struct refit_sums **out, struct tamis_error *err);
 
 /* Gathers, and centres. `original` is a training program of job->reference. alone: the layers' inputs are those that it
- * gives them, and nothing else runs; else those that job->graph gives them, while both run. *mismatch (NULL = not wanted):
- * as from refit_mismatch. */
+ * gives them, and nothing else runs; else those that job->graph gives them, while both run. */
 enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
-                             const struct refit_pass *out, double *mismatch, struct tamis_error *err);
+                             const struct refit_pass *out, struct tamis_error *err);
 
 /* Squared error over energy, summed over the outputs and every REFIT_APART-th chunk. */
 enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, double *mismatch,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a sweep of the refit gathers of one layer, over rows: one an item and position. */
+/* What a pass of the refit gathers of one layer, over rows: one an item and position. */
 #ifndef SLIM_REFIT_SUMS_H
 #define SLIM_REFIT_SUMS_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slim/search/narrow.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "slim/channels/zero.h"
@@ -11,8 +12,10 @@ struct narrowing {
 	struct channel_groups groups;
 	struct snapshot good;       /* the deepest state so far, */
 	bool *good_dead;            /* and its units that are gone */
+	bool *bad;                  /* its successor in vain, where there was one */
 	bool *dead;                 /* in hand */
-	double step;
+	double step, most;          /* now and at most */
+	int luck;                   /* good looks in a row */
 	double share;               /* of the bound that a state may use up */
 	bool *closed;               /* by group: tried in vain */
 	int chosen;                 /* in the last round */
@@ -37,9 +40,10 @@ static enum tamis_status restore(struct narrowing *n, struct tamis_error *err)
 static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
 {
 	n->dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
+	n->bad = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->bad);
 	n->good_dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
 	n->closed = arena_array(&n->arena, (size_t)n->groups.n + 1, sizeof *n->closed);
-	return n->dead && n->good_dead && n->closed ? keep(n, err) : tm_no_memory(err, "choosing channels");
+	return n->dead && n->bad && n->good_dead && n->closed ? keep(n, err) : tm_no_memory(err, "choosing channels");
 }
 
 /* ---- rounds ----------------------------------------------------------------------------------------------------- */
@@ -56,10 +60,41 @@ static enum tamis_status choose(struct narrowing *n, struct tamis_error *err)
 	return s;
 }
 
+/* What was chosen since the last good state is in vain: the group is closed; where there are several, the next steps are
+ * smaller. */
+static void be_careful(struct narrowing *n)
+{
+	int group = -1, groups = 0;
+
+	for (int u = 0; u < n->groups.n_units; u++)
+		if (n->dead[u] && !n->good_dead[u] && n->groups.group_of[u] != group) {
+			group = n->groups.group_of[u];
+			groups++;
+		}
+	if (groups > 1)
+		n->step /= 2;
+	else if (groups)
+		n->closed[group] = true;
+}
+
+/* The same again would be in vain again. */
+static enum tamis_status choose_anew(struct narrowing *n, struct tamis_error *err)
+{
+	enum tamis_status s = choose(n, err);
+
+	while (s == TAMIS_OK && n->chosen && !memcmp(n->dead, n->bad, (size_t)n->groups.n_units * sizeof *n->dead)) {
+		be_careful(n);
+		s = restore(n, err);
+		if (s == TAMIS_OK)
+			s = choose(n, err);
+	}
+	return s;
+}
+
 static enum tamis_status round_of(struct narrowing *n, int round, bool *good, struct tamis_error *err)
 {
 	struct gate_result r = { 0 };
-	enum tamis_status s = choose(n, err);
+	enum tamis_status s = choose_anew(n, err);
 
 	*good = n->chosen > 0;
 	if (s == TAMIS_OK && n->chosen)
@@ -99,21 +134,21 @@ static enum tamis_status accept(struct narrowing *n, struct narrow_result *out, 
 	return s == TAMIS_OK ? n->job->good(n->job->ctx, err) : s;
 }
 
-/* After a look in vain: the group that was chosen from since the last good state is closed; where there are several, the
- * next steps are smaller. */
-static void be_careful(struct narrowing *n)
+/* Steps become larger again once the way is clear. */
+static enum tamis_status go_on(struct narrowing *n, struct narrow_result *out, bool *there, struct tamis_error *err)
 {
-	int group = -1, groups = 0;
+	if (++n->luck > 1)
+		n->step = fmin(2 * n->step, n->most);
+	return accept(n, out, there, err);
+}
 
-	for (int u = 0; u < n->groups.n_units; u++)
-		if (n->dead[u] && !n->good_dead[u] && n->groups.group_of[u] != group) {
-			group = n->groups.group_of[u];
-			groups++;
-		}
-	if (groups > 1)
-		n->step /= 2;
-	else if (groups)
-		n->closed[group] = true;
+static enum tamis_status step_back(struct narrowing *n, bool last, struct tamis_error *err)
+{
+	n->luck = 0;
+	memcpy(n->bad, n->dead, (size_t)n->groups.n_units * sizeof *n->dead);
+	if (!last)
+		be_careful(n);
+	return restore(n, err);
 }
 
 /* Rounds until nothing is left to choose, the target is reached, or so many looks were in vain. */
@@ -123,18 +158,18 @@ static enum tamis_status descend(struct narrowing *n, double step, double share,
 	enum tamis_status s = TAMIS_OK;
 	bool good;
 
-	n->step = step;
+	n->step = n->most = step;
 	n->share = share;
 	n->chosen = 1;
+	n->luck = 0;
+	memset(n->bad, 0, (size_t)n->groups.n_units * sizeof *n->bad);
 	while (s == TAMIS_OK && n->chosen && !*there && misses && out->rounds < NARROW_ROUNDS) {
 		s = round_of(n, out->rounds++, &good, err);
 		if (s == TAMIS_OK && good) {
-			s = accept(n, out, there, err);
+			s = go_on(n, out, there, err);
 		} else if (s == TAMIS_OK) {
 			misses--;
-			if (misses)
-				be_careful(n);
-			s = restore(n, err);
+			s = step_back(n, !misses, err);
 		}
 	}
 	return s;
