@@ -53,6 +53,13 @@ double slim_refit_passes(const struct slim *s)
 	return refit_passes(&job) + REFIT_COMPARED;
 }
 
+size_t slim_refit_keeps(const struct slim *s)
+{
+	uint64_t most = s->in->options->max_memory / 8 / sizeof(float);
+
+	return most && most < ROUNDS_KEPT ? (size_t)most : ROUNDS_KEPT;
+}
+
 /* What a round of the search that cuts takes, but for its epoch on the way to a given share. */
 static double round_work(const struct slim *s)
 {

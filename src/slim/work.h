@@ -23,6 +23,8 @@ double slim_items_in(const struct item_source *s);
 bool slim_narrows(const struct tamis_slim_options *o);
 /* Passes over the items that a refit takes. */
 double slim_refit_passes(const struct slim *s);
+/* Floats of what the original gives that it may keep: a quarter of a GiB, or an eighth of the limit. */
+size_t slim_refit_keeps(const struct slim *s);
 /* Rounds of the search: certain, expected, and at most. */
 void slim_rounds(const struct slim *s, int *least, int *usual, int *most);
 /* Sets what is left of the work, once the passes know their items. */

@@ -81,11 +81,13 @@ static void disturb(struct lab *l, double zeros, double noise, uint64_t seed)
 /* 1: every layer has more inputs than rows, as far as the refit knows, and is fitted on the items themselves. */
 static int64_t expected;
 
+static size_t keep = 1 << 20; /* of what the original gives */
+
 static struct refit_job job_of(struct lab *l, double passes)
 {
 	return (struct refit_job){ .reference = l->original, .graph = l->graph, .layers = &l->layers,
 		.reader = &l->reader, .batching = BATCH_STACKED, .chunk = 16, .passes = passes,
-		.ridge = REFIT_LAMBDA, .items = expected };
+		.ridge = REFIT_LAMBDA, .items = expected, .keep = keep };
 }
 
 /* ridges: by layer; NULL = not wanted. */
@@ -745,6 +747,40 @@ Test(refit, a_second_run_is_as_good_as_a_new_one)
 	}
 	lab_close(&l[0]);
 	lab_close(&l[1]);
+}
+
+/* However much of what the original gives is kept: all, of some layers, or nothing. */
+Test(refit, what_is_kept_is_what_would_be_run)
+{
+	static const size_t kept[] = { 0, 1, 3000, 1 << 20 };
+	float *first[8] = { NULL };
+
+	for (size_t k = 0; k < sizeof kept / sizeof *kept; k++) {
+		struct lab l;
+		struct refit *r = NULL;
+		struct tamis_error err = { 0 };
+		struct refit_job job;
+
+		keep = kept[k];
+		lab_open(&l, net_deep(8), ITEMS, 41);
+		job = job_of(&l, 9);
+		must(refit_open(&job, &r, &err), &err, "refit");
+		for (int round = 0; round < 3; round++) {
+			disturb(&l, 0.2, 0, 6 + (uint64_t)round);
+			must(refit_run(r, &err), &err, "refit");
+		}
+		refit_close(r);
+		for (int i = 0; i < l.layers.n; i++) {
+			const struct tensor *w = weight_of(l.graph, &l.layers.list[i]);
+
+			if (!k)
+				first[i] = memcpy(malloc(tensor_bytes(w)), w->data, tensor_bytes(w));
+			cr_assert(!memcmp(first[i], w->data, tensor_bytes(w)), "layer %d, %zu floats kept", i, kept[k]);
+		}
+		lab_close(&l);
+	}
+	for (int i = 0; i < 8; i++)
+		free(first[i]);
 }
 
 /* ---- moments of a part ----------------------------------------------------------------------------------------- */

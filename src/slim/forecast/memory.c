@@ -127,14 +127,15 @@ static void add_gates(struct slim *s, struct forecast_figures *f, const struct s
 
 static struct refit_job refit_shapes(const struct slim *s, const struct forecast_figures *f)
 {
-	return (struct refit_job){ .layers = &s->layers, .items = f->refitted < 0 ? 0 : f->refitted };
+	return (struct refit_job){ .layers = &s->layers, .items = f->refitted < 0 ? 0 : f->refitted,
+		.passes = ROUNDS_PASSES, .keep = slim_refit_keeps(s) };
 }
 
 static void add_refitting(struct slim *s, struct forecast_figures *f, const struct sizes *z)
 {
 	struct refit_job job = refit_shapes(s, f);
 	struct score_bytes b = bytes_of_scores(s, f, z);
-	double all = 0, chunk = 0, widest = 0, solving = 0, effects = 0, ranking = 0;
+	double kept = refit_kept_floats(&job, z->output), all = 0, chunk = 0, widest = 0, solving = 0, effects = 0, ranking = 0;
 
 	for (int i = 0; i < s->layers.n; i++) {
 		const struct layer *l = &s->layers.list[i];
@@ -155,6 +156,7 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 	add(f, FORECAST_REFITTING, "ranking", z->workers * ranking, each(s, z->workers, "workers", ranking));
 	add(f, FORECAST_REFITTING, "moments", 3 * all + z->workers * chunk,
 	    arena_printf(s->arena, "3 sets x %.0f + %.0f workers x %.0f", all, z->workers, chunk));
+	add(f, FORECAST_REFITTING, "what the original gives", 6 * kept, each(s, kept, "floats and room to grow", 6));
 	add(f, FORECAST_REFITTING, "weights before refitting", z->weights, each(s, 1, "graph", z->weights));
 	add(f, FORECAST_REFITTING, "columns of a layer", z->workers * widest, each(s, z->workers, "workers", widest));
 	add(f, FORECAST_REFITTING, "solving", z->workers * solving, each(s, z->workers, "workers", solving));

@@ -12,6 +12,8 @@ struct refit {
 	struct program *original;
 	struct refit_pass on_original; /* what it gives each layer */
 	struct refit_legs legs;        /* what comes after it */
+	struct refit_kept *kept;       /* what the original gave, by leg where they are alone; then its outputs */
+	size_t may_keep;               /* floats, still */
 	double *ridge;                 /* by layer */
 	struct tensor *before;         /* by layer, weights and then biases: what the leg in hand began with, or the first */
 	struct arena arena;
@@ -79,17 +81,31 @@ static void go_back(struct refit *r, double share)
 
 /* ---- on the network in hand ------------------------------------------------------------------------------------- */
 
+static enum tamis_status find_mismatch(struct refit *r, double *out, struct tamis_error *err)
+{
+	struct refit_kept *k = &r->kept[r->legs.n];
+	bool first = !k->whole && !k->refused;
+	enum tamis_status s;
+
+	if (first)
+		refit_kept_open(k, r->may_keep);
+	s = refit_mismatch(&r->job, r->original, k, out, err);
+	if (s == TAMIS_OK && first)
+		r->may_keep -= refit_kept_close(k);
+	return s;
+}
+
 /* What was found may be too much where the outputs are far from linear in it, and where layers of a leg all make up for
  * what came wrong from before them. *error: of the outputs, before and after. */
 static enum tamis_status go_while_better(struct refit *r, double *error, struct tamis_error *err)
 {
 	double now, share = 1;
-	enum tamis_status s = refit_mismatch(&r->job, r->original, &now, err);
+	enum tamis_status s = find_mismatch(r, &now, err);
 
 	while (s == TAMIS_OK && !(now <= *error) && share > REFIT_SHORTEST) {
 		share /= 2;
 		go_back(r, 0.5);
-		s = refit_mismatch(&r->job, r->original, &now, err);
+		s = find_mismatch(r, &now, err);
 	}
 	if (s == TAMIS_OK && !(now <= *error))
 		undo(r);
@@ -98,14 +114,27 @@ static enum tamis_status go_while_better(struct refit *r, double *error, struct 
 	return s;
 }
 
-static enum tamis_status fit_leg(struct refit *r, const struct refit_leg *leg, struct tamis_error *err)
+static enum tamis_status run_leg(struct refit *r, const struct refit_pass *on, struct tamis_error *err)
+{
+	bool first = on->kept && !on->kept->whole && !on->kept->refused;
+	enum tamis_status s;
+
+	if (first)
+		refit_kept_open(on->kept, r->may_keep);
+	s = refit_pass(&r->job, r->original, false, on, err);
+	if (s == TAMIS_OK && first)
+		r->may_keep -= refit_kept_close(on->kept);
+	return s;
+}
+
+static enum tamis_status fit_leg(struct refit *r, int leg, struct tamis_error *err)
 {
 	struct arena arena = { 0 };
-	struct refit_pass on = { .leg = *leg };
-	enum tamis_status s = refit_sums_of(&r->job, leg, &arena, &on.total, err);
+	struct refit_pass on = { .leg = r->legs.list[leg], .kept = r->legs.alone ? &r->kept[leg] : NULL };
+	enum tamis_status s = refit_sums_of(&r->job, &on.leg, &arena, &on.total, err);
 
 	if (s == TAMIS_OK)
-		s = refit_pass(&r->job, r->original, false, &on, err);
+		s = run_leg(r, &on, err);
 	if (s == TAMIS_OK)
 		s = refit_solve(&r->job, on.total, r->ridge, err);
 	for (int i = 0; on.total && i < r->job.layers->n; i++)
@@ -118,12 +147,12 @@ static enum tamis_status fit_in_order(struct refit *r, struct tamis_error *err)
 {
 	const struct refit_legs *legs = &r->legs;
 	double error = 0;
-	enum tamis_status s = legs->n ? refit_mismatch(&r->job, r->original, &error, err) : TAMIS_OK;
+	enum tamis_status s = legs->n ? find_mismatch(r, &error, err) : TAMIS_OK;
 
 	for (int i = 0; s == TAMIS_OK && i < legs->n; i++) {
 		if (!legs->alone || i == 0)
 			save(r);
-		s = fit_leg(r, &legs->list[i], err);
+		s = fit_leg(r, i, err);
 		if (s == TAMIS_OK && (!legs->alone || i + 1 == legs->n))
 			s = go_while_better(r, &error, err);
 	}
@@ -144,6 +173,10 @@ static enum tamis_status gather(struct refit *r, struct tamis_error *err)
 		s = no_memory(err);
 	if (s == TAMIS_OK)
 		s = refit_legs_find(&r->job, &r->arena, &r->legs, err);
+	r->may_keep = r->job.keep;
+	r->kept = arena_array(&r->arena, (size_t)r->legs.n + 1, sizeof *r->kept);
+	if (s == TAMIS_OK && !r->kept)
+		s = no_memory(err);
 	if (s == TAMIS_OK)
 		s = make_room(r, err);
 	if (s == TAMIS_OK)
@@ -172,6 +205,8 @@ void refit_close(struct refit *r)
 		if (r->on_original.apart)
 			refit_sums_free(&r->on_original.apart[i]);
 	}
+	for (int i = 0; r->kept && i <= r->legs.n; i++)
+		refit_kept_free(&r->kept[i]);
 	program_free(r->original);
 	arena_free(&r->arena);
 	free(r);

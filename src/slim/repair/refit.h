@@ -35,6 +35,7 @@ struct refit_job {
 	int64_t chunk;
 	int64_t items;                  /* expected; 0 = unknown */
 	double ridge;                   /* in units of the mean diagonal; 0 = chosen for each layer by the error on chunks apart */
+	size_t keep;                    /* floats of what the original gives that may be kept instead of running it again; 0 = none */
 	double passes;                  /* over the items, that fitting in order may take; 0: on what the original gives alone */
 	struct pool *pool;
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* of a pass; as in struct score_job */
@@ -53,6 +54,8 @@ double refit_choose_flops(const struct refit_job *job, const struct layer *l);
 
 /* Passes over the items that fitting in order takes: job->passes at most, unless it takes one for all layers together. */
 double refit_passes(const struct refit_job *job);
+/* Floats of what the original gives that are kept, about; outputs: values of an item. */
+double refit_kept_floats(const struct refit_job *job, double outputs);
 
 struct refit;
 

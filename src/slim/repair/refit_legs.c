@@ -46,13 +46,23 @@ static struct refit_leg next_leg(const struct refit_job *job, int first, int eac
 	return leg;
 }
 
+/* Of the one layer of a leg. */
+static double results_of(const struct refit_job *job, const struct refit_leg *leg)
+{
+	int i = leg->first;
+
+	while (!refit_fits(&job->layers->list[i]))
+		i++;
+	return (double)(job->items * refit_positions(&job->layers->list[i]) * job->layers->list[i].view.outs) / (double)leg->every;
+}
+
 /* Legs of `each` layers; list NULL: they are only counted. */
 static void lay_out(const struct refit_job *job, int each, struct refit_legs *out)
 {
 	int fitted = 1;
 
 	out->n = 0;
-	out->passes = 0;
+	out->passes = out->results = 0;
 	out->alone = each == 1;
 	for (int i = first_fitted(job->layers) + 1; fitted && i < job->layers->n;) {
 		struct refit_leg leg = next_leg(job, i, each, &fitted);
@@ -62,6 +72,7 @@ static void lay_out(const struct refit_job *job, int each, struct refit_legs *ou
 			out->list[out->n] = leg;
 		out->n += fitted > 0;
 		out->passes += fitted ? 1 / (double)leg.every : 0;
+		out->results += fitted == 1 && each == 1 ? results_of(job, &leg) : 0;
 	}
 }
 
@@ -90,4 +101,12 @@ double refit_passes(const struct refit_job *job)
 
 	find(job, &legs);
 	return legs.passes;
+}
+
+double refit_kept_floats(const struct refit_job *job, double outputs)
+{
+	struct refit_legs legs = { 0 };
+
+	find(job, &legs);
+	return fmin((double)job->keep, legs.results + outputs * (double)job->items / REFIT_APART);
 }

@@ -13,6 +13,7 @@ struct refit_legs {
 	int n;
 	bool alone;    /* one layer a leg */
 	double passes; /* over the items, that the legs take together */
+	double results; /* floats that the original gives their layers, where these are alone */
 };
 
 /* One layer a leg, in topological order; or as many as it takes to keep within job->passes. The first layer is in none:

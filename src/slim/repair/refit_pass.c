@@ -11,7 +11,7 @@
 struct hand {
 	struct refit_sums *chunk;      /* of the chunk in hand, by layer */
 	double mismatch;               /* of its outputs */
-	struct runner *original;       /* NULL: the pass runs the original itself */
+	struct runner *original;       /* NULL: the pass runs the original itself, or knows what it gives */
 	struct scratch scratch;
 	float *u, *z, *product;
 	size_t u_floats, z_floats, product_floats;
@@ -20,6 +20,9 @@ struct hand {
 struct gathering {
 	const struct refit_job *job;
 	const struct refit_pass *out;
+	struct refit_kept *kept;       /* of the leg, or of the outputs; NULL = none */
+	int64_t every;                 /* of the chunks */
+	bool alone;                    /* only the original runs */
 	struct hand *hands;
 	int n_hands;
 	struct arena arena;
@@ -34,25 +37,46 @@ static enum tamis_status no_memory(struct tamis_error *err)
 
 /* ---- one layer of one chunk ------------------------------------------------------------------------------------ */
 
-static enum tamis_status gather(struct hand *h, struct layer_call *source, struct layer_call *original, int64_t *rows,
-                                struct tamis_error *err)
+static bool knows_original(const struct gathering *w)
 {
-	const struct layer *l = source->layer;
+	return w->kept && w->kept->whole;
+}
+
+static enum tamis_status gather_inputs(const struct gathering *w, struct hand *h, const struct layer *l, const struct runner *r,
+                                       int64_t items, int64_t *rows, struct tamis_error *err)
+{
+	struct layer_call c;
 	int64_t pos[REFIT_POSITIONS];
 	int n = refit_positions(l);
-	enum tamis_status s;
+	enum tamis_status s = signals_bind(w->alone ? w->job->reference : w->job->graph, l, r, &h->scratch, items, &c, err);
 
-	*rows = source->items * n;
-	source->call.err = original->call.err = err;
-	signals_grid(n, source->positions, pos);
+	if (s != TAMIS_OK || !c.positions)
+		return s;
+	*rows = items * n;
+	c.call.err = err;
+	signals_grid(n, c.positions, pos);
 	s = score_reserve(&h->u, &h->u_floats, (size_t)(*rows * l->features), err);
-	if (s == TAMIS_OK)
-		s = score_reserve(&h->z, &h->z_floats, (size_t)(*rows * l->view.outs), err);
-	if (s == TAMIS_OK)
-		s = source->op->gather(&source->call, &l->view, source->items, pos, n, h->u);
-	if (s == TAMIS_OK)
-		s = original->op->gather_out(&original->call, &l->view, original->out[0], source->items, pos, n, h->z);
-	return s;
+	return s == TAMIS_OK ? c.op->gather(&c.call, &l->view, items, pos, n, h->u) : s;
+}
+
+static enum tamis_status gather_results(const struct gathering *w, struct hand *h, const struct layer *l, const struct runner *r,
+                                        const struct chunk *chunk, int64_t rows, struct tamis_error *err)
+{
+	struct layer_call c;
+	int64_t pos[REFIT_POSITIONS], floats = rows * l->view.outs;
+	int n = refit_positions(l);
+	enum tamis_status s = score_reserve(&h->z, &h->z_floats, (size_t)floats, err);
+
+	if (s == TAMIS_OK && knows_original(w))
+		memcpy(h->z, refit_kept_of(w->kept, chunk->index / w->every), (size_t)floats * sizeof *h->z);
+	if (s != TAMIS_OK || knows_original(w))
+		return s;
+	s = signals_bind(w->job->reference, l, w->alone ? r : h->original, &h->scratch, chunk->items, &c, err);
+	if (s != TAMIS_OK)
+		return s;
+	c.call.err = err;
+	signals_grid(n, c.positions, pos);
+	return c.op->gather_out(&c.call, &l->view, c.out[0], chunk->items, pos, n, h->z);
 }
 
 static void add_columns(const float *x, int64_t rows, int64_t n, double *sum)
@@ -103,25 +127,21 @@ static enum tamis_status copy_rows(const struct hand *h, const struct layer *l, 
 	return TAMIS_OK;
 }
 
-static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, const struct runner *r, int64_t items,
-                                   struct tamis_error *err)
+static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, const struct runner *r,
+                                   const struct chunk *chunk, struct tamis_error *err)
 {
 	const struct layer *l = &w->job->layers->list[i];
 	struct refit_sums *a = &h->chunk[i];
-	struct layer_call source, original;
 	enum tamis_status s;
 
 	a->rows = 0;
 	if (!refit_fits(l))
 		return TAMIS_OK;
 	scratch_reset(&h->scratch);
-	s = signals_bind(h->original ? w->job->graph : w->job->reference, l, r, &h->scratch, items, &source, err);
-	if (s == TAMIS_OK)
-		s = signals_bind(w->job->reference, l, h->original ? h->original : r, &h->scratch, items, &original, err);
-	if (s != TAMIS_OK || !source.positions || !original.positions)
-		return s;
-	s = gather(h, &source, &original, &a->rows, err);
-	if (s != TAMIS_OK)
+	s = gather_inputs(w, h, l, r, chunk->items, &a->rows, err);
+	if (s == TAMIS_OK && a->rows)
+		s = gather_results(w, h, l, r, chunk, a->rows, err);
+	if (s != TAMIS_OK || !a->rows)
 		return s;
 	memset(a->u, 0, (size_t)l->features * sizeof *a->u);
 	memset(a->z, 0, (size_t)l->view.outs * sizeof *a->z);
@@ -132,31 +152,47 @@ static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, c
 
 /* ---- outputs --------------------------------------------------------------------------------------------------- */
 
-/* Squared error over energy, summed over the outputs. */
-static double mismatch(const struct graph *g, const struct runner *slim, const struct runner *original)
+/* Squared error over energy. */
+static double mismatch(const struct tensor *a, const struct tensor *b)
 {
+	bool numbers = a->count == b->count && (dtype_is_float((int)b->type) || dtype_is_integer((int)b->type));
+	double error = 0, energy = 0;
+
+	for (int64_t k = 0; numbers && k < b->count; k++) {
+		double want = tensor_get(b, k), off = tensor_get(a, k) - want;
+
+		error += off * off;
+		energy += want * want;
+	}
+	return energy > 0 ? error / energy : 0;
+}
+
+/* Summed over the outputs. */
+static double mismatch_of_all(const struct gathering *w, const struct hand *h, const struct runner *slim, int64_t chunk)
+{
+	const float *at = knows_original(w) ? refit_kept_of(w->kept, chunk / w->every) : NULL;
 	double all = 0;
 
-	for (int i = 0; i < g->n_outputs; i++) {
-		const struct tensor *a = runner_output(slim, i), *b = runner_output(original, i);
-		bool numbers = a->count == b->count && (dtype_is_float((int)b->type) || dtype_is_integer((int)b->type));
-		double error = 0, energy = 0;
+	for (int i = 0; i < w->job->graph->n_outputs; i++) {
+		const struct tensor *a = runner_output(slim, i);
+		struct tensor known = *a;
 
-		for (int64_t k = 0; numbers && k < b->count; k++) {
-			double want = tensor_get(b, k), off = tensor_get(a, k) - want;
-
-			error += off * off;
-			energy += want * want;
-		}
-		all += energy > 0 ? error / energy : 0;
+		known.data = (void *)at;
+		all += mismatch(a, at ? &known : runner_output(h->original, i));
+		at += at ? a->count : 0;
 	}
 	return all;
 }
 
-static bool is_compared(void *ctx, int64_t chunk)
+/* Floats alone are kept: so it is nothing but what a run would give. */
+static void keep_outputs(const struct gathering *w, const struct hand *h)
 {
-	(void)ctx;
-	return chunk % REFIT_APART == 0;
+	for (int i = 0; i < w->job->graph->n_outputs; i++) {
+		const struct tensor *y = runner_output(h->original, i);
+
+		w->kept->refused |= y->type != DT_FLOAT;
+		refit_kept_add(w->kept, i == 0, y->data, y->count);
+	}
 }
 
 /* The network in hand, and the original beside it. */
@@ -174,7 +210,7 @@ static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk
 	enum tamis_status s = run_both(h, r, c, err);
 
 	if (s == TAMIS_OK)
-		h->mismatch = mismatch(w->job->graph, r, h->original);
+		h->mismatch = mismatch_of_all(w, h, r, c->index);
 	return s;
 }
 
@@ -184,17 +220,13 @@ static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot
 
 	(void)c, (void)err;
 	w->mismatch += w->hands[slot].mismatch;
+	if (!knows_original(w))
+		keep_outputs(w, &w->hands[slot]);
 	return TAMIS_OK;
 }
 
 /* ---- all layers of a chunk ------------------------------------------------------------------------------------- */
 
-static bool is_taken(void *ctx, int64_t chunk)
-{
-	struct gathering *w = ctx;
-
-	return chunk % w->out->leg.every == 0;
-}
 
 static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
@@ -203,7 +235,7 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 	enum tamis_status s = run_both(h, r, c, err);
 
 	for (int i = w->out->leg.first; s == TAMIS_OK && i < w->out->leg.last; i++)
-		s = add_layer(w, h, i, r, c->items, err);
+		s = add_layer(w, h, i, r, c, err);
 	return s;
 }
 
@@ -225,6 +257,8 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 			s = refit_sums_add(l, &w->out->total[i], from, err);
 		if (s == TAMIS_OK && from->rows && from->uu && w->out->apart && is_apart(c))
 			s = refit_sums_add(l, &w->out->apart[i], from, err);
+		if (s == TAMIS_OK && refit_fits(l) && w->kept && !w->kept->whole)
+			refit_kept_add(w->kept, true, w->hands[slot].z, from->rows * l->view.outs);
 	}
 	w->done += c->items;
 	if (s == TAMIS_OK && w->job->progress)
@@ -284,6 +318,11 @@ static void close_hands(struct gathering *w)
 	arena_free(&w->arena);
 }
 
+static bool is_taken(void *ctx, int64_t chunk)
+{
+	return chunk % ((struct gathering *)ctx)->every == 0;
+}
+
 static bool select_item(void *ctx, int64_t item)
 {
 	const struct refit_job *j = ((struct gathering *)ctx)->job;
@@ -298,22 +337,23 @@ static enum tamis_status run(struct gathering *w, const struct program *p, struc
 	enum tamis_status s = j->progress ? j->progress(j->progress_ctx, 0, err) : TAMIS_OK;
 
 	items->ctx = w;
+	items->mine = is_taken;
 	items->select = select_item;
 	return s != TAMIS_OK ? s : items_run(p, j->reader, j->batching, j->chunk, j->pool, items, err);
 }
 
-/* `original` runs beside the graph in hand, or alone where `alone`. */
-static enum tamis_status run_network(struct gathering *w, const struct program *original, bool alone, struct items_job *items,
+/* `original` runs beside the graph in hand where it must, or alone. */
+static enum tamis_status run_network(struct gathering *w, const struct program *original, struct items_job *items,
                                      struct tamis_error *err)
 {
 	static const struct program_options training = { .training = true };
 	struct program *slim = NULL;
-	enum tamis_status s = alone ? TAMIS_OK : program_create(w->job->graph, &training, &slim, err);
+	enum tamis_status s = w->alone ? TAMIS_OK : program_create(w->job->graph, &training, &slim, err);
 
 	if (s == TAMIS_OK)
-		s = open_hands(w, alone ? NULL : original, items->work == work, err);
+		s = open_hands(w, w->alone || knows_original(w) ? NULL : original, items->work == work, err);
 	if (s == TAMIS_OK)
-		s = run(w, alone ? original : slim, items, err);
+		s = run(w, w->alone ? original : slim, items, err);
 	close_hands(w);
 	program_free(slim);
 	return s;
@@ -322,9 +362,9 @@ static enum tamis_status run_network(struct gathering *w, const struct program *
 enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
                              const struct refit_pass *out, struct tamis_error *err)
 {
-	struct gathering w = { .job = job, .out = out };
-	struct items_job items = { .mine = is_taken, .work = work, .merge = merge };
-	enum tamis_status s = run_network(&w, original, alone, &items, err);
+	struct gathering w = { .job = job, .out = out, .kept = out->kept, .every = out->leg.every, .alone = alone };
+	struct items_job items = { .work = work, .merge = merge };
+	enum tamis_status s = run_network(&w, original, &items, err);
 
 	for (int i = out->leg.first; s == TAMIS_OK && i < out->leg.last; i++) {
 		refit_sums_centre(&job->layers->list[i], &out->total[i]);
@@ -334,12 +374,12 @@ enum tamis_status refit_pass(const struct refit_job *job, const struct program *
 	return s;
 }
 
-enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, double *mismatch,
-                                 struct tamis_error *err)
+enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, struct refit_kept *kept,
+                                 double *mismatch, struct tamis_error *err)
 {
-	struct gathering w = { .job = job };
-	struct items_job items = { .mine = is_compared, .work = compare, .merge = add_mismatch };
-	enum tamis_status s = run_network(&w, original, false, &items, err);
+	struct gathering w = { .job = job, .kept = kept, .every = REFIT_APART };
+	struct items_job items = { .work = compare, .merge = add_mismatch };
+	enum tamis_status s = run_network(&w, original, &items, err);
 
 	*mismatch = w.mismatch;
 	return s;

@@ -3,6 +3,7 @@
 #ifndef SLIM_REFIT_PASS_H
 #define SLIM_REFIT_PASS_H
 
+#include "slim/repair/refit_kept.h"
 #include "slim/repair/refit_legs.h"
 #include "slim/repair/refit_sums.h"
 
@@ -10,6 +11,7 @@ struct refit_pass {
 	struct refit_leg leg;       /* whose sums; of the others there are none */
 	struct refit_sums *total;   /* by layer, from refit_sums_of */
 	struct refit_sums *apart;   /* of every REFIT_APART-th chunk alone (moments only); NULL = not wanted */
+	struct refit_kept *kept;    /* of a leg of one layer, its results in the original: used where whole, else filled; NULL = not kept */
 };
 
 /* Empty sums of the leg's layers that are fitted; refit_sums_free each of the job's layers. */
@@ -21,8 +23,9 @@ enum tamis_status refit_sums_of(const struct refit_job *job, const struct refit_
 enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
                              const struct refit_pass *out, struct tamis_error *err);
 
-/* Squared error over energy, summed over the outputs and every REFIT_APART-th chunk. */
-enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, double *mismatch,
-                                 struct tamis_error *err);
+/* Squared error over energy, summed over the outputs and every REFIT_APART-th chunk. kept: the original's outputs, used where
+ * whole, else filled. */
+enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, struct refit_kept *kept,
+                                 double *mismatch, struct tamis_error *err);
 
 #endif

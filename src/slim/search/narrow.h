@@ -48,8 +48,8 @@ struct narrow_result {
 /* Leaves the deepest state whose guessed bound was fine in the graph's constants: everything that reads or makes the units
  * that go is zero. Guessing items alone are looked at; the gate judges what comes of it. Two approaches: in steps until a state
  * comes near the bound, so that none between it and the last one is left out; then in finer ones, halved where several groups
- * together look bad. A group that looks bad alone keeps the width
- * it has. */
+ * together look bad, doubled again after two good ones. A group that looks bad alone keeps the width it has, and what looked
+ * bad is not tried again. */
 enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result *out, struct tamis_error *err);
 
 #endif

@@ -17,6 +17,7 @@
 #define ROUNDS_FINE 0.93     /* keep-fraction on the second approach, from the last depth of the first */
 #define ROUNDS_GENEROUS 1.25 /* a depth is tried on the held-out items while its guessed bound is within this of the tolerance */
 #define ROUNDS_MAX 60
+#define ROUNDS_KEPT ((size_t)64 << 20) /* floats of what the original gives, that a refit may keep */
 #define ROUNDS_PASSES 6      /* over the items, that a refit may take */
 #define ROUNDS_USUAL 12      /* that a search takes, for estimates of the time */
 #define ROUNDS_CUTTING 0.6   /* share of the epochs during which the cut deepens, on the way to a given share */
