@@ -517,9 +517,14 @@ static void channels_blocks(struct channel_call *c)
 	const struct blocks_attr *a = c->node->attr;
 	bool to_space = !strcmp(c->node->op->name, "DepthToSpace");
 	int depth = to_space ? 0 : COUPLING_OUT(0), space = to_space ? COUPLING_OUT(0) : 0;
-	int64_t square = a->size * a->size, n = c->in[0]->dims[1];
+	int64_t square, n;
 
-	n = to_space ? n / square : n;
+	if (!c->out[0]) { /* then nobody has said that the size of a block is possible */
+		channels_keep_port(c, 0, "the blocks do not fit the image");
+		return;
+	}
+	square = a->size * a->size;
+	n = to_space ? c->in[0]->dims[1] / square : c->in[0]->dims[1];
 	channels_tie(c, 0, 0, COUPLING_OUT(0), 0);
 	for (int64_t k = 0; k < n; k++)
 		for (int64_t i = 0; i < square; i++)
