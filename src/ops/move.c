@@ -520,7 +520,7 @@ static void channels_blocks(struct channel_call *c)
 	int64_t square, n;
 
 	if (!c->out[0]) { /* then nobody has said that the size of a block is possible */
-		channels_keep_port(c, 0, "the blocks do not fit the image");
+		channels_keep_port(c, 0, "the shape of what it makes is not known");
 		return;
 	}
 	square = a->size * a->size;

@@ -6,7 +6,7 @@
 #include "slim/state.h"
 
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
-#define REFIT_COST 5                    /* a pass: two forward runs, and moments */
+#define REFIT_COST 5                    /* a pass: forward, at first the original too, and moments */
 #define REFIT_COMPARED 0.25             /* passes without moments before and after it, about */
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */

@@ -448,11 +448,10 @@ Test(refit, legs_keep_within_their_passes)
 				.passes = passes, .chunk = 64 }), 1e-12);
 			cr_assert(legs.passes <= passes || legs.n == 1);
 			cr_assert(legs.alone || legs.n < 8);
-			cr_assert(legs.alone || items < 100000 || passes < 2);
+			cr_assert(legs.alone || items < 10000 || passes < 2);
 		}
 	arena_free(&arena);
 }
-
 
 static double error_of(const struct lab *l);
 

@@ -3,8 +3,8 @@
 
 Three networks on Fashion-MNIST: the sample fashion-resnet, and a VGG-like and a MobileNet-like one that are trained here
 (once; kept in build/bench/channels; Debian's python3-torch and dataset-fashion-mnist). They are slimmed without labels on
-6,000 images (--images) with default options but for --granularity channel, refitted and distilled, and judged on the test images.
-PP-OCRv4 recognition (an npm package) is slimmed on rendered lines of text (Debian's python3-pil, fonts-dejavu-core and
+6,000 images (--images) with default options but for --granularity channel, refitted and distilled, and judged on the
+test images. PP-OCRv4 recognition (an npm package) is slimmed on rendered lines of text (Debian's python3-pil, fonts-dejavu-core and
 fonts-liberation) and judged by the share of other lines that it still reads as the original does. *Faster* is the
 median time of one run in onnxruntime, original over slim, in turn: of one item, and of 100.
 

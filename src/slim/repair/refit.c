@@ -81,17 +81,28 @@ static void go_back(struct refit *r, double share)
 
 /* ---- on the network in hand ------------------------------------------------------------------------------------- */
 
+/* Before a run, and after one that came to its end. */
+static void open_kept(const struct refit *r, struct refit_kept *k)
+{
+	if (k && !k->whole && !k->refused)
+		refit_kept_open(k, r->may_keep);
+}
+
+static void close_kept(struct refit *r, struct refit_kept *k)
+{
+	if (k && !k->whole)
+		r->may_keep -= refit_kept_close(k);
+}
+
 static enum tamis_status find_mismatch(struct refit *r, double *out, struct tamis_error *err)
 {
 	struct refit_kept *k = &r->kept[r->legs.n];
-	bool first = !k->whole && !k->refused;
 	enum tamis_status s;
 
-	if (first)
-		refit_kept_open(k, r->may_keep);
+	open_kept(r, k);
 	s = refit_mismatch(&r->job, r->original, k, out, err);
-	if (s == TAMIS_OK && first)
-		r->may_keep -= refit_kept_close(k);
+	if (s == TAMIS_OK)
+		close_kept(r, k);
 	return s;
 }
 
@@ -114,27 +125,17 @@ static enum tamis_status go_while_better(struct refit *r, double *error, struct 
 	return s;
 }
 
-static enum tamis_status run_leg(struct refit *r, const struct refit_pass *on, struct tamis_error *err)
-{
-	bool first = on->kept && !on->kept->whole && !on->kept->refused;
-	enum tamis_status s;
-
-	if (first)
-		refit_kept_open(on->kept, r->may_keep);
-	s = refit_pass(&r->job, r->original, false, on, err);
-	if (s == TAMIS_OK && first)
-		r->may_keep -= refit_kept_close(on->kept);
-	return s;
-}
-
 static enum tamis_status fit_leg(struct refit *r, int leg, struct tamis_error *err)
 {
 	struct arena arena = { 0 };
 	struct refit_pass on = { .leg = r->legs.list[leg], .kept = r->legs.alone ? &r->kept[leg] : NULL };
 	enum tamis_status s = refit_sums_of(&r->job, &on.leg, &arena, &on.total, err);
 
+	open_kept(r, on.kept);
 	if (s == TAMIS_OK)
-		s = run_leg(r, &on, err);
+		s = refit_pass(&r->job, r->original, false, &on, err);
+	if (s == TAMIS_OK)
+		close_kept(r, on.kept);
 	if (s == TAMIS_OK)
 		s = refit_solve(&r->job, on.total, r->ridge, err);
 	for (int i = 0; on.total && i < r->job.layers->n; i++)

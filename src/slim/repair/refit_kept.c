@@ -24,6 +24,12 @@ static size_t used(const struct refit_kept *k)
 	return k->chunks ? (size_t)k->end[k->chunks - 1] : 0;
 }
 
+void refit_kept_refuse(struct refit_kept *k)
+{
+	refit_kept_free(k);
+	k->refused = true;
+}
+
 void refit_kept_add(struct refit_kept *k, bool first, const float *from, int64_t n)
 {
 	size_t have = used(k), want = have + (size_t)n;
@@ -32,8 +38,7 @@ void refit_kept_add(struct refit_kept *k, bool first, const float *from, int64_t
 		return;
 	if (want > k->most || !tm_grow((void **)&k->list, &k->cap, want, sizeof *k->list)
 	    || !tm_grow((void **)&k->end, &k->cap_end, (size_t)k->chunks + 1, sizeof *k->end)) {
-		refit_kept_free(k);
-		k->refused = true;
+		refit_kept_refuse(k);
 		return;
 	}
 	if (n)

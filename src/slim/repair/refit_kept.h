@@ -21,6 +21,8 @@ struct refit_kept {
 void refit_kept_open(struct refit_kept *k, size_t most);
 /* The next chunk's part, n >= 0 floats; starts the chunk where `first`. Where it is refused nothing is kept. */
 void refit_kept_add(struct refit_kept *k, bool first, const float *from, int64_t n);
+/* Nothing is kept, neither now nor later. */
+void refit_kept_refuse(struct refit_kept *k);
 /* After the last chunk. Returns the floats kept. */
 size_t refit_kept_close(struct refit_kept *k);
 /* The floats of a chunk; k->whole. */

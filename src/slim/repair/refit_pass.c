@@ -190,7 +190,8 @@ static void keep_outputs(const struct gathering *w, const struct hand *h)
 	for (int i = 0; i < w->job->graph->n_outputs; i++) {
 		const struct tensor *y = runner_output(h->original, i);
 
-		w->kept->refused |= y->type != DT_FLOAT;
+		if (y->type != DT_FLOAT)
+			refit_kept_refuse(w->kept);
 		refit_kept_add(w->kept, i == 0, y->data, y->count);
 	}
 }
