@@ -19,6 +19,7 @@ struct control {
 	const struct tensor *const *in;
 	struct tensor *const *out;
 	struct inner *inner; /* by body of the node */
+	int64_t *trips;      /* of this run of the model so far */
 	struct tamis_error *err;
 };
 
@@ -71,6 +72,19 @@ static enum tamis_status enter(struct control *c, const char *attribute, struct 
 	for (int i = 0; s == TAMIS_OK && i < b->graph->n_captured; i++)
 		inner->in[own + i] = *c->in[b->first + i];
 	*out = inner;
+	return s;
+}
+
+/* Loops in loops multiply, and a Scan may go over billions of slices that hold nothing: what ends, but not in anyone's time,
+ * is refused as well. */
+static enum tamis_status run_inner(struct control *c, struct inner *b)
+{
+	enum tamis_status s = runner_run(b->runner, b->in, NULL, c->err);
+
+	*c->trips += 1 + runner_trips(b->runner);
+	if (s == TAMIS_OK && *c->trips > CONTROL_MAX_TRIPS)
+		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "the model has not ended after %d trips through bodies of Loop, Scan and If",
+		               CONTROL_MAX_TRIPS);
 	return s;
 }
 
@@ -195,7 +209,7 @@ static enum tamis_status run_if(struct control *c)
 	if (s == TAMIS_OK)
 		s = enter(c, control_branch(c->in[0]), &b);
 	if (s == TAMIS_OK)
-		s = runner_run(b->runner, b->in, NULL, c->err);
+		s = run_inner(c, b);
 	for (int i = 0; s == TAMIS_OK && i < c->node->n_out; i++)
 		if (c->out[i])
 			s = copy(c, c->out[i], runner_output(b->runner, i));
@@ -224,7 +238,7 @@ static enum tamis_status run_trip(struct control *c, struct loop *l, int64_t tri
 	b->in[1] = control_scalar(g, 1, DT_BOOL, &go);
 	for (int i = 0; i < l->n_carried; i++)
 		b->in[2 + i] = l->carried[i];
-	s = runner_run(b->runner, b->in, NULL, c->err);
+	s = run_inner(c, b);
 	if (s == TAMIS_OK)
 		s = one_value(c, runner_output(b->runner, 0), DT_BOOL, "the condition that the body gives");
 	if (s == TAMIS_OK)
@@ -239,11 +253,8 @@ static enum tamis_status run_trips(struct control *c, struct loop *l)
 {
 	enum tamis_status s = TAMIS_OK;
 
-	for (int64_t trip = 0; s == TAMIS_OK && l->go && trip < l->trips; trip++) {
-		if (trip == CONTROL_MAX_TRIPS)
-			return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "a Loop has not ended after %d trips", CONTROL_MAX_TRIPS);
+	for (int64_t trip = 0; s == TAMIS_OK && l->go && trip < l->trips; trip++)
 		s = run_trip(c, l, trip);
-	}
 	return s;
 }
 
@@ -350,7 +361,7 @@ static enum tamis_status scan_trip(struct control *c, struct scan *x, int64_t tr
 		x->body->in[a->n_states + i] = x->slice[i];
 	}
 	if (s == TAMIS_OK)
-		s = runner_run(x->body->runner, x->body->in, NULL, c->err);
+		s = run_inner(c, x->body);
 	if (s == TAMIS_OK)
 		s = push_all(c, x->body, a->n_states, x->stacked, a->n_stacked);
 	return s == TAMIS_OK ? carry(c, x->body, 0, x->state, a->n_states) : s;
@@ -531,10 +542,10 @@ static enum tamis_status run(struct control *c)
 }
 
 enum tamis_status control_run(const struct program *p, const struct step *step, const struct tensor *const *in,
-                              struct tensor *const *out, void **state, struct tamis_error *err)
+                              struct tensor *const *out, void **state, int64_t *trips, struct tamis_error *err)
 {
 	struct control c = { .graph = p->graph, .training = p->options.training, .node = step->node, .in = in, .out = out,
-		.err = err };
+		.trips = trips, .err = err };
 	enum tamis_status s;
 
 	if (!*state)

@@ -6,15 +6,15 @@
 
 #include "exec/program.h"
 
-#define CONTROL_MAX_TRIPS (1 << 24) /* of one Loop */
+#define CONTROL_MAX_TRIPS (1 << 20) /* through bodies, in one run of a model: those inside bodies count too */
 
 /* Runs a step whose operator is OP_CONTROL. in: the step's inputs with their data, NULL where absent; out: gets type,
- * shape and memory of its own, NULL where nobody wants it. *state is NULL at first and released by control_free.
- * TAMIS_E_INVALID on inputs that do not fit the bodies, TAMIS_E_UNSUPPORTED on a Loop that does not end,
+ * shape and memory of its own, NULL where nobody wants it. *state is NULL at first and released by control_free. *trips
+ * grows by those made. TAMIS_E_INVALID on inputs that do not fit the bodies, TAMIS_E_UNSUPPORTED beyond CONTROL_MAX_TRIPS,
  * TAMIS_E_MEMORY beyond the document's max_memory. The depth of calls is that of the graphs, at most
  * DOC_MAX_SUBGRAPHS. */
 enum tamis_status control_run(const struct program *p, const struct step *s, const struct tensor *const *in,
-                              struct tensor *const *out, void **state, struct tamis_error *err);
+                              struct tensor *const *out, void **state, int64_t *trips, struct tamis_error *err);
 void control_free(const struct step *s, void *state); /* NULL state is fine */
 
 /* Reverse of a step's last run (OP_CONTROL_REVERSE), in a program made with `training`: adds to gin[i] (NULL: not

@@ -310,7 +310,7 @@ static enum tamis_status run_node(struct runner *r, int index, struct tamis_erro
 	enum tamis_status status = TAMIS_OK;
 
 	if (s->node->op->flags & OP_CONTROL)
-		return control_run(r->program, s, r->in, r->out, &r->state[index], err);
+		return control_run(r->program, s, r->in, r->out, &r->state[index], &r->trips, err);
 	if (r->plan->dynamic && is_dynamic(r, s))
 		status = prepare_dynamic(r, s, err);
 	if (status == TAMIS_OK)
@@ -342,9 +342,15 @@ enum tamis_status runner_run(struct runner *r, const struct tensor *in, const st
 {
 	enum tamis_status s = prepare(r, in, err);
 
+	r->trips = 0;
 	for (int i = 0; s == TAMIS_OK && i < r->program->n_steps; i++)
 		s = run_step(r, i, hooks, err);
 	return s;
+}
+
+int64_t runner_trips(const struct runner *r)
+{
+	return r->trips;
 }
 
 const struct tensor *runner_output(const struct runner *r, int i)

@@ -37,6 +37,8 @@ enum tamis_status runner_run(struct runner *r, const struct tensor *in, const st
 
 /* Graph output i of the last run; valid until the next one. */
 const struct tensor *runner_output(const struct runner *r, int i);
+/* Times that the last run went through a body of a Loop, a Scan or an If. */
+int64_t runner_trips(const struct runner *r);
 /* Any graph value of the last run (a training program), NULL when it was never made. */
 const struct tensor *runner_value(const struct runner *r, int value);
 

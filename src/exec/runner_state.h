@@ -16,6 +16,7 @@ struct runner {
 	size_t block_bytes;
 	struct scratch scratch;
 	void **state;                   /* by step: what its operator keeps between runs */
+	int64_t trips;                  /* through bodies, in the last run; those inside bodies count too */
 	void **back;                    /* by step: the same for the reverse of a fused convolution */
 	struct mask { uint32_t *bits; size_t words; } *mask; /* by step: where the activation after it has a slope */
 	const struct tensor **in;       /* ports of the step in hand */

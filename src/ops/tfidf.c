@@ -59,7 +59,7 @@ static enum tamis_status cut_pool(const struct op_parse *p, const struct pool *p
 		if (from < 0 || to < from || to > pool->n_items || (to - from) % (k + 1))
 			return tm_fail(p->err, TAMIS_E_INVALID, "ngram_counts do not cut the pool into n-grams of length %d", k + 1);
 		for (; from < to; from += k + 1, next++) {
-			if (next >= pool->n_columns || pool->columns[next] < 0)
+			if (next >= pool->n_columns || pool->columns[next] < 0 || pool->columns[next] == INT64_MAX)
 				return tm_fail(p->err, TAMIS_E_INVALID, "ngram_indexes gives no place for n-gram %lld", (long long)next);
 			if (pool->columns[next] >= a->columns)
 				a->columns = pool->columns[next] + 1;

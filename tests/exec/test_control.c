@@ -292,6 +292,48 @@ Test(control, bodies_that_do_not_fit_are_refused)
 	expect_unbuildable(f, TAMIS_E_UNSUPPORTED, "Frobnicate");
 }
 
+/* Carries one value through as it is; goes on for ever. */
+static struct document *idle_body(void)
+{
+	struct document *b = model_new(17);
+
+	model_input(b, "i", DT_INT64, SCALAR);
+	model_input(b, "go", DT_BOOL, SCALAR);
+	model_input(b, "s", DT_FLOAT, SCALAR);
+	return b;
+}
+
+/* 1,500 trips of 1,500 each: neither loop is long alone. */
+Test(control, trips_of_all_loops_together_are_bounded)
+{
+	struct document *d = model_new(17), *outer = idle_body(), *inner = idle_body();
+	struct tensor in[2] = { scalar(DT_INT64, 1500), scalar(DT_FLOAT, 1) };
+	struct rig k;
+
+	model_node(inner, "Identity", "go", "on");
+	model_node(inner, "Neg", "s", "t");
+	model_output(inner, "on");
+	model_output(inner, "t");
+	model_node(outer, "Identity", "go", "on");
+	node_graph(outer, model_node(outer, "Loop", "m - s", "t"), "body", inner);
+	model_output(outer, "on");
+	model_output(outer, "t");
+	model_input(d, "m", DT_INT64, SCALAR);
+	model_input(d, "x", DT_FLOAT, SCALAR);
+	node_graph(d, model_node(d, "Loop", "m - x", "y"), "body", outer);
+	model_output(d, "y");
+	k = start(d);
+	cr_expect_eq(runner_run(k.r, in, NULL, &k.err), TAMIS_E_UNSUPPORTED);
+	cr_expect(strstr(k.err.message, "has not ended after 1048576 trips"), "%s", k.err.message);
+	tensor_set(&in[0], 0, 3);
+	run(&k, in);
+	expect_values(&k, 0, SCALAR, (double[]){ -1 });
+	cr_expect_eq(runner_trips(k.r), 3 + 9);
+	finish(&k);
+	tensor_free(&in[0]);
+	tensor_free(&in[1]);
+}
+
 Test(control, nesting_is_bounded)
 {
 	struct document *b = branch("Not", "c", "t");

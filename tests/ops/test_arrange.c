@@ -256,11 +256,13 @@ Test(tfidf, counts)
 
 Test(tfidf, refuses)
 {
-	for (int k = 0; k < 4; k++) {
+	for (int k = 0; k < 5; k++) {
 		struct op_case *c = tfidf("TF", k == 0 ? 3 : 1, k == 1 ? -1 : 0);
 
 		if (k == 2)
 			case_floats(c, "weights", 2, VALUES(1, 2));
+		if (k == 4)
+			case_ints(c, "ngram_indexes", 4, (const int64_t[]){0, 3, 1, INT64_MAX});
 		case_in(c, k == 3 ? DT_FLOAT : DT_INT64, SHAPE(3), NULL);
 		cr_expect_eq(case_status(c), k == 3 ? TAMIS_E_UNSUPPORTED : TAMIS_E_INVALID, "case %d", k);
 		case_free(c);
