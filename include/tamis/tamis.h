@@ -177,7 +177,8 @@ struct tamis_slim_options {
 	double target_size;      /* the same as a share of the input's size; default -1: none */
 	double target_macs;      /* channels go until this share of the MACs is left, (0, 1), and nothing else; default -1: none */
 	int64_t round_to;        /* widths of narrowed layers become multiples of it, >= 1; default 8, which kernels like */
-	double holdout_share;    /* share of items held out for the gate, (0, 1); default 0.2 */
+	double holdout_share;    /* share of items held out for the gate, (0, 1); default -1: a fifth, of fewer than 3,200 items up to
+	                            two fifths, so that 640 are */
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
 	int rounds;              /* of score, cut and refit on the way to `keep`, 1 or more; default 8 */
 	int distil;              /* epochs of training what survives to the original's outputs, at each depth that may be
@@ -223,7 +224,7 @@ struct tamis_score_options {
 	                            group); default pii */
 	const char *head;        /* as in tamis_slim_options, like all that follows */
 	double alpha;            /* behind which p-values are exact; default 0.05 */
-	double holdout_share;    /* the items that slimming with this share would fit on are scored; default 0.2 */
+	double holdout_share;    /* the items that slimming with this share would fit on are scored; default -1 */
 	enum tamis_features features;
 	enum tamis_fdr fdr;
 	const char *only, *skip;

@@ -9,7 +9,7 @@
 void tamis_score_options_default(struct tamis_score_options *o)
 {
 	if (o)
-		*o = (struct tamis_score_options){ .criterion = "pii", .alpha = 0.05, .holdout_share = 0.2, .seed = 1 };
+		*o = (struct tamis_score_options){ .criterion = "pii", .alpha = 0.05, .holdout_share = -1, .seed = 1 };
 }
 
 void tamis_scores_options_default(struct tamis_scores_options *o)

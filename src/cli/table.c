@@ -187,7 +187,8 @@ const struct option options[] = {
 	          "repeated" },
 	{ .name = "holdout-share", .kind = OPTION_NUMBER, .commands = SLIM | SCORE,
 	  .offset = AT(slim.holdout_share), .metavar = "F", .low = 0, .high = 1, .open_low = true,
-	  .open_high = true, .help = "share of the calibration items held out to judge the cut" },
+	  .open_high = true, .help = "share of the calibration items held out to judge the cut; a fifth, or up to two "
+	          "fifths where that is fewer than 640 items" },
 	/* the file */
 	{ .name = "storage", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.storage),
 	  .metavar = "auto|dense|sparse",

@@ -426,6 +426,56 @@ static enum tamis_status bound_of_classes(const struct judging *j, double alpha,
 	return s;
 }
 
+/* ---- what can be shown at all ---------------------------------------------------------------------------------- */
+
+/* Of n items none of which lost anything. */
+static enum tamis_status least_bound(const struct gate *g, int64_t n, double alpha, double *bound, struct tamis_error *err)
+{
+	struct judging j = { .loss = tm_array((size_t)n + 1, sizeof *j.loss), .done = n };
+	enum tamis_status s = TAMIS_OK;
+
+	*bound = 0;
+	if (!j.loss)
+		s = no_memory(err);
+	else if (has_labels(g))
+		s = bound_of_labels(&j, alpha, bound, err);
+	else if (is_classes(g))
+		s = betting_upper(j.loss, n, alpha, bound, err);
+	free(j.loss);
+	return s;
+}
+
+static enum tamis_status could_pass(const struct gate *g, int64_t n, double alpha, bool *yes, struct tamis_error *err)
+{
+	double bound, most = g->job.max_disagree;
+	enum tamis_status s = least_bound(g, n, alpha, &bound, err);
+
+	*yes = bound <= g->job.tolerance && !(is_classes(g) && most >= 0 && clopper_pearson_upper(0, n, alpha) > most);
+	return s;
+}
+
+enum tamis_status gate_needs(const struct gate *g, double alpha, int64_t *items, double *least, struct tamis_error *err)
+{
+	int64_t few = 0, enough = 1;
+	bool yes = !is_classes(g);
+	enum tamis_status s = least_bound(g, g->items, alpha, least, err);
+
+	while (s == TAMIS_OK && !yes && enough < GATE_MOST_ITEMS) {
+		few = enough;
+		enough *= 2;
+		s = could_pass(g, enough, alpha, &yes, err);
+	}
+	while (s == TAMIS_OK && yes && enough - few > 1) {
+		int64_t mid = few + (enough - few) / 2;
+
+		s = could_pass(g, mid, alpha, &yes, err);
+		*(yes ? &enough : &few) = mid;
+		yes = true;
+	}
+	*items = is_classes(g) ? enough : 0;
+	return s;
+}
+
 /* The temperature that was given, else the one that the labels tell; 1 where nobody knows. */
 static double temperature_of(const struct gate *g)
 {

@@ -64,6 +64,13 @@ enum tamis_status gate_judge(struct gate *g, const struct graph *other, double a
                              struct tamis_error *err);
 void gate_close(struct gate *g);
 
+#define GATE_MOST_ITEMS ((int64_t)1 << 20) /* that are counted up to */
+
+/* Items that an unchanged network must be judged on to pass at error probability alpha: fewer prove nothing, whatever is
+ * cut. 0 where any number does (HEAD_GENERAL), GATE_MOST_ITEMS where as many do not. *least: the bound of an unchanged
+ * network on the gate's own items. TAMIS_E_MEMORY. O(items needed) times some hundreds. */
+enum tamis_status gate_needs(const struct gate *g, double alpha, int64_t *items, double *least, struct tamis_error *err);
+
 /* "expected accuracy loss", "accuracy loss (labels)" or "relative squared error". */
 const char *gate_kind(const struct gate *g);
 

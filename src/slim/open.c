@@ -39,7 +39,7 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 		return usage(err, "keep", "a share above 0, at most 1", o->keep);
 	if (o->temperature != -1 && !(o->temperature >= 0.05 && o->temperature <= 20))
 		return usage(err, "the temperature", "a number from 0.05 to 20", o->temperature);
-	if (!(o->holdout_share > 0 && o->holdout_share < 1))
+	if (!(o->holdout_share > 0 && o->holdout_share < 1) && o->holdout_share != -1)
 		return usage(err, "the share held out", "a number between 0 and 1", o->holdout_share);
 	if (!(o->max_disagree <= 1))
 		return usage(err, "the share that may disagree", "a number of at most 1", o->max_disagree);

@@ -15,6 +15,9 @@
 #include "slim/storage.h"
 #include "slim/work.h"
 
+#define HELD_SHARE 0.2                  /* of the items, for the gate; as many for guesses */
+#define HELD_ITEMS 640                  /* wanted there: twice what shows that nothing was lost, by the default tolerance; */
+#define HELD_MOST 0.4                   /* a share of up to this is taken for them */
 #define AGAIN_ITEMS 1500                /* that later rounds score on */
 #define AGAIN_DISTILLED 6000            /* the same where they are distilled: confident networks have noisy path gains */
 #define REFIT_DISTILLED 10000           /* fitted on before distilling, which sees all */
@@ -99,25 +102,64 @@ static double share_of(const struct slim *s, int64_t most)
 	return items > most ? fmin(s->fit.to, (double)most / (double)items) : s->fit.to;
 }
 
+/* Items of a source, or at least `enough`: one that cannot tell is read. */
+static enum tamis_status count_items(struct feed_reader *r, int64_t enough, int64_t *out, struct tamis_error *err)
+{
+	struct batch b = { .items = 1 };
+	enum tamis_status status = TAMIS_OK;
+
+	*out = r->count(r->self);
+	if (*out >= 0)
+		return TAMIS_OK;
+	*out = 0;
+	status = r->rewind(r->self, err);
+	while (status == TAMIS_OK && b.items > 0 && *out < enough) {
+		b = (struct batch){ 0 };
+		status = r->next(r->self, enough - *out, &b, err);
+		*out += status == TAMIS_OK ? b.items : 0;
+	}
+	return status == TAMIS_OK ? r->rewind(r->self, err) : status;
+}
+
+/* A bound on what a cut costs needs hundreds of items whatever the model is: with few in all, more of them are held out. */
+static enum tamis_status find_share_held(const struct slim *s, double *share, struct tamis_error *err)
+{
+	int64_t items;
+	enum tamis_status status = TAMIS_OK;
+
+	*share = s->in->options->holdout_share;
+	if (*share > 0)
+		return TAMIS_OK;
+	status = count_items(s->in->items, (int64_t)(HELD_ITEMS / HELD_SHARE), &items, err);
+	if (status == TAMIS_OK)
+		*share = fmin(fmax(HELD_SHARE, (double)HELD_ITEMS / (double)(items + !items)), HELD_MOST);
+	return status;
+}
+
 /* By the item's hash: fitting items at the bottom, then those that depths are guessed on and distilled states are chosen
  * by, then the held-out ones. */
 static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
-	double share = o->holdout_share, top = s->in->holdout ? 1 : 1 - share;
-	enum tamis_status status = open_source(s, s->in->items, &s->fit, err);
+	double share, guess, top;
+	enum tamis_status status = find_share_held(s, &s->share_held, err);
 
+	if (status == TAMIS_OK)
+		status = open_source(s, s->in->items, &s->fit, err);
 	if (status == TAMIS_OK && s->in->holdout)
 		status = open_source(s, s->in->holdout, &s->held, err);
 	if (status != TAMIS_OK)
 		return status;
+	share = s->share_held;
+	guess = o->holdout_share > 0 ? share : HELD_SHARE;
+	top = s->in->holdout ? 1 : 1 - share;
 	s->guess = s->again = s->fit;
 	if (!s->in->holdout) {
 		s->held = s->fit;
 		s->held.from = top;
 	}
 	s->guess.to = top;
-	s->guess.from = fmax(top - (o->keep > 0 ? share * CHECK_SHARE : share), top / 2);
+	s->guess.from = fmax(top - (o->keep > 0 ? guess * CHECK_SHARE : guess), top / 2);
 	s->fit.to = o->keep > 0 && !o->distil ? top : s->guess.from;
 	s->again.to = share_of(s, o->distil ? AGAIN_DISTILLED : AGAIN_ITEMS);
 	s->refitted = s->fit;
@@ -227,7 +269,7 @@ const char *slim_describe_options(struct slim *s)
 	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
 	                    "seed=%llu refit=%d distill=%d rate=%g regrow=%g rounds=%d granularity=%s macs=%g round-to=%lld%s",
 	                    s->criterion->name,
-	                    s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, o->holdout_share,
+	                    s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, s->share_held,
 	                    (unsigned long long)o->seed, o->refit, o->distil, o->distil_rate, o->regrow, o->rounds,
 	                    granularities[o->granularity], o->target_macs, (long long)o->round_to, temperature);
 }

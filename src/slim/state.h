@@ -42,6 +42,7 @@ struct slim {
 	struct parameters parameters; /* of reference and of graph until pass_cut */
 
 	struct item_source fit, again, refitted, guess, held; /* again, refitted: what of fit later rounds score and refit on */
+	double share_held;         /* of items, for the gate */
 	int64_t n_fit;
 	struct head head;
 	struct scores scores;

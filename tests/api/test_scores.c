@@ -367,9 +367,9 @@ Test(scores, a_file_that_contradicts_the_call_is_refused)
 	s.seed = 2;
 	refused(&w, &s, TAMIS_E_USAGE, "seed 1, not 2");
 	s.seed = 1;
-	s.holdout_share = 0.3;
+	s.holdout_share = 0.4;
 	refused(&w, &s, TAMIS_E_USAGE, "share held out");
-	s.holdout_share = 0.2;
+	s.holdout_share = -1;
 	s.scores = model;
 	refused(&w, &s, TAMIS_E_INVALID, "score file");
 	o.shard = o.shards = 1;

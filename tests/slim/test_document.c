@@ -12,6 +12,7 @@
 #include "onnx/payload.h"
 #include "slim/score/criteria.h"
 #include "slimming.h"
+#include "stat/interval.h"
 
 static void expect(struct slimming *s, enum tamis_status want)
 {
@@ -69,7 +70,7 @@ static double held_out_loss(struct slimming *s, int64_t *items)
 		double u = (double)(rng_hash(s->o.seed, (uint64_t)t) >> 11) * 0x1p-53, sum = 0;
 		int64_t x = 0, y = 0;
 
-		if (u < 1 - s->o.holdout_share)
+		if (u < 0.6) /* fewer than 1,600 items: two fifths are held out */
 			continue;
 		for (int64_t c = 0; c < classes; c++) {
 			x = a[t * classes + c] > a[t * classes + x] ? c : x;
@@ -146,10 +147,34 @@ Test(document, no_cut_passes)
 	s.o.tolerance = 0;
 	expect(&s, TAMIS_E_GATE);
 	s.o.keep = 0.02;
-	s.o.tolerance = 1e-4;
+	s.o.tolerance = 0.02;
 	expect(&s, TAMIS_E_GATE);
 	cr_assert_eq(s.figures.gate.looks, 1);
 	cr_assert(!s.figures.gate.passed);
+	slimming_close(&s);
+}
+
+/* 300 items, of which two fifths are held out, bound a loss of nothing by more than 0.01: told before anything is cut. */
+Test(document, too_few_items_to_pass)
+{
+	struct slimming s;
+	double bound, zeros[400] = { 0 };
+	char want[64];
+	int64_t enough = 0;
+
+	slimming_open(&s, net_deep(4), 300, 54);
+	s.o.tolerance = 0.01;
+	expect(&s, TAMIS_E_GATE);
+	cr_expect_eq(s.figures.gate.looks, 0);
+	do
+		cr_assert_eq(betting_upper(zeros, ++enough, 1 - s.o.confidence, &bound, NULL), TAMIS_OK);
+	while (bound > 0.01);
+	snprintf(want, sizeof want, "%lld held-out items are needed", (long long)enough);
+	cr_expect(strstr(s.err.message, want), "%s", s.err.message);
+	s.o.tolerance = 1;
+	s.o.max_disagree = 0.001;
+	expect(&s, TAMIS_E_GATE);
+	cr_expect(strstr(s.err.message, "2995 held-out items are needed"), "%s", s.err.message);
 	slimming_close(&s);
 }
 

@@ -23,12 +23,30 @@ static enum tamis_status open_gate(struct slim *s, struct item_source *source, b
 	return status;
 }
 
+/* A search that no state of which can pass is not begun. */
+static enum tamis_status check_enough(const struct slim *s, struct tamis_error *err)
+{
+	const struct tamis_slim_options *o = s->in->options;
+	double least;
+	int64_t needed;
+	enum tamis_status status = gate_needs(&s->gate, 1 - o->confidence, &needed, &least, err);
+
+	if (status != TAMIS_OK || needed <= s->gate.items)
+		return status;
+	return tm_fail(err, TAMIS_E_GATE, "%lld held-out items are too few to pass the gate, whatever is cut: if not one answer changed, "
+	               "the %s would be at most %.4g with %.4g confidence, and %.4g is tolerated; %s%lld held-out items are needed",
+	               (long long)s->gate.items, gate_kind(&s->gate), least, o->confidence, o->tolerance,
+	               needed < GATE_MOST_ITEMS ? "" : "more than ", (long long)needed);
+}
+
 enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 {
 	struct gate_figures *f = &s->figures->gate;
 	bool same = s->in->holdout == NULL;
 	enum tamis_status status = open_gate(s, &s->held, true, &s->gate, &s->gate_open, err);
 
+	if (status == TAMIS_OK)
+		status = check_enough(s, err);
 	if (status == TAMIS_OK && s->in->options->keep < 0)
 		status = open_gate(s, &s->guess, same, &s->guess_gate, &s->guess_open, err);
 	if (status != TAMIS_OK)
