@@ -512,6 +512,18 @@ static enum tamis_status sum_up(struct judging *j, double alpha, struct gate_res
 	return s;
 }
 
+static double share_of(double bound, double most)
+{
+	return bound <= 0 ? 0 : bound / most;
+}
+
+double gate_spent(const struct gate *g, const struct gate_result *r)
+{
+	double loss = share_of(r->bound, g->job.tolerance);
+
+	return g->job.max_disagree < 0 || !is_classes(g) ? loss : fmax(loss, share_of(r->disagree_upper, g->job.max_disagree));
+}
+
 static bool select_judged(void *ctx, int64_t item)
 {
 	const struct gate_job *j = &((struct judging *)ctx)->gate->job;

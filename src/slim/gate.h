@@ -64,6 +64,10 @@ enum tamis_status gate_judge(struct gate *g, const struct graph *other, double a
                              struct tamis_error *err);
 void gate_close(struct gate *g);
 
+/* What of the allowance the bounds of a look use up: 1 just passes. The larger share where answers that change are bounded
+ * too. */
+double gate_spent(const struct gate *g, const struct gate_result *r);
+
 #define GATE_MOST_ITEMS ((int64_t)1 << 20) /* that are counted up to */
 
 /* Items that an unchanged network must be judged on to pass at error probability alpha: fewer prove nothing, whatever is

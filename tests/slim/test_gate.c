@@ -162,6 +162,7 @@ Test(gate, disagreement_can_be_gated)
 	struct head h;
 	struct gate_job job;
 	struct gate_result r;
+	struct gate g = { 0 };
 
 	lab_open(&l, net_deep(2), ITEMS, 2);
 	find_head(&l, &h);
@@ -170,7 +171,11 @@ Test(gate, disagreement_can_be_gated)
 	job.tolerance = 1;
 	r = judge(&job, l.graph, 0.05);
 	cr_assert(r.passed);
+	g.job = job;
+	cr_assert_float_eq(gate_spent(&g, &r), r.bound, 1e-12);
 	job.max_disagree = r.disagree_upper;
+	g.job.max_disagree = r.disagree_upper / 3;
+	cr_assert_float_eq(gate_spent(&g, &r), 3, 1e-12);
 	cr_assert(judge(&job, l.graph, 0.05).passed);
 	job.max_disagree = r.disagree_upper - 1e-9;
 	cr_assert(!judge(&job, l.graph, 0.05).passed);

@@ -16,7 +16,7 @@ struct narrowing {
 	bool *dead;                 /* in hand */
 	double step, most;          /* now and at most */
 	int luck;                   /* good looks in a row */
-	double share;               /* of the bound that a state may use up */
+	double share;               /* of what a guess may use up */
 	bool *closed;               /* by group: tried in vain */
 	int chosen;                 /* in the last round */
 	struct arena arena;
@@ -104,7 +104,7 @@ static enum tamis_status round_of(struct narrowing *n, int round, bool *good, st
 	if (s != TAMIS_OK || !n->chosen || !n->job->guess)
 		return s;
 	s = gate_judge(n->job->guess, n->job->graph, 1 - n->job->confidence, &r, err);
-	*good = r.bound <= n->share * n->job->bound;
+	*good = gate_spent(n->job->guess, &r) <= n->share * n->job->most;
 	return s;
 }
 

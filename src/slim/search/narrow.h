@@ -8,9 +8,9 @@
 #include "slim/parameters.h"
 #include "slim/repair/refit.h"
 
-#define NARROW_SHARE 0.5  /* of the tolerance, that channels may use up where connections are cut after them */
+#define NARROW_SHARE 0.5  /* of what the gate allows, that channels may use up where connections are cut after them */
 #define NARROW_STEP 0.15  /* share of what is left that a round saves */
-#define NARROW_SAFE 0.75  /* of the bound that states of the first approach may use up */
+#define NARROW_SAFE 0.4   /* of that, for states of the first approach: the gate is to find fine steps where it stops */
 #define NARROW_FINE 0.05  /* share saved at the start of the second approach, from the last of these */
 #define NARROW_MISSES 8   /* rounds of the second approach that may look bad, */
 #define NARROW_DEAR 3     /* and where each of them is distilled */
@@ -25,7 +25,7 @@ struct narrow_job {
 	const struct scores *scores; /* of the untouched graph: path gains */
 	struct refit *refit;         /* of graph */
 	struct gate *guess;          /* NULL: only the target ends it */
-	double bound;                /* the guessed loss bound may be at most this */
+	double most;                 /* of what the gate allows, that a guess may use up (gate_spent) */
 	double confidence;
 	struct worth worth;
 	double target;               /* (0, 1): of what worth measures; 0 = as deep as the guess allows */

@@ -186,7 +186,7 @@ static struct narrow_job narrow_job(struct slim *s)
 	return (struct narrow_job){ .graph = s->graph, .plan = s->plan, .layers = &s->layers,
 		.parameters = &s->parameters, .scores = &s->scores,
 		.guess = o->target_macs > 0 ? NULL : &s->guess_gate,
-		.bound = (o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE) * o->tolerance,
+		.most = o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE,
 		.confidence = o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
 		.round_to = o->round_to, .misses = o->distil ? NARROW_DEAR : NARROW_MISSES, .pool = s->pool };
 }

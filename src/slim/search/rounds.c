@@ -144,10 +144,9 @@ static enum tamis_status distil(struct search *w, struct tamis_error *err)
 static enum tamis_status look_good(const struct search *w, bool *good, struct tamis_error *err)
 {
 	struct gate_result r = { 0 };
-	double tolerance = w->job->gate->job.tolerance;
 	enum tamis_status s = gate_judge(w->job->guess, w->job->graph, 1 - w->job->confidence, &r, err);
 
-	*good = w->walk.fine ? r.passed || r.bound <= ROUNDS_GENEROUS * tolerance : r.bound <= ROUNDS_SAFE * tolerance;
+	*good = gate_spent(w->job->guess, &r) <= (w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE);
 	return s;
 }
 
