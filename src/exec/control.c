@@ -455,7 +455,7 @@ static enum tamis_status join_item(const struct control *c, struct batch_scan *b
 
 	for (int i = 0; s == TAMIS_OK && i < c->node->n_out; i++) {
 		if (i >= a->n_states)
-			s = stack_lengthen(&b->made[i], b->longest, c->err);
+			s = stack_lengthen(&b->made[i], b->longest, c->graph->doc->max_memory, c->err);
 		if (s == TAMIS_OK)
 			s = stack_push(&b->joined[i], &b->made[i], c->graph->doc->max_memory, c->err);
 		tensor_free(&b->made[i]);

@@ -77,12 +77,11 @@ static void spread(const struct stacked *s, int axis, bool back, struct tensor *
 	size_t outer = (size_t)tensor_extent(&s->one, 0, axis);
 	unsigned char *to = out->data;
 
-	for (size_t o = 0; o < outer; o++)
+	for (size_t o = 0; inner && o < outer; o++)
 		for (int64_t i = 0; i < s->count; i++) {
 			size_t from = (size_t)(back ? s->count - 1 - i : i);
 
-			if (inner)
-				memcpy(to, s->data + (from * outer + o) * inner, inner);
+			memcpy(to, s->data + (from * outer + o) * inner, inner);
 			to += inner;
 		}
 }
@@ -156,16 +155,22 @@ void stack_cut(struct tensor *t, int64_t length)
 	t->count = tensor_extent(t, 0, t->rank);
 }
 
-enum tamis_status stack_lengthen(struct tensor *t, int64_t length, struct tamis_error *err)
+enum tamis_status stack_lengthen(struct tensor *t, int64_t length, uint64_t max_bytes, struct tamis_error *err)
 {
-	struct tensor longer = *t;
+	struct tensor longer = { .type = t->type };
+	int64_t dims[TENSOR_MAX_RANK];
 	enum tamis_status s;
 
 	if (t->dims[0] >= length)
 		return TAMIS_OK;
-	longer.data = NULL;
-	stack_cut(&longer, length);
-	s = tensor_alloc(&longer, err);
+	memcpy(dims, t->dims, sizeof dims);
+	dims[0] = length;
+	s = tensor_shape(&longer, t->type, t->rank, dims, err);
+	if (s == TAMIS_OK && tensor_bytes(&longer) > max_bytes)
+		s = tm_fail(err, TAMIS_E_MEMORY, "values along %" PRId64 " trips take more than %" PRIu64
+		            " bytes, the limit on memory", length, max_bytes);
+	if (s == TAMIS_OK)
+		s = tensor_alloc(&longer, err);
 	if (s != TAMIS_OK)
 		return s;
 	if (tensor_bytes(t))

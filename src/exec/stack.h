@@ -37,8 +37,8 @@ void slice_read(struct tensor *slice, const struct tensor *t, int axis, int64_t 
 /* The same place of t += slice; both FLOAT or both DOUBLE. */
 void slice_add(struct tensor *t, int axis, int64_t at, const struct tensor *slice);
 
-/* Only the first `length` of axis 0, or up to `length` with zeros behind. */
+/* Only the first `length` of axis 0, or up to `length` with zeros behind; more than max_bytes is TAMIS_E_MEMORY. */
 void stack_cut(struct tensor *t, int64_t length);
-enum tamis_status stack_lengthen(struct tensor *t, int64_t length, struct tamis_error *err);
+enum tamis_status stack_lengthen(struct tensor *t, int64_t length, uint64_t max_bytes, struct tamis_error *err);
 
 #endif

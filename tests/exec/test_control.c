@@ -262,6 +262,75 @@ Test(control, runs_that_do_not_fit_are_refused)
 		tensor_free(&in[i]);
 }
 
+/* A Scan over a batch makes `made` for each of the two steps of an item that has `longest` of none. */
+static struct rig batch_scan(const char *op, const char *made, int64_t longest, struct tensor *in)
+{
+	struct document *d = model_new(8), *b = model_new(8);
+	Onnx__NodeProto *n;
+
+	in[0] = tensor_make(DT_INT64, DIMS(1), (double[]){ 2 }, NULL);
+	in[1] = tensor_make(DT_FLOAT, DIMS(1, longest, 0), (double[]){ 0 }, NULL);
+	in[2] = tensor_make(DT_FLOAT, DIMS(1000), NULL, &(struct rng){ 1, 0 });
+	model_input(b, "c", DT_FLOAT, DIMS(-1));
+	model_node(b, op, made, "t");
+	model_output(b, "t");
+	model_input(d, "l", DT_INT64, DIMS(1));
+	model_input(d, "a", DT_FLOAT, DIMS(1, -1, 0));
+	model_input(d, "x", DT_FLOAT, DIMS(-1));
+	n = model_node(d, "Scan", "l a", "y");
+	node_graph(d, n, "body", b);
+	node_int(d, n, "num_scan_inputs", 1);
+	model_output(d, "y");
+	return start(d);
+}
+
+/* What is made is as long as the longest item could be, which holds nothing and may have any length. */
+Test(control, items_without_end_are_refused)
+{
+	static const struct { int64_t longest; enum tamis_status status; } rows[] = {
+		{ 3, TAMIS_OK }, { (int64_t)1 << 30, TAMIS_E_MEMORY }, { (int64_t)1 << 62, TAMIS_E_INVALID },
+		{ INT64_MAX, TAMIS_E_INVALID },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct tensor in[3];
+		struct rig k = batch_scan("Identity", "x", rows[i].longest, in);
+
+		k.d->max_memory = 1 << 20;
+		cr_expect_eq(runner_run(k.r, in, NULL, &k.err), rows[i].status, "row %zu: %s", i, k.err.message);
+		finish(&k);
+		for (int j = 0; j < 3; j++)
+			tensor_free(&in[j]);
+	}
+}
+
+/* Values of no elements are stacked behind any number of nothing. */
+Test(control, stacks_of_nothing_take_no_time)
+{
+	struct document *d = model_new(17), *b = model_new(17);
+	struct tensor in[2] = { tensor_make(DT_FLOAT, DIMS(2, 1), (double[]){ 1, 2 }, NULL),
+		tensor_make(DT_FLOAT, DIMS((int64_t)1 << 40, 0), (double[]){ 0 }, NULL) };
+	Onnx__NodeProto *n;
+	struct rig k;
+
+	model_input(b, "c", DT_FLOAT, DIMS(-1));
+	model_node(b, "Identity", "e", "t");
+	model_output(b, "t");
+	model_input(d, "a", DT_FLOAT, DIMS(-1, -1));
+	model_input(d, "e", DT_FLOAT, DIMS(-1, -1));
+	n = model_node(d, "Scan", "a", "y");
+	node_graph(d, n, "body", b);
+	node_int(d, n, "num_scan_inputs", 1);
+	node_ints(d, n, "scan_output_axes", 1, (int64_t[]){ 1 });
+	model_output(d, "y");
+	k = start(d);
+	run(&k, in);
+	expect_values(&k, 0, DIMS((int64_t)1 << 40, 2, 0), NULL);
+	finish(&k);
+	tensor_free(&in[0]);
+	tensor_free(&in[1]);
+}
+
 static void expect_unbuildable(struct document *d, enum tamis_status status, const char *words)
 {
 	struct tamis_error err = { 0 };
