@@ -124,11 +124,11 @@ static void run_view(const struct tensor *from, struct tensor *to)
 		memcpy(to->data, from->data, tensor_bytes(to));
 }
 
-/* No output has elements. Then what an operator prepares could be any size: the extents beside a 0 are not bounded. */
-static bool nothing_to_fill(const struct node *n, struct tensor *const *out)
+/* None of the tensors has elements. */
+static bool all_empty(struct tensor *const *list, int n)
 {
-	for (int i = 0; i < n->n_out; i++)
-		if (out[i] && out[i]->count)
+	for (int i = 0; i < n; i++)
+		if (list[i] && list[i]->count)
 			return false;
 	return true;
 }
@@ -140,7 +140,7 @@ static enum tamis_status call_run(const struct node *n, const struct tensor *con
 		.state = state, .err = err };
 	enum tamis_status s;
 
-	if (nothing_to_fill(n, out))
+	if (all_empty(out, n->n_out)) /* what an operator prepares could be any size: extents beside a 0 are not bounded */
 		return TAMIS_OK;
 	if ((n->op->flags & OP_VIEW) && out[0])
 		run_view(in[0], out[0]);
@@ -208,6 +208,8 @@ enum tamis_status node_reverse(const struct node *n, const struct tensor *const 
 		reverse_view(gout[0], gin[0]);
 		return TAMIS_OK;
 	}
+	if (all_empty((struct tensor *const *)gout, n->n_out) || all_empty(gin, n->n_in))
+		return TAMIS_OK; /* nothing passes, however large the extents beside a 0 */
 	s = n->op->reverse ? n->op->reverse(&g)
 	                   : tm_fail(err, TAMIS_E_UNSUPPORTED, "%s has no reverse", n->op->name);
 	if (s != TAMIS_OK)

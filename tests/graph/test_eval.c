@@ -168,6 +168,28 @@ Test(eval, outputs_are_bounded_and_absent_ones_get_nothing)
 	tensor_free(&a);
 }
 
+/* Extents beside a 0 may be any numbers; nothing is to pass through them. */
+Test(eval, gradients_of_nothing)
+{
+	struct document *d = model_new(13);
+	int64_t side = (int64_t)1 << 40;
+	struct tensor a = tensor_make(DT_FLOAT, DIMS(0, side, side), (double[]){ 0 }, NULL), copy = a;
+	struct tensor *out[] = { &copy }, *gin[] = { &copy };
+	const struct tensor *in[] = { &a }, *gout[] = { &a };
+	struct scratch scratch = { 0 };
+	struct tamis_error err = { 0 };
+	struct graph *g;
+
+	model_input(d, "a", DT_FLOAT, DIMS(0, side, side));
+	model_node(d, "Det", "a", "b");
+	g = model_graph(d);
+	cr_expect_eq(node_reverse(&g->nodes[0], in, out, gout, gin, &scratch, &err), TAMIS_OK, "%s", err.message);
+	cr_expect_eq(scratch_bytes(&scratch), 0);
+	graph_free(g);
+	doc_free(d);
+	tensor_free(&a);
+}
+
 Test(scratch, blocks_are_aligned_apart_and_reused)
 {
 	struct scratch s = { 0 };
