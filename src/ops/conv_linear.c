@@ -11,10 +11,14 @@ static enum tamis_status describe(const struct node *n, const struct tensor *con
 	const struct conv_attr *a = n->attr;
 	struct correlation c;
 	enum tamis_status s = conv_resolve(a, in[0], in[1], n_in > 2 ? in[2] : NULL, &c, err);
-	int64_t readers = a->transposed ? c.maps : c.channels, makers = a->transposed ? c.channels : c.maps;
+	int64_t readers, makers;
 
 	if (s)
 		return s;
+	readers = a->transposed ? c.maps : c.channels;
+	makers = a->transposed ? c.channels : c.maps;
+	if (readers == 0 || makers == 0)
+		return tm_fail(err, TAMIS_E_UNSUPPORTED, "a convolution without channels makes no connections");
 	*view = (struct linear_view){
 		.data = 0, .weight = 1, .bias = 2, .can_bias = true,
 		.groups = c.groups, .inner = c.win.kernel_size, .fan_in = readers * c.win.kernel_size,

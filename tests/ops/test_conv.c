@@ -558,6 +558,24 @@ Test(conv, hostile_attributes)
 	}
 }
 
+/* A weight of no channels has kernels of any size, and connects nothing. */
+Test(conv, without_channels_is_not_linear)
+{
+	for (int k = 0; k < 2; k++) {
+		struct op_case *o = case_new(ops_conv, k ? "ConvTranspose" : "Conv", 11);
+		const struct tensor *in[] = {&o->in[0], &o->in[1]};
+		struct linear_view v;
+		int64_t side = INT32_MAX;
+
+		case_ints(o, "pads", 4, DIMS(side - 1, side - 1, 0, 0));
+		case_in(o, DT_FLOAT, SHAPE(1, k ? 4 : 0, 1, 1), NULL);
+		case_in(o, DT_FLOAT, SHAPE(4, 0, side, side), NULL);
+		cr_assert_eq(case_status(o), TAMIS_OK, "%s", o->err.message);
+		cr_expect_eq(o->node.op->linear->describe(&o->node, in, 2, &v, &o->err), TAMIS_E_UNSUPPORTED);
+		case_free(o);
+	}
+}
+
 Test(conv, hostile_shapes)
 {
 	static const struct {
