@@ -183,12 +183,13 @@ static enum tamis_status reverse(struct op_grad *g)
 	return correlate_weight(&c, x->data, gy->data, g->gin[1]->data);
 }
 
-/* Of groups, a whole one goes with all that it reads and makes; the weight's axis 0 runs over the groups. */
+/* Of groups, a whole one goes with all that it reads and makes; the weight's axis 0 runs over the groups. Where it is
+ * empty, there may be any number of groups of nothing. */
 static void channels_groups(struct channel_call *c, int64_t groups)
 {
 	int64_t in = c->in[0]->dims[1] / groups, out = c->out[0]->dims[1] / groups, rows = c->in[1]->dims[0] / groups;
 
-	for (int64_t g = 0; g < groups; g++) {
+	for (int64_t g = 0; rows && g < groups; g++) {
 		for (int64_t i = 0; i < in; i++)
 			channels_tie_some(c, 0, 1, g * in + i, 1, 0, g * rows, 1);
 		for (int64_t o = 0; o < out; o++)

@@ -89,7 +89,7 @@ static enum tamis_status find_grain(const struct op_call *c, struct grain *g)
 	for (int i = 0; i < x->rank; i++)
 		if (i != axis && scale->dims[i] != x->dims[i])
 			return misfit(c);
-	return g->blocks == (g->dim + a->block - 1) / a->block ? TAMIS_OK : misfit(c);
+	return g->blocks == g->dim / a->block + (g->dim % a->block != 0) ? TAMIS_OK : misfit(c);
 }
 
 /* What numbers are quantized to. */
@@ -322,15 +322,18 @@ static enum tamis_status dynamic_run(struct op_call *c)
 static void channels(struct channel_call *c)
 {
 	const struct quantize_attr *a = c->node->attr;
-	int axis = (int)(a->axis < 0 ? a->axis + c->in[0]->rank : a->axis);
+	struct tamis_error ignored = {0};
+	int axis = 0;
 
 	channels_pass(c);
 	if (a->block) {
 		channels_keep_all(c, "it is quantised in blocks");
 		return;
 	}
+	if (args_axis(&ignored, a->axis, c->in[0]->rank, &axis) != TAMIS_OK)
+		return; /* one scale for all: the axis means nothing */
 	for (int i = 1; i < c->n_in; i++)
-		if (c->in[i] && c->in[i]->rank == 1 && axis < c->in[0]->rank && c->in[i]->dims[0] == c->in[0]->dims[axis])
+		if (c->in[i] && c->in[i]->rank == 1 && c->in[i]->dims[0] == c->in[0]->dims[axis])
 			channels_tie(c, i, 0, 0, axis);
 }
 

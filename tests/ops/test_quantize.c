@@ -104,6 +104,22 @@ Test(quantize, refuses)
 	}
 }
 
+/* A block that no axis reaches the end of is one block. */
+Test(quantize, blocks_of_any_size)
+{
+	for (int k = 0; k < 2; k++) {
+		struct op_case *c = case_new(ops_quantize, "DequantizeLinear", 21);
+
+		case_int(c, "axis", 0);
+		case_int(c, "block_size", INT64_MAX - 1 + k);
+		case_in(c, DT_INT8, SHAPE(3, 2), VALUES(1, 2, 3, 4, 5, 6));
+		case_in(c, DT_FLOAT, SHAPE(1, 2), VALUES(2, 3));
+		case_run(c);
+		case_expect(c, 0, DT_FLOAT, SHAPE(3, 2), VALUES(2, 6, 6, 12, 10, 18), 0);
+		case_free(c);
+	}
+}
+
 /* Zero points of rows, columns and kernels, against the definition. */
 Test(integer, zero_points)
 {

@@ -51,3 +51,29 @@ Test(groups, heads_and_hidden_units_are_groups)
 		doc_free(d);
 	}
 }
+
+/* Numbers that nothing gives a meaning to: an axis beside one scale for all, groups of a convolution of no channels. */
+Test(groups, attributes_without_a_meaning)
+{
+	struct document *d = build_model(21);
+	struct rng r = rng_make(1, 0);
+	Onnx__NodeProto *n;
+
+	build_input(d, "x", 3, (const int64_t[]){ -1, 4, 5 });
+	build_output(d, "z", 3, (const int64_t[]){ -1, 4, 3 });
+	build_floats(d, "s", 1, (const int64_t[]){ 1 }, 1, &r)[0] = 0.125f;
+	build_floats(d, "w", 2, (const int64_t[]){ 5, 3 }, 1, &r);
+	build_floats(d, "none", 3, (const int64_t[]){ 0, 0, 3 }, 1, &r);
+	build_ints(d, "zero", 1, (const int64_t[]){ 0 });
+	build_ints(d, "one", 1, (const int64_t[]){ 1 });
+	n = build_node(d, "QuantizeLinear", "x s", "q");
+	build_number(d, n, "axis", (int64_t)1 << 31);
+	n = build_node(d, "DequantizeLinear", "q s", "y");
+	build_number(d, n, "axis", INT64_MIN);
+	build_node(d, "Slice", "y zero zero one", "e");
+	n = build_node(d, "Conv", "e none", "c");
+	build_number(d, n, "group", (int64_t)1 << 62);
+	build_node(d, "MatMul", "y w", "z");
+	cr_expect_eq(coupled_groups(d, 1), 0);
+	doc_free(d);
+}
