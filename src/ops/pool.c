@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "ops/blas.h"
 
+#define MOST_BEYOND 65536 /* elements of a kernel larger than its image */
+
 #define POSITIVE fabsf
 #define POWER powf
 #define ROOT sqrtf
@@ -81,12 +83,24 @@ static enum tamis_status count_planes(const struct tensor *x, struct pooling *p,
 	return TAMIS_OK;
 }
 
+/* A kernel, unlike that of a convolution, is no data: one that is larger than the image reads little but padding, which
+ * takes time for nothing. Small ones may hang over small images. */
+static enum tamis_status check_kernel(const struct window *w, struct tamis_error *err)
+{
+	if (w->kernel_size <= MOST_BEYOND || w->kernel_size <= w->in_size)
+		return TAMIS_OK;
+	return tm_fail(err, TAMIS_E_UNSUPPORTED, "a kernel of %lld elements over an image of %lld is not supported",
+	               (long long)w->kernel_size, (long long)w->in_size);
+}
+
 /* Shapes alone: no spans. */
 static enum tamis_status resolve(const struct op_call *call, struct pooling *p)
 {
 	const struct pool_attr *a = call->node->attr;
 	enum tamis_status s = window_resolve(&a->window, call->in[0], NULL, &p->win, call->err);
 
+	if (!s)
+		s = check_kernel(&p->win, call->err);
 	return s ? s : count_planes(call->in[0], p, call->err);
 }
 

@@ -309,6 +309,39 @@ Test(pool, hostile)
 	}
 }
 
+/* Kernels of far more elements than their image, all but one of them over padding. */
+Test(pool, hostile_kernels)
+{
+	static const char *const ops[] = {"MaxPool", "AveragePool", "LpPool"};
+	const int64_t k = INT32_MAX;
+
+	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+		struct op_case *o = case_new(ops_pool, ops[i], 22);
+
+		case_ints(o, "kernel_shape", 3, DIMS(k, k, 1));
+		case_ints(o, "pads", 6, DIMS(k - 1, k - 1, 0, 0, 0, 0));
+		case_in(o, DT_FLOAT, SHAPE(1, 1, 1, 1, 1), NULL);
+		cr_expect_eq(case_status(o), TAMIS_E_UNSUPPORTED, "%s: %s", ops[i], o->err.message);
+		case_free(o);
+	}
+}
+
+/* A small kernel may be larger than its image, and a large one as large. */
+Test(pool, kernels_over_the_edge)
+{
+	for (int k = 0; k < 2; k++) {
+		struct op_case *o = case_new(ops_pool, "MaxPool", 22);
+
+		case_ints(o, "kernel_shape", 1, DIMS(k ? 70000 : 13));
+		if (!k)
+			case_ints(o, "pads", 2, DIMS(6, 6));
+		case_in(o, DT_FLOAT, SHAPE(1, 1, k ? 70000 : 1), NULL);
+		case_run(o);
+		case_expect(o, 0, DT_FLOAT, SHAPE(1, 1, 1), NULL, 0);
+		case_free(o);
+	}
+}
+
 Test(pool, hostile_shapes)
 {
 	static const struct {
