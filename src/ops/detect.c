@@ -175,7 +175,7 @@ static enum tamis_status suppression_run(struct op_call *c)
 
 /* ---- RoiAlign ---- */
 
-#define MOST_SAMPLES 65536 /* along one side of one bin: more is no region of an image */
+#define MOST_SAMPLES 65536 /* along one side of one bin: more is no region of an image; of a whole one if that is small */
 
 struct align_attr { int64_t height, width, ratio; float scale; bool half_pixel, max; };
 
@@ -326,13 +326,25 @@ static void spread_corner(int64_t offset, double weight, bool read, void *ctx)
 
 typedef void bin_fn(const struct op_call *c, const struct bin *b, int64_t base, int64_t out, void *ctx);
 
+/* Bins of regions far larger than the image read the same pixels, or none, for as long as one likes. */
+static enum tamis_status check_samples(const struct op_call *c, int64_t roi, const struct side *rows,
+                                       const struct side *cols, int64_t plane)
+{
+	int64_t n = rows->samples * cols->samples;
+
+	if (n <= MOST_SAMPLES || n / 4 <= plane)
+		return TAMIS_OK;
+	return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "region %lld reads %lld x %lld samples a bin of an image of %lld pixels",
+	               (long long)roi, (long long)rows->samples, (long long)cols->samples, (long long)plane);
+}
+
 /* Calls fn for each bin of each channel: base is where the channel begins in the input, out the output
  * element. */
 static enum tamis_status each_bin(const struct op_call *c, bin_fn *fn, void *ctx)
 {
 	const struct align_attr *a = c->node->attr;
 	const struct tensor *x = c->in[0];
-	int64_t channels = x->dims[1], plane = x->dims[2] * x->dims[3], out = 0;
+	int64_t channels = x->dims[1], plane = tensor_extent(x, 2, x->rank), out = 0;
 
 	for (int64_t roi = 0; roi < c->in[1]->dims[0]; roi++) {
 		int64_t item = tensor_get_int(c->in[2], roi);
@@ -342,6 +354,8 @@ static enum tamis_status each_bin(const struct op_call *c, bin_fn *fn, void *ctx
 
 		if (!status)
 			status = side_of(c, roi, 0, a->width, &cols);
+		if (!status)
+			status = check_samples(c, roi, &rows, &cols, plane);
 		if (!status && (item < 0 || item >= x->dims[0]))
 			status = tm_fail(c->err, TAMIS_E_INVALID, "batch index %lld is outside a batch of %lld",
 			                 (long long)item, (long long)x->dims[0]);
@@ -433,6 +447,8 @@ static enum tamis_status roi_shape(struct op_call *c)
 	    rois->dims[1] != 5)
 		return tm_fail(c->err, TAMIS_E_INVALID,
 		               "MaxRoiPool takes float images of rank 4 and rois of shape [n, 5], both of one type");
+	if (x->dims[2] == 0 || x->dims[3] == 0)
+		return tm_fail(c->err, TAMIS_E_INVALID, "the images are empty: no region can be read");
 	return op_set_out(c, 0, x->type, 4, (const int64_t[]){rois->dims[0], x->dims[1], a->height, a->width});
 }
 

@@ -222,6 +222,26 @@ Test(detect, align_refuses)
 	case_free(c);
 }
 
+/* An image of no items has planes of any size; regions far larger than the image are read for nothing. */
+Test(detect, align_refuses_sizes_that_hold_nothing)
+{
+	const int64_t side = (int64_t)1 << 40;
+	struct op_case *c = case_new(ops_detect, "RoiAlign", 16);
+
+	case_in(c, DT_FLOAT, SHAPE(0, 1, side, side), NULL);
+	case_in(c, DT_FLOAT, SHAPE(1, 4), VALUES(0, 0, 1, 1));
+	case_in(c, DT_INT64, SHAPE(1), VALUES(0));
+	cr_expect_eq(case_forward(c), TAMIS_E_INVALID);
+	case_free(c);
+	c = case_new(ops_detect, "RoiAlign", 16);
+	case_int(c, "sampling_ratio", 65536);
+	case_in(c, DT_FLOAT, SHAPE(1, 1, 2, 2), NULL);
+	case_in(c, DT_FLOAT, SHAPE(1, 4), VALUES(0, 0, 1, 1));
+	case_in(c, DT_INT64, SHAPE(1), VALUES(0));
+	cr_expect_eq(case_forward(c), TAMIS_E_UNSUPPORTED);
+	case_free(c);
+}
+
 /* ---- MaxRoiPool ---- */
 
 /* Elements 0 to 15 of a 4 x 4 image: bins that share rows, regions of one pixel, and beyond the border. */
@@ -265,4 +285,11 @@ Test(detect, roi_refuses)
 			cr_expect_eq(case_forward(c), TAMIS_E_INVALID, "no such image");
 		case_free(c);
 	}
+	struct op_case *c = case_new(ops_detect, "MaxRoiPool", 1);
+
+	case_ints(c, "pooled_shape", 2, (const int64_t[]){1, 1});
+	case_in(c, DT_FLOAT, SHAPE((int64_t)1 << 60, 1 << 20, 0, 5), NULL);
+	case_in(c, DT_FLOAT, SHAPE(1, 5), VALUES(0x1p59, 0, 0, 1, 1));
+	cr_expect_eq(case_status(c), TAMIS_E_INVALID, "images of no pixels");
+	case_free(c);
 }
