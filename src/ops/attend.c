@@ -39,6 +39,12 @@ static enum tamis_status make_work(const struct attend *a, struct scratch *scrat
 	return TAMIS_OK;
 }
 
+/* Heads of the whole batch that have a query: without any, there may be as many heads as one likes. */
+static int64_t heads_of(const struct attend *a)
+{
+	return a->queries ? a->batch * a->heads : 0;
+}
+
 static void raw_scores(const struct attend *a, const void *q, const void *k, int64_t batch, int64_t head,
                        struct work *w)
 {
@@ -102,7 +108,7 @@ enum tamis_status attend_run(const struct attend *a, const void *q, const void *
 	struct work w;
 	enum tamis_status s = make_work(a, scratch, &w, err);
 
-	for (int64_t n = 0; s == TAMIS_OK && n < a->batch * a->heads; n++) {
+	for (int64_t n = 0; s == TAMIS_OK && n < heads_of(a); n++) {
 		int64_t batch = n / a->heads, head = n % a->heads, shared = head / (a->heads / a->kv_heads);
 
 		raw_scores(a, q, k, batch, head, &w);
@@ -164,7 +170,7 @@ enum tamis_status attend_reverse(const struct attend *a, const void *q, const vo
 	struct work w;
 	enum tamis_status s = make_work(a, scratch, &w, err);
 
-	for (int64_t n = 0; s == TAMIS_OK && n < a->batch * a->heads; n++) {
+	for (int64_t n = 0; s == TAMIS_OK && n < heads_of(a); n++) {
 		int64_t batch = n / a->heads, head = n % a->heads, shared = head / (a->heads / a->kv_heads);
 		int64_t at_q = view_at(&a->q, batch, head), at_k = view_at(&a->k, batch, shared);
 		int64_t at_v = view_at(&a->v, batch, shared), at_y = view_at(&a->y, batch, head);

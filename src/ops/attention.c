@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "ops/args.h"
 #include "ops/attend.h"
 #include "ops/family.h"
@@ -93,6 +94,17 @@ static enum tamis_status check_past(const struct op_call *c, struct sizes *z)
 	return TAMIS_OK;
 }
 
+/* Of empty tensors, axes of any length meet here. */
+static enum tamis_status check_products(const struct op_call *c, const struct sizes *z)
+{
+	int64_t row, keys;
+
+	if (tm_mul(z->heads, z->v_size, &row) && tm_add(z->past, z->fresh, &keys))
+		return TAMIS_OK;
+	return tm_fail(c->err, TAMIS_E_INVALID, "%lld heads of %lld elements, or %lld and %lld keys, overflow",
+	               (long long)z->heads, (long long)z->v_size, (long long)z->past, (long long)z->fresh);
+}
+
 static enum tamis_status find_sizes(const struct op_call *c, struct sizes *z)
 {
 	const struct attention_attr *a = c->node->attr;
@@ -114,7 +126,8 @@ static enum tamis_status find_sizes(const struct op_call *c, struct sizes *z)
 	if (z->kv_heads < 1 || z->heads % z->kv_heads)
 		return tm_fail(c->err, TAMIS_E_INVALID, "%lld heads of queries cannot share %lld of keys",
 		               (long long)z->heads, (long long)z->kv_heads);
-	return check_past(c, z);
+	s = check_past(c, z);
+	return s ? s : check_products(c, z);
 }
 
 /* The mask is laid over [batch, heads, queries, keys] from the right; only its last axis may be shorter. */
@@ -199,11 +212,14 @@ static int64_t mask_row(const struct bias *b, int64_t batch, int64_t head, int64
 static bool visible(const struct bias *b, int64_t batch, int64_t i, int64_t j)
 {
 	int64_t length = b->lengths ? ((const int64_t *)b->lengths->data)[batch] : b->keys;
-	int64_t before = b->lengths ? length - b->queries : b->past, at = i + before;
+	int64_t ahead;
 
-	if (j >= length || (b->attr->causal && j > at))
+	if (j >= length)
 		return false;
-	return (b->attr->left < 0 || j >= at - b->attr->left) && (b->attr->right < 0 || j <= at + b->attr->right);
+	ahead = j - i - (b->lengths ? length - b->queries : b->past);
+	if (b->attr->causal && ahead > 0)
+		return false;
+	return (b->attr->left < 0 || ahead >= -b->attr->left) && (b->attr->right < 0 || ahead <= b->attr->right);
 }
 
 static bool add_bias(const void *ctx, int64_t batch, int64_t head, int64_t i, double *row)
@@ -351,7 +367,7 @@ static enum tamis_status attention_run(struct op_call *c)
 		s = join(c, &z, K, PAST_K, 1, z.size, false, &k);
 	if (!s)
 		s = join(c, &z, V, PAST_V, 2, z.v_size, false, &v);
-	if (s)
+	if (s || (!c->out[0] && !tap))
 		return s;
 	b = find_bias(c, &z, NULL);
 	a = find_attend(c, &z, &k, &v, &b);
@@ -412,7 +428,8 @@ static enum tamis_status attention_reverse(struct op_grad *g)
 	to.gq = g->gin[Q] ? g->gin[Q]->data : NULL;
 	to.gk = k.joined ? gk.data : g->gin[K] ? g->gin[K]->data : NULL;
 	to.gv = v.joined ? gv.data : g->gin[V] ? g->gin[V]->data : NULL;
-	s = attend_reverse(&a, c->in[Q]->data, k.data, v.data, &to, c->scratch, c->err);
+	if (gy || gtap)
+		s = attend_reverse(&a, c->in[Q]->data, k.data, v.data, &to, c->scratch, c->err);
 	if (!s && k.joined)
 		part(g, &z, K, PAST_K, z.size, &gk);
 	if (!s && v.joined)

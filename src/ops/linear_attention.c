@@ -120,14 +120,18 @@ static enum tamis_status linear_shape(struct op_call *c)
 	enum dtype type = c->in[QUERY]->type;
 	struct linear z;
 	enum tamis_status s;
+	int64_t row;
 
 	for (int i = 0; i < INPUTS; i++)
 		if (op_in(c, i) && (!dtype_is_float((int)op_in(c, i)->type) || (i != PAST && op_in(c, i)->type != type)))
 			return tm_fail(c->err, TAMIS_E_INVALID, "LinearAttention takes floats of one type; input %d is %s", i,
 			               dtype_name((int)op_in(c, i)->type));
 	s = resolve(c, &z);
+	if (s == TAMIS_OK && !tm_mul(z.a->queries, z.dv, &row))
+		s = tm_fail(c->err, TAMIS_E_INVALID, "%lld heads of %lld elements overflow", (long long)z.a->queries,
+		            (long long)z.dv);
 	if (s == TAMIS_OK)
-		s = op_set_out(c, Y, type, 3, (const int64_t[]){z.batch, z.length, z.a->queries * z.dv});
+		s = op_set_out(c, Y, type, 3, (const int64_t[]){z.batch, z.length, row});
 	if (s != TAMIS_OK || c->n_out <= PRESENT)
 		return s;
 	return op_set_out(c, PRESENT, past ? past->type : type, 4, (const int64_t[]){z.batch, z.a->heads, z.dk, z.dv});

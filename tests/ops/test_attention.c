@@ -114,6 +114,67 @@ Test(attention, refuses)
 	}
 }
 
+/* Windows as wide as numbers go are none; lengths are data, and may be anything. */
+Test(attention, windows_and_lengths_of_any_size)
+{
+	struct op_case *c[2];
+
+	for (int i = 0; i < 2; i++) {
+		c[i] = case_new(ops_attention, "Attention", 24);
+		for (int k = 0; k < 3; k++)
+			case_in(c[i], DT_FLOAT, SHAPE(1, 1, 3, 2), VALUES(1, 2, -1, 0.5, 3, -2));
+	}
+	case_int(c[1], "left_window_size", INT64_MAX);
+	case_int(c[1], "right_window_size", INT64_MAX);
+	case_run(c[0]);
+	case_run(c[1]);
+	for (int i = 0; i < 6; i++)
+		cr_expect_eq(tensor_get(&c[0]->out[0], i), tensor_get(&c[1]->out[0], i));
+	case_free(c[0]);
+	case_free(c[1]);
+	for (int i = 0; i < 2; i++) {
+		struct op_case *o = case_new(ops_attention, "Attention", 24);
+
+		case_int(o, "left_window_size", INT64_MAX);
+		for (int k = 0; k < 3; k++)
+			case_in(o, DT_FLOAT, SHAPE(1, 1, 2, 2), NULL);
+		for (int k = 0; k < 3; k++)
+			case_absent(o);
+		((int64_t *)case_in(o, DT_INT64, SHAPE(1), NULL)->data)[0] = i ? INT64_MAX : INT64_MIN;
+		case_run(o);
+		case_expect(o, 0, DT_FLOAT, SHAPE(1, 1, 2, 2), i ? NULL : VALUES(0, 0, 0, 0), 0);
+		case_free(o);
+	}
+}
+
+/* Heads without elements are as many as an attribute says, and take no time without queries. */
+Test(attention, heads_of_nothing)
+{
+	for (int k = 0; k < 2; k++) {
+		struct op_case *c = case_new(ops_attention, "Attention", 24);
+
+		case_int(c, "q_num_heads", (int64_t)1 << (k ? 59 : 62));
+		case_int(c, "kv_num_heads", 1);
+		case_in(c, DT_FLOAT, SHAPE(1, k ? 0 : 1, 0), NULL);
+		case_in(c, DT_FLOAT, SHAPE(1, 1, 0), NULL);
+		case_in(c, DT_FLOAT, SHAPE(1, 1, 8), NULL);
+		case_outputs(c, k ? 3 : 1);
+		cr_expect_eq(case_forward(c), k ? TAMIS_OK : TAMIS_E_INVALID, "%s", c->err.message);
+		if (k)
+			case_expect(c, 2, DT_FLOAT, SHAPE(1, 1, 1, 8), NULL, 0);
+		case_free(c);
+	}
+	struct op_case *c = case_new(ops_attention, "Attention", 24);
+
+	for (int i = 0; i < 3; i++)
+		case_in(c, DT_FLOAT, SHAPE(1, 1, i ? INT64_MAX : 1, 0), NULL);
+	case_absent(c);
+	for (int i = 0; i < 2; i++)
+		case_in(c, DT_FLOAT, SHAPE(1, 1, 1, 0), NULL);
+	cr_expect_eq(case_status(c), TAMIS_E_INVALID, "more keys than can be counted");
+	case_free(c);
+}
+
 /* ---- LinearAttention ---- */
 
 static const char *const rules[] = {"linear", "gated", "delta", "gated_delta"};
@@ -198,4 +259,18 @@ Test(linear_attention, refuses)
 		cr_expect_eq(case_status(c), TAMIS_E_INVALID, "case %d", k);
 		case_free(c);
 	}
+}
+
+Test(linear_attention, refuses_heads_of_nothing)
+{
+	struct op_case *c = case_new(ops_linear_attention, "LinearAttention", 27);
+
+	case_string(c, "update_rule", "linear");
+	case_int(c, "q_num_heads", (int64_t)1 << 62);
+	case_int(c, "kv_num_heads", 1);
+	case_in(c, DT_FLOAT, SHAPE(1, 1, 0), NULL);
+	case_in(c, DT_FLOAT, SHAPE(1, 1, 0), NULL);
+	case_in(c, DT_FLOAT, SHAPE(1, 1, 8), NULL);
+	cr_expect_eq(case_status(c), TAMIS_E_INVALID);
+	case_free(c);
 }
