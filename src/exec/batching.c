@@ -48,7 +48,7 @@ static bool same_part(const struct tensor *all, const struct tensor *one, int64_
 	double limit = TOLERANCE * largest(all);
 
 	if (one->type != all->type || one->rank != all->rank || one->count * items != all->count
-	    || all->rank < 1 || all->dims[0] != items * one->dims[0])
+	    || all->rank < 1 || all->dims[0] % items || all->dims[0] / items != one->dims[0])
 		return false;
 	for (int64_t k = 0; k < one->count; k++) {
 		double a = tensor_get(all, i * one->count + k), b = tensor_get(one, k);

@@ -59,11 +59,14 @@ static enum tamis_status check_shifts(const struct deform *d)
 {
 	const struct deform_attr *a = d->c->node->attr;
 	const struct tensor *mask = op_in(d->c, MASK), *bias = op_in(d->c, BIAS);
-	int64_t shifts = a->offset_group * d->w.kernel_size;
+	int64_t shifts, moves;
 
-	if (!beside_output(d, d->c->in[OFFSET], shifts * d->w.rank))
+	if (!tm_mul(a->offset_group, d->w.kernel_size, &shifts) || !tm_mul(shifts, (int64_t)d->w.rank, &moves))
+		return tm_fail(d->c->err, TAMIS_E_INVALID, "%lld offset groups of %lld kernel elements overflow",
+		               (long long)a->offset_group, (long long)d->w.kernel_size);
+	if (!beside_output(d, d->c->in[OFFSET], moves))
 		return tm_fail(d->c->err, TAMIS_E_INVALID, "the offsets do not have the items, %lld channels and space of the output",
-		               (long long)(shifts * d->w.rank));
+		               (long long)moves);
 	if (mask && !beside_output(d, mask, shifts))
 		return tm_fail(d->c->err, TAMIS_E_INVALID, "the mask does not have the items, %lld channels and space of the output",
 		               (long long)shifts);

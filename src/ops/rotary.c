@@ -39,12 +39,10 @@ static enum tamis_status find_rotary(const struct op_call *c, struct rotary *r)
 
 	if (x->rank == 4)
 		*r = (struct rotary){x->dims[0], x->dims[1], x->dims[2], x->dims[3], 0,
-		                     x->dims[1] * x->dims[2] * x->dims[3],
-		                     x->dims[2] * x->dims[3], x->dims[3]};
+		                     tensor_extent(x, 1, 4), tensor_extent(x, 2, 4), x->dims[3]};
 	else if (x->rank == 3 && a->heads > 0 && x->dims[2] % a->heads == 0)
 		*r = (struct rotary){x->dims[0], a->heads, x->dims[1], x->dims[2] / a->heads, 0,
-		                     x->dims[1] * x->dims[2],
-		                     x->dims[2] / a->heads, x->dims[2]};
+		                     tensor_extent(x, 1, 3), x->dims[2] / a->heads, x->dims[2]};
 	else
 		return tm_fail(c->err, TAMIS_E_INVALID,
 		               "RotaryEmbedding takes [batch, heads, positions, size], or [batch, "

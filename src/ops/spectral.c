@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "ops/args.h"
 #include "ops/family.h"
 #include "ops/fourier.h"
@@ -56,7 +57,10 @@ static enum tamis_status find_lines(const struct op_call *c, struct lines *l)
 	l->outer = tensor_extent(x, 0, l->axis);
 	l->inner = tensor_extent(x, l->axis + 1, x->rank - 1);
 	l->real_result = a->inverse && a->onesided;
-	l->n = l->real_result ? 2 * (l->from - 1) : l->from;
+	l->n = l->from;
+	if (l->real_result && !tm_mul(l->from - 1, (int64_t)2, &l->n))
+		return tm_fail(c->err, TAMIS_E_INVALID, "a spectrum of %lld values is longer than any signal's",
+		               (long long)l->from);
 	if (op_in(c, 1))
 		s = args_int(c, 1, "dft_length", &l->n);
 	if (!s && l->n < 1)

@@ -200,8 +200,8 @@ static enum tamis_status layer_rows(const struct op_call *c, struct rows *r)
 static enum tamis_status channel_rows(const struct op_call *c, int64_t groups, int64_t scales, struct rows *r)
 {
 	const struct tensor *x = op_in(c, 0);
-	int64_t space = tensor_extent(x, 2, x->rank), channels = x->dims[1];
-	int64_t dims[3] = {x->dims[0], scales, channels / scales * space}, ones[2] = {scales, 1};
+	int64_t item = tensor_extent(x, 1, x->rank), channels = x->dims[1];
+	int64_t dims[3] = {x->dims[0], scales, item / scales}, ones[2] = {scales, 1};
 	enum tamis_status status;
 
 	for (int i = 1; i < 3; i++)
@@ -211,8 +211,8 @@ static enum tamis_status channel_rows(const struct op_call *c, int64_t groups, i
 	status = tensor_shape(&r->data, x->type, 3, dims, c->err);
 	if (status == TAMIS_OK)
 		status = tensor_shape(&r->scale, x->type, 2, ones, c->err);
-	r->count = x->dims[0] * groups;
-	r->n = channels / groups * space;
+	r->count = tensor_extent(x, 0, 2) / (channels / groups);
+	r->n = item / groups;
 	return status;
 }
 

@@ -199,6 +199,23 @@ Test(rotary, refuses)
 	case_free(c);
 }
 
+Test(rotary, takes_no_items_of_any_size)
+{
+	const int64_t n = (int64_t)1 << 40;
+
+	for (int k = 0; k < 2; k++) {
+		struct op_case *c = case_new(ops_rotary, "RotaryEmbedding", 23);
+
+		if (k)
+			case_int(c, "num_heads", 1);
+		case_in(c, DT_FLOAT, k ? 3 : 4, k ? DIMS(0, n, n) : DIMS(0, n, n, 2), NULL);
+		for (int i = 0; i < 2; i++)
+			case_in(c, DT_FLOAT, SHAPE(0, n, k ? n / 2 : 1), NULL);
+		cr_expect_eq(case_status(c), TAMIS_OK, "%s", c->err.message);
+		case_free(c);
+	}
+}
+
 Test(bits, there_and_back)
 {
 	struct op_case *c = case_new(ops_cast, "BitCast", 26);

@@ -95,6 +95,19 @@ Test(deform, refuses)
 	}
 }
 
+/* No channels are divided by any number of groups. */
+Test(deform, refuses_groups_of_nothing)
+{
+	struct op_case *c = case_new(ops_deform, "DeformConv", 19);
+
+	case_int(c, "offset_group", (int64_t)1 << 62);
+	case_in(c, DT_FLOAT, SHAPE(1, 0, 3, 3), NULL);
+	case_in(c, DT_FLOAT, SHAPE(1, 0, 2, 2), NULL);
+	case_in(c, DT_FLOAT, SHAPE(1, 8, 2, 2), NULL);
+	cr_expect_eq(case_status(c), TAMIS_E_INVALID);
+	case_free(c);
+}
+
 /* ---- CausalConvWithState ---- */
 
 static struct op_case *causal(bool silu, bool bias, bool past, int64_t length)

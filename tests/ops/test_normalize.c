@@ -289,6 +289,23 @@ Test(group, agrees_with_instance)
 	case_free(i);
 }
 
+Test(group, no_items_of_any_size)
+{
+	const int64_t n = (int64_t)1 << 40;
+
+	for (int k = 0; k < 3; k++) {
+		struct op_case *c = case_new(ops_standardize, k < 2 ? "GroupNormalization" : "InstanceNormalization", 18);
+
+		if (k < 2)
+			case_int(c, "num_groups", 1 << k);
+		case_in(c, DT_FLOAT, 3, k < 2 ? DIMS(0, n, n) : DIMS((int64_t)1 << 62, 4, 0), NULL);
+		for (int i = 0; i < 2; i++)
+			case_in(c, DT_FLOAT, SHAPE(k < 2 ? 1 << k : 4), NULL);
+		cr_expect_eq(case_status(c), TAMIS_OK, "%s", c->err.message);
+		case_free(c);
+	}
+}
+
 Test(group, errors)
 {
 	static const int64_t groups[] = {0, -1, 4, 12};

@@ -95,3 +95,14 @@ Test(spectral, refuses)
 		case_free(c);
 	}
 }
+
+Test(spectral, refuses_spectra_beyond_all_signals)
+{
+	struct op_case *c = case_new(ops_spectral, "DFT", 17);
+
+	case_int(c, "inverse", 1);
+	case_int(c, "onesided", 1);
+	case_in(c, DT_FLOAT, SHAPE(0, ((int64_t)1 << 62) + 2, 1), NULL);
+	cr_expect_eq(case_status(c), TAMIS_E_INVALID);
+	case_free(c);
+}
