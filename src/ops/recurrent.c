@@ -93,6 +93,8 @@ static enum tamis_status find_sizes(const struct op_call *c, struct recurrent_si
 	n = r->dims[2];
 	*z = (struct recurrent_sizes){x->dims[a->batch_first ? 1 : 0], x->dims[a->batch_first ? 0 : 1],
 	                              x->dims[2], n, g};
+	if (z->inputs < 1) /* then there could be any number of steps */
+		return tm_fail(c->err, TAMIS_E_INVALID, "%s is given steps of no elements", c->node->op->name);
 	if (n > INT32_MAX / 8 || !blas_fits(z->inputs))
 		return tm_fail(c->err, TAMIS_E_UNSUPPORTED, "a layer of %lld units is too large", (long long)n);
 	s = expect(c, IN_W, 3, (int64_t[]){d, g * n, z->inputs});

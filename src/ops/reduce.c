@@ -169,8 +169,9 @@ static const struct reduce square_sum_reduce = {
 };
 STEPS_REVERSE(square_sum)
 
+/* Sums of squares of integers may have wrapped; below 0 they have no root. */
 FLOAT_FINISH(norm, sqrt(a))
-WHOLE_FINISH(norm, sqrt((double)a), sqrt((double)a))
+WHOLE_FINISH(norm, a > 0 ? (int64_t)sqrt((double)a) : 0, (uint64_t)sqrt((double)a))
 FLOAT_SLOPES(norm, y > 0 ? x / y : 0, y > 0 ? x / y : 0)
 static const struct reduce norm_reduce = {
 	{FLOAT_REDUCERS(square_sum, norm, norm), WHOLE_REDUCERS(square_sum, norm)},

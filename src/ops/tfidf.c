@@ -152,11 +152,14 @@ static void count_grams(const struct tfidf_attr *a, const int64_t *row, int64_t 
 	}
 }
 
-/* Single items stand at any distance from each other: they are counted once. */
+/* Single items stand at any distance from each other: they are counted once. Nothing is found that is longer than the
+ * pool's longest, which its order puts last. */
 static void count_row(const struct tfidf_attr *a, const int64_t *row, int64_t length, int64_t *window, float *counts)
 {
-	for (int64_t n = a->shortest; n <= a->longest && n <= length; n++)
-		for (int64_t step = 1; step <= a->skips + 1 && step <= length && (n > 1 || step == 1); step++)
+	int64_t pooled = a->n_grams ? a->grams[a->n_grams - 1].n : 0;
+
+	for (int64_t n = a->shortest; n <= a->longest && n <= pooled && n <= length; n++)
+		for (int64_t step = 1; step - 1 <= a->skips && step <= length && (n > 1 || step == 1); step++)
 			count_grams(a, row, length, n, step, window, counts);
 }
 

@@ -63,7 +63,7 @@ static int compare_elements(const struct tensor *x, int64_t i, int64_t j)
 
 static int compare_slices(const struct slices *s, int64_t a, int64_t b)
 {
-	for (int64_t o = 0; o < s->outer; o++)
+	for (int64_t o = 0; s->inner && o < s->outer; o++)
 		for (int64_t i = 0; i < s->inner; i++) {
 			int64_t base = o * s->n * s->inner + i;
 			int c = compare_elements(s->x, base + a * s->inner, base + b * s->inner);
@@ -176,8 +176,8 @@ static void copy_slices(const struct slices *s, struct tensor *y)
 {
 	size_t size = args_element(y->type), row = (size_t)s->inner * size;
 
-	for (int64_t o = 0; o < s->outer; o++)
-		for (int64_t k = 0; k < s->classes && row; k++)
+	for (int64_t o = 0; row && o < s->outer; o++)
+		for (int64_t k = 0; k < s->classes; k++)
 			memcpy((char *)y->data + (size_t)(o * s->classes + k) * row,
 			       (const char *)s->x->data + (size_t)(o * s->n + s->first[k]) * row, row);
 }

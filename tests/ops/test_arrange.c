@@ -83,6 +83,20 @@ Test(unique, makes_the_input_again)
 	}
 }
 
+/* Slices that hold nothing are alike, whatever their other extents. */
+Test(unique, slices_of_nothing)
+{
+	struct op_case *c = case_new(ops_unique, "Unique", 11);
+
+	case_int(c, "axis", 1);
+	case_in(c, DT_FLOAT, SHAPE((int64_t)1 << 40, 5, 0), NULL);
+	case_outputs(c, 4);
+	case_run(c);
+	case_expect(c, 0, DT_FLOAT, SHAPE((int64_t)1 << 40, 1, 0), NULL, 0);
+	case_expect(c, 3, DT_INT64, SHAPE(1), VALUES(5), 0);
+	case_free(c);
+}
+
 Test(unique, reverse)
 {
 	for (int k = 0; k < 4; k++) {
@@ -284,4 +298,21 @@ Test(tfidf, refuses)
 		cr_expect_eq(case_status(c), k == 3 ? TAMIS_E_UNSUPPORTED : TAMIS_E_INVALID, "case %d", k);
 		case_free(c);
 	}
+}
+
+/* Lengths and gaps beyond the pool and the row change nothing, and take no time. */
+Test(tfidf, lengths_without_end)
+{
+	struct op_case *c = tfidf("TF", 1, INT64_MAX);
+	struct tensor *x;
+
+	for (size_t i = 0; i < c->proto.n_attribute; i++)
+		if (!strcmp(c->proto.attribute[i]->name, "max_gram_length"))
+			c->proto.attribute[i]->i = INT64_MAX;
+	x = case_in(c, DT_INT64, SHAPE(2000), NULL);
+	for (int i = 0; i < 2000; i++)
+		tensor_set(x, i, i == 3 ? 5 : i == 1700 ? 7 : 0);
+	case_run(c);
+	case_expect(c, 0, DT_FLOAT, SHAPE(4), VALUES(1, 1, 0, 1), 0);
+	case_free(c);
 }

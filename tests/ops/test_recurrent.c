@@ -112,6 +112,20 @@ Test(recurrent, refuses)
 	}
 }
 
+/* Steps of no elements could be any number. */
+Test(recurrent, refuses_steps_of_nothing)
+{
+	struct op_case *c = case_new(ops_recurrent, "RNN", 14);
+
+	case_in(c, DT_DOUBLE, SHAPE((int64_t)1 << 40, 1, 0), NULL);
+	case_in(c, DT_DOUBLE, SHAPE(1, 1, 0), NULL);
+	case_in(c, DT_DOUBLE, SHAPE(1, 1, 1), NULL);
+	case_outputs(c, 2);
+	case_drop_output(c, 0);
+	cr_expect_eq(case_status(c), TAMIS_E_INVALID);
+	case_free(c);
+}
+
 /* A length beyond the steps is only seen when it runs. */
 Test(recurrent, refuses_lengths)
 {

@@ -191,6 +191,23 @@ Test(reduce, integers)
 	}
 }
 
+/* Sums of squares wrap, and a root may not fit either: no result is worth anything, but there is one. */
+Test(reduce, roots_of_wrapped_sums)
+{
+	static const enum dtype types[] = {DT_INT32, DT_INT64, DT_UINT32, DT_UINT64};
+	static const double most[] = {INT32_MAX, 3037000499.0, UINT32_MAX, UINT32_MAX};
+
+	for (int k = 0; k < 4; k++) {
+		struct op_case *c = case_new(ops_reduce, "ReduceL2", 18);
+
+		case_int(c, "keepdims", 0);
+		case_in(c, types[k], SHAPE(2), VALUES(most[k], most[k]));
+		case_run(c);
+		case_expect(c, 0, types[k], 0, NULL, types[k] == DT_INT64 ? VALUES(0) : NULL, 0);
+		case_free(c);
+	}
+}
+
 Test(reduce, large_exponents)
 {
 	struct op_case *c = case_new(ops_reduce, "ReduceLogSumExp", 18);
