@@ -98,7 +98,7 @@ static enum tamis_status gather_offsets(struct op_call *c, struct blocks *b)
 		int64_t value = tensor_get_int(index, k);
 
 		status = blocks_index(c->err, &value, x->dims[axis]);
-		b->offset[k] = value * inner;
+		b->offset[k] = status ? 0 : value * inner;
 	}
 	for (int64_t k = n; !status && k < outer * n; k++)
 		b->offset[k] = b->offset[k - n] + x->dims[axis] * inner;

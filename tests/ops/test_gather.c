@@ -110,6 +110,19 @@ Test(gather, indices_outside)
 	}
 }
 
+/* Nothing is computed from an index that was refused. */
+Test(gather, refuses_indices_of_any_size)
+{
+	for (int k = 0; k < 2; k++) {
+		struct op_case *c = case_new(ops_gather, "Gather", 13);
+
+		case_in(c, DT_FLOAT, SHAPE(2, 24), NULL);
+		((int64_t *)case_in(c, DT_INT64, SHAPE(1), NULL)->data)[0] = k ? INT64_MIN : (int64_t)1 << 61;
+		cr_expect_eq(case_forward(c), TAMIS_E_INVALID);
+		case_free(c);
+	}
+}
+
 Test(gather, refuses_shapes)
 {
 	for (int k = 0; k < 6; k++) {
