@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "graph/number_source.h"
+#include "onnx/document.h"
 
 #define MOST_POSITIONS ((int64_t)1 << 30)
 #define MOST_TRIES 8 /* of the forms of rules */
@@ -84,6 +85,14 @@ int64_t coupling_first(const struct coupling *c, int node, int port, int axis)
 
 /* ---- laying out ------------------------------------------------------------------------------------------------- */
 
+/* Each takes two words. */
+static int64_t most_positions(const struct coupling *c)
+{
+	uint64_t fit = c->graph->doc->max_memory / (sizeof *c->parent + sizeof *c->reason);
+
+	return fit < MOST_POSITIONS ? (int64_t)fit : MOST_POSITIONS;
+}
+
 /* The axes of an empty tensor may have any length: too many positions stay too many, and are refused below. */
 static void add_positions(struct coupling *c, int64_t n)
 {
@@ -142,9 +151,9 @@ static enum tamis_status lay_out(struct coupling *c, struct tamis_error *err)
 			c->port_axis[i][k] = is_constant(g, n->in[k]) && c->shape[n->in[k]]
 				? add_axes(c, c->shape[n->in[k]], n->in[k], i, k) : -1;
 	}
-	if (c->n_positions > MOST_POSITIONS)
+	if (c->n_positions > most_positions(c))
 		return tm_fail(err, TAMIS_E_MEMORY, "the values of one item have more than %lld positions",
-		               (long long)MOST_POSITIONS);
+		               (long long)most_positions(c));
 	c->parent = arena_array(&c->arena, (size_t)c->n_positions + 1, sizeof *c->parent);
 	c->reason = arena_array(&c->arena, (size_t)c->n_positions + 1, sizeof *c->reason);
 	return c->parent && c->reason ? TAMIS_OK : no_memory(err);

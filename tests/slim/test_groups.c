@@ -77,3 +77,27 @@ Test(groups, attributes_without_a_meaning)
 	cr_expect_eq(coupled_groups(d, 1), 0);
 	doc_free(d);
 }
+
+/* Extents beside a 0 are not bounded by any data: what is laid out for them is. */
+Test(groups, positions_are_bounded_by_memory)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(1, 0);
+	struct channel_groups g;
+	struct tamis_error err = {0};
+	struct coupled c;
+
+	build_input(d, "x", 2, (const int64_t[]){ -1, 4 });
+	build_output(d, "y", 2, (const int64_t[]){ -1, 3 });
+	build_floats(d, "w", 2, (const int64_t[]){ 4, 3 }, 1, &r);
+	build_node(d, "MatMul", "x w", "y");
+	couple(d, &c);
+	d->max_memory = 15 * 8; /* of 1 + 4, 4 + 3 and 1 + 3 */
+	cr_expect_eq(groups_find(c.graph, c.plan, &c.layers, &g, &err), TAMIS_E_MEMORY);
+	groups_free(&g);
+	d->max_memory = 16 * 8;
+	cr_expect_eq(groups_find(c.graph, c.plan, &c.layers, &g, &err), TAMIS_OK);
+	groups_free(&g);
+	uncouple(&c);
+	doc_free(d);
+}
