@@ -354,6 +354,22 @@ Test(distil, never_worse_than_at_the_start)
 		}
 }
 
+/* Steps of a half would carry every net away from a state that is nearly right. */
+Test(distil, a_rate_too_large_is_lowered)
+{
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+		struct distil_leg leg = { .epochs = 3, .rate = 0.5, .to = 1, .settle = true };
+		struct bench b;
+		struct distil_result r;
+
+		bench_open(&b, nets[i](9), 400, &split, 2, 0);
+		disturb(&b.lab, 0.3, 0.01);
+		r = train(&b, &leg);
+		cr_expect_lt(r.after, 0.9 * r.before, "net %zu: %g after %g", i, r.after, r.before);
+		bench_close(&b);
+	}
+}
+
 /* Every block is read again in each epoch. */
 Test(distil, items_that_do_not_fit_come_in_blocks)
 {

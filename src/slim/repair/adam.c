@@ -194,3 +194,10 @@ void adam_restore(struct adam *a, const float *from)
 	for (int i = 0; i < a->n; i++)
 		store(a, &a->list[i], a->list[i].first, a->list[i].first + a->list[i].count);
 }
+
+void adam_forget(struct adam *a)
+{
+	memset(a->first, 0, (size_t)a->total * sizeof *a->first);
+	memset(a->second, 0, (size_t)a->total * sizeof *a->second);
+	a->step = 0;
+}

@@ -41,5 +41,7 @@ enum tamis_status adam_step(struct adam *a, const float *gradient, double scale,
 /* Copies all entries out (total floats), or back into the graph. Moments stay. */
 void adam_save(const struct adam *a, float *to);
 void adam_restore(struct adam *a, const float *from);
+/* Moments as they were when it was opened. */
+void adam_forget(struct adam *a);
 
 #endif

@@ -37,6 +37,8 @@ struct training {
 	float *best;
 	double loss, done, total; /* of a walk; items done and to do in this leg */
 	int64_t epoch, block;
+	double rate;
+	int64_t trial;         /* items that a walk back and forth ends after; 0 = all */
 };
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -136,7 +138,7 @@ static double step_size(const struct training *t)
 {
 	double at = t->total > 0 ? fmin(1, t->done / t->total) : 0;
 
-	return t->leg->rate * (1 + cos(acos(-1) * (t->leg->from + (t->leg->to - t->leg->from) * at))) / 2;
+	return t->rate * (1 + cos(acos(-1) * (t->leg->from + (t->leg->to - t->leg->from) * at))) / 2;
 }
 
 static enum tamis_status run_wave(struct training *t, int64_t n, double *loss, struct tamis_error *err)
@@ -189,6 +191,11 @@ static void shuffle(struct training *t)
 	}
 }
 
+static bool is_tried(const struct training *t)
+{
+	return t->trial && t->backward && t->done >= (double)t->trial;
+}
+
 static enum tamis_status walk_block(void *ctx, struct tamis_error *err)
 {
 	struct training *t = ctx;
@@ -203,7 +210,7 @@ static enum tamis_status walk_block(void *ctx, struct tamis_error *err)
 		t->order[i] = i;
 	shuffle(t);
 	t->block++;
-	for (int64_t i = 0; s == TAMIS_OK && i < t->n_order; i += DISTIL_BATCH)
+	for (int64_t i = 0; s == TAMIS_OK && i < t->n_order && !is_tried(t); i += DISTIL_BATCH)
 		s = run_batch(t, i, i + DISTIL_BATCH < t->n_order ? i + DISTIL_BATCH : t->n_order, err);
 	return s;
 }
@@ -241,11 +248,36 @@ static enum tamis_status consider(struct training *t, struct distil_result *r, s
 	return s;
 }
 
+/* What a refit has found is lost within some steps of Adam where these are larger than what is left to mend, and many epochs
+ * do not bring it back. */
+static enum tamis_status find_rate(struct training *t, double before, struct tamis_error *err)
+{
+	double after = NAN;
+	enum tamis_status s = TAMIS_OK;
+
+	t->trial = DISTIL_TRIAL;
+	for (int i = 0; s == TAMIS_OK && i < DISTIL_TRIALS && !(after <= DISTIL_WORSE * before); i++) {
+		if (i)
+			t->rate /= DISTIL_SLOWER;
+		s = walk(t, &t->distil->fit, true, err);
+		if (s == TAMIS_OK)
+			s = check(t, &after, err);
+		adam_restore(&t->adam, t->best);
+		adam_forget(&t->adam);
+		t->done = 0;
+	}
+	t->trial = 0;
+	return s;
+}
+
 static enum tamis_status train(struct training *t, struct distil_result *r, struct tamis_error *err)
 {
 	enum tamis_status s = t->leg->settle ? consider(t, r, err) : TAMIS_OK;
 
+	t->rate = t->leg->rate;
 	t->total = (double)t->distil->fit.items * t->leg->epochs;
+	if (s == TAMIS_OK && t->leg->settle && t->leg->epochs)
+		s = find_rate(t, r->before, err);
 	for (t->epoch = 0; s == TAMIS_OK && t->epoch < t->leg->epochs; t->epoch++) {
 		s = walk(t, &t->distil->fit, true, err);
 		if (s == TAMIS_OK && t->leg->settle)

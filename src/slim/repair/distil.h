@@ -9,6 +9,10 @@
 #include "slim/repair/store.h"
 
 #define DISTIL_BATCH 128  /* items a step */
+#define DISTIL_TRIAL 2048 /* items that a rate is tried on, */
+#define DISTIL_TRIALS 5   /* so many times at most, */
+#define DISTIL_SLOWER 4   /* each with the rate of the last over this, */
+#define DISTIL_WORSE 1.5  /* until the loss on the check items is at most so many times what it was */
 #define DISTIL_SHARD 64   /* of them at most in one run; shards are shared out to the workers */
 
 struct distil_job {
@@ -34,7 +38,8 @@ struct distil_leg {
 	int epochs;
 	double rate, from, to;
 	bool judge;        /* tell the loss on the check items afterwards */
-	bool settle;       /* judge the state before the first and after each epoch, and end with the best */
+	bool settle;       /* judge the state before the first and after each epoch, and end with the best; the rate is lowered
+	                      where steps so large would throw away what fitting had found */
 	uint64_t stream;   /* of the order of items; another for each leg */
 };
 
