@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slim/gate.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -550,4 +551,13 @@ enum tamis_status gate_judge(struct gate *g, const struct graph *other, double a
 	free_slots(&j, slots);
 	program_free(p);
 	return s;
+}
+
+/* All of these bounds go with log(1 / alpha) / items. */
+enum tamis_status gate_guess(struct gate *guess, const struct gate *gate, const struct graph *other, double alpha,
+                             struct gate_result *out, struct tamis_error *err)
+{
+	double share = (double)guess->items / (double)gate->items;
+
+	return gate_judge(guess, other, fmax(pow(alpha, share), DBL_MIN), out, err);
 }

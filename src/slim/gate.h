@@ -62,6 +62,10 @@ enum tamis_status gate_open(const struct gate_job *job, struct gate *out, struct
 /* Judges a graph with the same inputs and outputs at error probability alpha. O(items) runs. */
 enum tamis_status gate_judge(struct gate *g, const struct graph *other, double alpha, struct gate_result *out,
                              struct tamis_error *err);
+/* Judges on other items what `gate` will be asked: at alpha to the power of their share of the gate's, where bounds are as wide as
+ * those of the gate at alpha, be the items fewer or more. Errors as gate_judge. */
+enum tamis_status gate_guess(struct gate *guess, const struct gate *gate, const struct graph *other, double alpha,
+                             struct gate_result *out, struct tamis_error *err);
 void gate_close(struct gate *g);
 
 /* What of the allowance the bounds of a look use up: 1 just passes. The larger share where answers that change are bounded

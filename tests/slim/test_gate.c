@@ -522,3 +522,38 @@ Test(gate, data_that_change)
 	gate_close(&g);
 	lab_close(&l);
 }
+
+/* A guess on a third of the items is about as strict as the gate on all of them, where nothing is lost or something: a little
+ * stricter, because it learns later how far the losses vary. */
+Test(gate, guesses_are_as_strict_as_the_gate)
+{
+	static const double noise[] = { 0, 0.1, 0.3 };
+
+	for (size_t i = 0; i < sizeof noise / sizeof *noise; i++) {
+		struct tamis_error err = { 0 };
+		struct gate_result few, all;
+		struct gate_job job;
+		struct gate third_of, whole;
+		struct lab l;
+		struct head h;
+		double ratio;
+
+		lab_open(&l, net_deep(2), 3000, 2);
+		find_head(&l, &h);
+		disturb(&l, noise[i], 2);
+		job = job_of(&l, &h);
+		must(gate_open(&job, &third_of, &err), &err, "open");
+		job.select = NULL;
+		must(gate_open(&job, &whole, &err), &err, "open");
+		must(gate_judge(&whole, l.graph, 0.05, &all, &err), &err, "judge");
+		must(gate_guess(&third_of, &whole, l.graph, 0.05, &few, &err), &err, "guess");
+		ratio = (few.bound - few.value) / (all.bound - all.value);
+		cr_assert(ratio > 0.8 && ratio < 1.5, "noise %g: %g above the mean, not %g", noise[i], few.bound - few.value,
+		          all.bound - all.value);
+		must(gate_guess(&whole, &whole, l.graph, 0.05, &few, &err), &err, "guess");
+		cr_assert_eq(few.bound, all.bound);
+		gate_close(&third_of);
+		gate_close(&whole);
+		lab_close(&l);
+	}
+}

@@ -103,7 +103,7 @@ static enum tamis_status round_of(struct narrowing *n, int round, bool *good, st
 		s = n->job->repair(n->job->ctx, round, err);
 	if (s != TAMIS_OK || !n->chosen || !n->job->guess)
 		return s;
-	s = gate_judge(n->job->guess, n->job->graph, 1 - n->job->confidence, &r, err);
+	s = gate_guess(n->job->guess, n->job->gate, n->job->graph, n->job->alpha, &r, err);
 	*good = gate_spent(n->job->guess, &r) <= n->share * n->job->most;
 	return s;
 }

@@ -26,7 +26,8 @@ struct narrow_job {
 	struct refit *refit;         /* of graph */
 	struct gate *guess;          /* NULL: only the target ends it */
 	double most;                 /* of what the gate allows, that a guess may use up (gate_spent) */
-	double confidence;
+	const struct gate *gate;     /* that will judge, */
+	double alpha;                /* at this error probability */
 	struct worth worth;
 	double target;               /* (0, 1): of what worth measures; 0 = as deep as the guess allows */
 	int64_t round_to;

@@ -42,13 +42,8 @@ static enum tamis_status check_enough(const struct slim *s, struct tamis_error *
 enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 {
 	struct gate_figures *f = &s->figures->gate;
-	bool same = s->in->holdout == NULL;
 	enum tamis_status status = open_gate(s, &s->held, true, &s->gate, &s->gate_open, err);
 
-	if (status == TAMIS_OK)
-		status = check_enough(s, err);
-	if (status == TAMIS_OK && s->in->options->keep < 0)
-		status = open_gate(s, &s->guess, same, &s->guess_gate, &s->guess_open, err);
 	if (status != TAMIS_OK)
 		return status;
 	f->kind = gate_kind(&s->gate);
@@ -60,7 +55,10 @@ enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 	f->given_temperature = s->in->options->temperature;
 	f->confidence = s->in->options->confidence;
 	f->spending = "fixed sequence";
-	return TAMIS_OK;
+	status = check_enough(s, err);
+	if (status == TAMIS_OK && s->in->options->keep < 0)
+		status = open_gate(s, &s->guess, s->in->holdout == NULL, &s->guess_gate, &s->guess_open, err);
+	return status;
 }
 
 static enum tamis_status nothing_passed(const struct slim *s, struct tamis_error *err)
@@ -187,7 +185,7 @@ static struct narrow_job narrow_job(struct slim *s)
 		.parameters = &s->parameters, .scores = &s->scores,
 		.guess = o->target_macs > 0 ? NULL : &s->guess_gate,
 		.most = o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE,
-		.confidence = o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
+		.gate = &s->gate, .alpha = 1 - o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
 		.round_to = o->round_to, .misses = o->distil ? NARROW_DEAR : NARROW_MISSES, .pool = s->pool };
 }
 

@@ -144,7 +144,7 @@ static enum tamis_status distil(struct search *w, struct tamis_error *err)
 static enum tamis_status look_good(const struct search *w, bool *good, struct tamis_error *err)
 {
 	struct gate_result r = { 0 };
-	enum tamis_status s = gate_judge(w->job->guess, w->job->graph, 1 - w->job->confidence, &r, err);
+	enum tamis_status s = gate_guess(w->job->guess, w->job->gate, w->job->graph, 1 - w->job->confidence, &r, err);
 
 	*good = gate_spent(w->job->guess, &r) <= (w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE);
 	return s;
