@@ -6,7 +6,7 @@
 
 #include "exec/program.h"
 
-#define CONTROL_MAX_TRIPS (1 << 20) /* through bodies, in one run of a model: those inside bodies count too */
+#define CONTROL_MAX_TRIPS (1 << 18) /* through bodies, in one run of a model: those inside bodies count too */
 
 /* Runs a step whose operator is OP_CONTROL. in: the step's inputs with their data, NULL where absent; out: gets type,
  * shape and memory of its own, NULL where nobody wants it. *state is NULL at first and released by control_free. *trips

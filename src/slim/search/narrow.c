@@ -16,7 +16,7 @@ struct narrowing {
 	bool *dead;                 /* in hand */
 	double step, most;          /* now and at most */
 	int luck;                   /* good looks in a row */
-	double share;               /* of what a guess may use up */
+	double limit;               /* of what the gate allows, that a guess may use up now */
 	bool *closed;               /* by group: tried in vain */
 	int chosen;                 /* in the last round */
 	struct arena arena;
@@ -104,7 +104,7 @@ static enum tamis_status round_of(struct narrowing *n, int round, bool *good, st
 	if (s != TAMIS_OK || !n->chosen || !n->job->guess)
 		return s;
 	s = gate_guess(n->job->guess, n->job->gate, n->job->graph, n->job->alpha, &r, err);
-	*good = gate_spent(n->job->guess, &r) <= n->share * n->job->most;
+	*good = gate_spent(n->job->guess, &r) <= n->limit;
 	return s;
 }
 
@@ -152,14 +152,14 @@ static enum tamis_status step_back(struct narrowing *n, bool last, struct tamis_
 }
 
 /* Rounds until nothing is left to choose, the target is reached, or so many looks were in vain. */
-static enum tamis_status descend(struct narrowing *n, double step, double share, int misses, struct narrow_result *out,
+static enum tamis_status descend(struct narrowing *n, double step, double limit, int misses, struct narrow_result *out,
                                  bool *there, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
 	bool good;
 
 	n->step = n->most = step;
-	n->share = share;
+	n->limit = limit;
 	n->chosen = 1;
 	n->luck = 0;
 	memset(n->bad, 0, (size_t)n->groups.n_units * sizeof *n->bad);
@@ -194,9 +194,9 @@ enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result 
 	if (s == TAMIS_OK)
 		s = start(&n, err);
 	if (s == TAMIS_OK)
-		s = descend(&n, NARROW_STEP, NARROW_SAFE, 1, out, &there, err);
+		s = descend(&n, NARROW_STEP, fmin(NARROW_SAFE, job->most), 1, out, &there, err);
 	if (s == TAMIS_OK && n.chosen && !there)
-		s = descend(&n, NARROW_FINE, 1, job->misses, out, &there, err);
+		s = descend(&n, NARROW_FINE, job->most, job->misses, out, &there, err);
 	if (s == TAMIS_OK)
 		count(&n, out);
 	snapshot_free(&n.good);

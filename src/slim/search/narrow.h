@@ -10,7 +10,7 @@
 
 #define NARROW_SHARE 0.5  /* of what the gate allows, that channels may use up where connections are cut after them */
 #define NARROW_STEP 0.15  /* share of what is left that a round saves */
-#define NARROW_SAFE 0.4   /* of that, for states of the first approach: the gate is to find fine steps where it stops */
+#define NARROW_SAFE 0.4   /* the same, for states of the first approach: the gate is to find fine steps where it stops */
 #define NARROW_FINE 0.05  /* share saved at the start of the second approach, from the last of these */
 #define NARROW_MISSES 8   /* rounds of the second approach that may look bad, */
 #define NARROW_DEAR 3     /* and where each of them is distilled */
