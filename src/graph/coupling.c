@@ -431,6 +431,34 @@ static bool has_unknown(const struct coupling *c, const struct node *n)
 	return false;
 }
 
+/* What nobody needs is never planned, and nobody has asked whether its attributes fit its inputs, which rules rely on. */
+static bool fits(struct coupling *c, const struct node *n, const struct tensor *const *in)
+{
+	struct scratch scratch = { 0 };
+	struct tamis_error ignored = { 0 };
+	struct tensor *made = tm_array((size_t)n->n_out + 1, sizeof *made);
+	struct tensor **out = tm_array((size_t)n->n_out + 1, sizeof *out);
+	bool unknown = false, fit = false;
+
+	for (int i = 0; made && out && i < n->n_out; i++)
+		out[i] = &made[i];
+	if (made && out)
+		fit = node_shape(n, in, out, &scratch, &unknown, &ignored) == TAMIS_OK && !unknown;
+	c->no_memory |= !made || !out || ignored.status == TAMIS_E_MEMORY;
+	scratch_free(&scratch);
+	free(made);
+	free(out);
+	return fit;
+}
+
+static bool is_planned(const struct node *n, const struct tensor *const *out)
+{
+	for (int i = 0; i < n->n_out; i++)
+		if (out[i])
+			return true;
+	return false;
+}
+
 static void rule(struct coupling *c, int index, const struct tensor **in, const struct tensor **out)
 {
 	const struct node *n = &c->graph->nodes[index];
@@ -449,6 +477,8 @@ static void rule(struct coupling *c, int index, const struct tensor **in, const 
 		channels_keep_all(&call, UNKNOWN);
 	else if (has_unknown(c, n))
 		channels_keep_all(&call, "a shape is not known before the model runs");
+	else if (!is_planned(n, out) && !fits(c, n, in))
+		channels_keep_all(&call, "it is of no use, and its attributes do not fit");
 	else
 		n->op->channels(&call);
 }

@@ -78,6 +78,27 @@ Test(groups, attributes_without_a_meaning)
 	doc_free(d);
 }
 
+/* What nobody needs has no shape, and nothing has looked at its axis before; where it fits, it is in nobody's way. */
+Test(groups, a_node_of_no_use)
+{
+	static const int64_t axes[] = { INT32_MIN, 2, 1 };
+
+	for (size_t i = 0; i < sizeof axes / sizeof *axes; i++) {
+		struct document *d = build_model(17);
+		struct rng r = rng_make(1, 0);
+
+		build_input(d, "x", 2, (const int64_t[]){ -1, 4 });
+		build_output(d, "y", 2, (const int64_t[]){ -1, 3 });
+		build_floats(d, "w", 2, (const int64_t[]){ 4, 6 }, 1, &r);
+		build_floats(d, "v", 2, (const int64_t[]){ 6, 3 }, 1, &r);
+		build_node(d, "MatMul", "x w", "h");
+		build_number(d, build_node(d, "Concat", "h h", "twice"), "axis", axes[i]);
+		build_node(d, "MatMul", "h v", "y");
+		cr_expect_eq(coupled_groups(d, 6), axes[i] == 1, "axis %lld", (long long)axes[i]);
+		doc_free(d);
+	}
+}
+
 /* Extents beside a 0 are not bounded by any data: what is laid out for them is. */
 Test(groups, positions_are_bounded_by_memory)
 {
