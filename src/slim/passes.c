@@ -116,7 +116,8 @@ static enum tamis_status count_items(struct feed_reader *r, int64_t enough, int6
 	while (status == TAMIS_OK && b.items > 0 && *out < enough) {
 		b = (struct batch){ 0 };
 		status = r->next(r->self, enough - *out, &b, err);
-		*out += status == TAMIS_OK ? b.items : 0;
+		if (status == TAMIS_OK)
+			*out = b.items < enough - *out ? *out + b.items : enough; /* a reader of callers may say anything */
 	}
 	return status == TAMIS_OK ? r->rewind(r->self, err) : status;
 }
