@@ -60,6 +60,11 @@ size_t slim_refit_keeps(const struct slim *s)
 	return most && most < ROUNDS_KEPT ? (size_t)most : ROUNDS_KEPT;
 }
 
+double slim_rate_trials(const struct slim *s)
+{
+	return DISTIL_USUAL_TRIALS * (fmin(DISTIL_TRIAL, slim_items_in(&s->fit)) * DISTIL_COST + slim_items_in(&s->guess));
+}
+
 /* What a round of the search that cuts takes, but for its epoch on the way to a given share. */
 static double round_work(const struct slim *s)
 {
@@ -72,7 +77,9 @@ static double round_work(const struct slim *s)
 		work += slim_items_in(&s->refitted) * REFIT_COST * slim_refit_passes(s);
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
-	return work + (o->keep > 0 ? 0 : o->distil * epoch_work(s, 1));
+	if (o->keep < 0 && o->distil)
+		work += o->distil * epoch_work(s, 1) + slim_rate_trials(s);
+	return work;
 }
 
 /* The search says after each round how many it expects; nine looks and the verification follow it. */

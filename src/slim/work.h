@@ -8,6 +8,7 @@
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
 #define REFIT_COST 5                    /* a pass: forward, at first the original too, and moments */
 #define REFIT_COMPARED 0.25             /* passes without moments before and after it, about */
+#define DISTIL_USUAL_TRIALS 3           /* of its rate, where a leg settles */
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
@@ -23,6 +24,8 @@ double slim_items_in(const struct item_source *s);
 bool slim_narrows(const struct tamis_slim_options *o);
 /* Passes over the items that a refit takes. */
 double slim_refit_passes(const struct slim *s);
+/* Of the rate of distilling after one cut, in forward runs. */
+double slim_rate_trials(const struct slim *s);
 /* Floats of what the original gives that it may keep: a quarter of a GiB, or an eighth of the limit. */
 size_t slim_refit_keeps(const struct slim *s);
 /* Rounds of the search: certain, expected, and at most. */

@@ -102,6 +102,8 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 	if (o->refit)
 		add_stage(out, "solving", 1, rounds, solving(s, out));
 	add_stage(out, "distilling", fit * DISTIL_COST + guess, epochs, 1);
+	if (o->keep < 0 && o->distil)
+		add_stage(out, "finding its rate", slim_rate_trials(s), rounds, 1);
 	if (o->keep < 0)
 		add_stage(out, "guessing the depth", guess, rounds, 1);
 	add_stage(out, "judging", held, o->keep > 0 ? 2 : SLIM_LOOKS + 1, 1);
@@ -113,7 +115,7 @@ enum tamis_status forecast_time(struct slim *s, struct forecast_figures *out, st
 	double share = out->shards ? 1.0 / out->shards : 1;
 	enum tamis_status status = measure(s, out, err);
 
-	out->stages = arena_array(s->arena, 8, sizeof *out->stages);
+	out->stages = arena_array(s->arena, 9, sizeof *out->stages);
 	if (status == TAMIS_OK && !out->stages)
 		return tm_no_memory(err, "forecasting a run");
 	if (status != TAMIS_OK)
