@@ -182,9 +182,11 @@ struct tamis_slim_options {
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
 	int rounds;              /* of score, cut and refit on the way to `keep`, 1 or more; default 8 */
 	int distil;              /* epochs of training what survives to the original's outputs, at each depth that may be
-	                            written; default 0: none */
+	                            written, but for channels at those where refitting alone does well; default 0: none */
 	double distil_rate;      /* of that: the largest step of a weight, (0, 1], lowered where it would undo what refitting
 	                            found; default 0.002 */
+	bool mixup;              /* half of the items of that training are mixed with another one, x w + y (1 - w), where all inputs
+	                            are of floating types or UINT8; default true */
 	double regrow;           /* share of what is kept that cut connections take over in each round of it, [0, 1); default 0 */
 	/* A file that each round of the search is put away in, so that the same call goes on from there after it was stopped,
 	 * to the same result; removed once that is reached. TAMIS_E_INVALID when it is of another call. Default NULL. */

@@ -160,11 +160,13 @@ const struct option options[] = {
 	  .help = "with --keep: rounds of scoring, cutting and refitting on the way there" },
 	{ .name = "distill", .kind = OPTION_INT, .commands = SLIM, .offset = AT(slim.distil),
 	  .metavar = "EPOCHS", .low = 0, .high = 1e6,
-	  .help = "train what survives to give the original's outputs, so many times over the items at "
-	          "each depth" },
+	  .help = "train what survives to give the original's outputs, so many times over the items, at "
+	          "each depth where refitting alone does not do" },
 	{ .name = "distill-rate", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.distil_rate),
 	  .metavar = "F", .low = 0, .high = 1, .open_low = true,
 	  .help = "largest step of a weight in that training" },
+	{ .name = "no-mixup", .kind = OPTION_CLEAR, .commands = SLIM, .offset = AT(slim.mixup),
+	  .help = "train on the items alone, not also on mixtures of two of them" },
 	{ .name = "regrow", .kind = OPTION_NUMBER, .commands = SLIM, .offset = AT(slim.regrow),
 	  .metavar = "F", .low = 0, .high = 1, .open_high = true,
 	  .help = "let cut connections that are missed most replace this share of those kept, before each "

@@ -263,16 +263,17 @@ const char *slim_describe_options(struct slim *s)
 	static const char *const granularities[] = { [TAMIS_WEIGHT] = "weight", [TAMIS_CHANNEL] = "channel",
 		[TAMIS_BOTH] = "both" };
 	const struct tamis_slim_options *o = s->in->options;
+	const char *mixup = o->distil && !o->mixup ? " mixup=0" : "";
 	const char *temperature = o->temperature > 0 ? arena_printf(s->arena, " temperature=%g", o->temperature) : "";
 
 	if (!temperature)
 		return NULL;
 	return arena_printf(s->arena, "criterion=%s features=%s fdr=%s alpha=%g tolerance=%g confidence=%g keep=%g holdout=%g "
-	                    "seed=%llu refit=%d distill=%d rate=%g regrow=%g rounds=%d granularity=%s macs=%g round-to=%lld%s",
+	                    "seed=%llu refit=%d distill=%d rate=%g regrow=%g rounds=%d granularity=%s macs=%g round-to=%lld%s%s",
 	                    s->criterion->name,
 	                    s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, s->share_held,
 	                    (unsigned long long)o->seed, o->refit, o->distil, o->distil_rate, o->regrow, o->rounds,
-	                    granularities[o->granularity], o->target_macs, (long long)o->round_to, temperature);
+	                    granularities[o->granularity], o->target_macs, (long long)o->round_to, mixup, temperature);
 }
 
 static const char *describe_gate(struct slim *s)

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build.h"
 #include "nets.h"
 #include "slim/repair/distil.h"
 #include "slim/repair/regrow.h"
 #include "slimming.h"
 
 #define CLASSES 3
+#define SOFT 4.0 /* temperature of both distributions */
 
 struct bench {
 	struct lab lab;
@@ -121,10 +123,10 @@ static double class_loss(const struct bench *b, const double *y, const double *t
 		zt[c] = logits ? target[c] : log(target[c]);
 	}
 	softmax(z, 1, p);
-	softmax(z, 2, q);
-	softmax(zt, 2, t);
+	softmax(z, SOFT, q);
+	softmax(zt, SOFT, t);
 	for (int c = 0; c < CLASSES; c++)
-		kl += 4 * t[c] * log(t[c] / q[c]);
+		kl += SOFT * SOFT * t[c] * log(t[c] / q[c]);
 	return label < 0 ? kl : 0.5 * kl - 0.5 * log(p[label]);
 }
 
@@ -311,6 +313,7 @@ Test(distil, the_same_bytes_for_any_number_of_workers)
 			struct bench b;
 
 			bench_open(&b, nets[i](8), 300, &split, workers, 0);
+			b.job.mixup = true;
 			disturb(&b.lab, 0.5, 0.05);
 			train(&b, &leg);
 			got = all_bytes(&b, &m);
@@ -341,6 +344,7 @@ Test(distil, never_worse_than_at_the_start)
 			size_t n;
 
 			bench_open(&b, nets[i](9), 400, &split, 2, 0);
+			b.job.mixup = i % 2 == 0;
 			disturb(&b.lab, 0.3, 0.05);
 			before = all_bytes(&b, &n);
 			r = train(&b, &leg);
@@ -358,7 +362,7 @@ Test(distil, never_worse_than_at_the_start)
 Test(distil, a_rate_too_large_is_lowered)
 {
 	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
-		struct distil_leg leg = { .epochs = 3, .rate = 0.5, .to = 1, .settle = true };
+		struct distil_leg leg = { .epochs = 20, .rate = 0.5, .to = 1, .settle = true };
 		struct bench b;
 		struct distil_result r;
 
@@ -407,6 +411,179 @@ Test(distil, items_one_by_one)
 	}
 	cr_assert_lt(r[0].after, r[0].before);
 	cr_assert_float_eq(r[0].after, r[1].after, 1e-4 * r[0].after);
+}
+
+/* ---- mixtures ------------------------------------------------------------------------------------------------------ */
+
+#define STACKED 9
+#define MIXED 4
+
+struct mixing { struct bench *bench; struct store *store; double tolerance, told; /* of an element, of an output */ };
+
+static bool between(const struct tensor *was, const struct tensor *is, int64_t i, const struct tensor *y, double tolerance)
+{
+	double most = 0, weight = 1;
+
+	for (int64_t k = 0; k < y->count; k++) {
+		double d = tensor_get(was, i * y->count + k) - tensor_get(y, k);
+
+		if (fabs(d) > most) {
+			most = fabs(d);
+			weight = (tensor_get(is, i * y->count + k) - tensor_get(y, k)) / d;
+		}
+	}
+	for (int64_t k = 0; k < y->count; k++) {
+		double x = tensor_get(was, i * y->count + k), v = tensor_get(y, k);
+
+		if (fabs(tensor_get(is, i * y->count + k) - (weight * x + (1 - weight) * v)) > tolerance)
+			return false;
+	}
+	return weight > -tolerance && weight < 1 + tolerance;
+}
+
+/* What the original makes of item i of `in`, run alone. */
+static void check_target(const struct mixing *m, const struct tensor *in, int64_t i, const float *target)
+{
+	struct tensor one = *in;
+	struct runner *r = NULL;
+	struct tamis_error err = { 0 };
+	float want[64];
+	int64_t n;
+
+	one.dims[0] = 1;
+	one.count = in->count / STACKED;
+	one.data = (char *)in->data + (size_t)i * tensor_bytes(in) / STACKED;
+	must(runner_create(m->store->program, &r, &err), &err, "runner");
+	must(runner_run(r, &one, NULL, &err), &err, "run");
+	n = match_target_size(&m->bench->head, r, 1);
+	cr_assert_leq(n, 64);
+	match_target(&m->bench->head, r, 1, 0, want);
+	for (int64_t k = 0; k < n; k++)
+		cr_assert_float_eq(target[k], want[k], m->told * (1 + fabs(want[k])), "item %lld", (long long)i);
+	runner_free(r);
+}
+
+static enum tamis_status mix_some(void *ctx, struct tamis_error *err)
+{
+	struct mixing *m = ctx;
+	int64_t order[STACKED];
+	struct tensor was = { 0 }, is = { 0 };
+	size_t capacity[2] = { 0, 0 };
+	const float *target[STACKED] = { NULL };
+	struct mixup mixup;
+	struct rng r = rng_make(3, 4);
+
+	for (int64_t i = 0; i < STACKED; i++)
+		order[i] = (5 * i + 2) % m->store->n;
+	must(store_stack(m->store, order, STACKED, &was, &capacity[0], err), err, "stack");
+	must(store_stack(m->store, order, STACKED, &is, &capacity[1], err), err, "stack");
+	must(mixup_open(m->store, &mixup, err), err, "open");
+	must(mixup_shard(&mixup, order + MIXED, STACKED, MIXED, &r, &is, target, err), err, "mix");
+	for (int64_t i = 0; i < MIXED; i++) {
+		cr_assert(between(&was, &is, i, m->store->list[order[MIXED + i]].in, m->tolerance), "item %lld", (long long)i);
+		check_target(m, &is, i, target[i]);
+	}
+	cr_assert_arr_eq((char *)is.data + tensor_bytes(&is) / STACKED * MIXED,
+	                 (char *)was.data + tensor_bytes(&was) / STACKED * MIXED, tensor_bytes(&is) / STACKED * (STACKED - MIXED));
+	cr_assert_null(target[MIXED]);
+	mixup_close(&mixup);
+	free(was.data);
+	free(is.data);
+	return TAMIS_OK;
+}
+
+Test(distil, mixtures_lie_between_two_items_and_are_told_the_original_s_outputs)
+{
+	static const double tolerances[] = { 1e-5, 1e-2, 1e-5 };
+
+	for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+		for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+			struct document *d = nets[i](14);
+			struct tamis_error err = { 0 };
+			struct store store;
+			struct bench b;
+
+			retype(d, types[t]);
+			bench_open(&b, d, 40, &everything, 1, 0);
+			cr_assert(mixup_fits(b.lab.original));
+			must(store_open(&b.job.fit, &store, &err), &err, "open");
+			must(store_walk(&store, mix_some, &(struct mixing){ &b, &store, tolerances[t], tolerances[t] }, &err), &err, "walk");
+			store_close(&store);
+			bench_close(&b);
+		}
+}
+
+static struct document *net_of_bytes(void)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(15, 1);
+
+	build_input(d, "image", 2, (int64_t[]){ -1, 12 });
+	d->model->graph->input[0]->type->tensor_type->elem_type = DT_UINT8;
+	build_output(d, "y", 2, (int64_t[]){ -1, CLASSES });
+	build_floats(d, "w", 2, (int64_t[]){ 12, CLASSES }, 0.01, &r);
+	build_floats(d, "b", 1, (int64_t[]){ CLASSES }, 0.3, &r);
+	build_number(d, build_node(d, "Cast", "image", "x"), "to", DT_FLOAT);
+	build_node(d, "Gemm", "x w b", "y");
+	return d;
+}
+
+/* A mixture is off by up to half, so a weight found from the farthest apart of twelve by a little more than 1 / 400. */
+Test(distil, bytes_of_images_are_mixed_and_rounded)
+{
+	struct tamis_error err = { 0 };
+	struct rng r = rng_make(16, 1);
+	struct store store;
+	struct bench b;
+
+	bench_open(&b, net_of_bytes(), 40, &everything, 1, 0);
+	for (int64_t k = 0; k < b.lab.shelf.in[0].count; k++)
+		((uint8_t *)b.lab.shelf.in[0].data)[k] = (uint8_t)rng_below(&r, 256);
+	cr_assert(mixup_fits(b.lab.original));
+	must(store_open(&b.job.fit, &store, &err), &err, "open");
+	must(store_walk(&store, mix_some, &(struct mixing){ &b, &store, 1.01, 1e-5 }, &err), &err, "walk");
+	store_close(&store);
+	bench_close(&b);
+}
+
+static enum tamis_status mix_unlike(void *ctx, struct tamis_error *err)
+{
+	struct mixing *m = ctx;
+	int64_t order[2] = { 0, 1 };
+	struct tensor was = { 0 }, is = { 0 }, shorter = *m->store->list[1].in;
+	size_t capacity[2] = { 0, 0 };
+	const float *target[2];
+	const struct tensor *kept = m->store->list[1].in;
+	struct mixup mixup;
+	struct rng r = rng_make(3, 4);
+
+	shorter.count--;
+	m->store->list[1].in = &shorter;
+	must(store_stack(m->store, order, 1, &was, &capacity[0], err), err, "stack");
+	must(store_stack(m->store, order, 1, &is, &capacity[1], err), err, "stack");
+	must(mixup_open(m->store, &mixup, err), err, "open");
+	must(mixup_shard(&mixup, order + 1, 1, 1, &r, &is, target, err), err, "mix");
+	m->store->list[1].in = kept;
+	cr_assert_arr_eq(is.data, was.data, tensor_bytes(&is));
+	for (int c = 0; c < CLASSES; c++)
+		cr_assert_float_eq(target[0][c], m->store->list[0].target[c], 1e-5);
+	mixup_close(&mixup);
+	free(was.data);
+	free(is.data);
+	return TAMIS_OK;
+}
+
+Test(distil, an_item_of_another_shape_is_not_mixed_in)
+{
+	struct tamis_error err = { 0 };
+	struct store store;
+	struct bench b;
+
+	bench_open(&b, net_logits(17), 4, &everything, 1, 0);
+	must(store_open(&b.job.fit, &store, &err), &err, "open");
+	must(store_walk(&store, mix_unlike, &(struct mixing){ .bench = &b, .store = &store }, &err), &err, "walk");
+	store_close(&store);
+	bench_close(&b);
 }
 
 /* ---- coming back ------------------------------------------------------------------------------------------------- */

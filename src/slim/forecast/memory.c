@@ -175,6 +175,9 @@ static void add_distilling(struct slim *s, struct forecast_figures *f, const str
 	    arena_printf(s->arena, "%.0f items x %.0f, at most %.0f", items, z->input + 4 * z->output + 128, 2 * most));
 	add(f, FORECAST_DISTILLING, "values and gradients of a shard", 2 * z->workers * DISTIL_SHARD * z->values,
 	    times(s, z->workers, 2 * DISTIL_SHARD, "bytes of values", z->values));
+	if (s->in->options->mixup && mixup_fits(s->graph))
+		add(f, FORECAST_DISTILLING, "the original on mixtures", z->workers * (DISTIL_SHARD / 2 * z->values + z->weights),
+		    times(s, z->workers, 1, "bytes of values and kernels", DISTIL_SHARD / 2 * z->values + z->weights));
 	add(f, FORECAST_DISTILLING, "moments of the step and gradients", (8 + z->workers) * z->weights,
 	    arena_printf(s->arena, "(8 + %.0f workers) x %.0f of weights", z->workers, z->weights));
 	add(f, FORECAST_DISTILLING, "kernels", (1 + z->workers) * z->weights, each(s, 1 + z->workers, "of all weights", z->weights));

@@ -8,6 +8,7 @@
 /* What one worker owns. */
 struct hand {
 	struct runner *runner;
+	struct mixup mixup;
 	struct tensor *in, *seed;
 	size_t *capacity;
 	float *gradient;       /* of the shard in hand, adam.total; the batch's own where there is one hand only */
@@ -27,7 +28,7 @@ struct training {
 	struct hand *hands;
 	int n_hands;
 	struct store *store;   /* whose block is walked */
-	bool backward;
+	bool backward, mixes;
 	int64_t limit;         /* items that gradients are only added up over, without a step; 0 = training */
 	int64_t *order, n_order;
 	size_t cap_order;
@@ -44,6 +45,12 @@ struct training {
 static enum tamis_status no_memory(struct tamis_error *err)
 {
 	return tm_no_memory(err, "distilling");
+}
+
+/* Another for each epoch of each leg, and block of it. */
+static uint64_t stream_of(const struct training *t)
+{
+	return rng_hash(t->leg ? t->leg->stream : 0, (uint64_t)t->epoch << 32 | (uint64_t)t->block);
 }
 
 /* ---- a shard --------------------------------------------------------------------------------------------------- */
@@ -76,29 +83,50 @@ static enum tamis_status go_back(struct training *t, struct hand *h, struct tami
 	return runner_reverse(h->runner, h->seed, &hooks, err);
 }
 
-static const int64_t *labels_of(const struct training *t, struct hand *h, const int64_t *order, int64_t items)
+/* Mixtures have none. */
+static const int64_t *labels_of(const struct training *t, struct hand *h, const struct shard *shard, int64_t mixed)
 {
 	const struct distil_job *j = &t->distil->job;
 
 	if (!j->labels)
 		return NULL;
-	for (int64_t i = 0; i < items; i++) {
-		int64_t item = t->store->list[order[i]].item;
+	for (int64_t i = 0; i < shard->items; i++) {
+		int64_t item = t->store->list[t->order[shard->from + i]].item;
 
-		h->label[i] = item < j->n_labels ? j->labels[item] : -1;
+		h->label[i] = i >= mixed && item < j->n_labels ? j->labels[item] : -1;
 	}
 	return h->label;
+}
+
+/* Half of the items, each with one that stays as it is. */
+static int64_t mixtures_in(const struct training *t, const struct shard *shard)
+{
+	if (!t->mixes || !t->backward)
+		return 0;
+	return shard->items > 1 ? shard->items / 2 : shard->from % 2 == 0 && shard->from + 1 < t->n_order;
+}
+
+static enum tamis_status mix_shard(const struct training *t, struct hand *h, const struct shard *shard, int64_t mixed,
+                                   struct tamis_error *err)
+{
+	struct rng r = rng_make(rng_hash(t->distil->job.seed, stream_of(t)), (uint64_t)shard->from);
+
+	h->mixup.store = t->store;
+	return mixup_shard(&h->mixup, t->order + shard->from + mixed, shard->items, mixed, &r, h->in, h->target, err);
 }
 
 static enum tamis_status run_shard(struct training *t, struct hand *h, const struct shard *shard,
                                    struct tamis_error *err)
 {
-	const int64_t *order = t->order + shard->from, *label = labels_of(t, h, order, shard->items);
+	const int64_t *order = t->order + shard->from, mixed = mixtures_in(t, shard);
+	const int64_t *label = labels_of(t, h, shard, mixed);
 	int n_out = t->distil->job.graph->n_outputs;
 	enum tamis_status s = store_stack(t->store, order, shard->items, h->in, h->capacity, err);
 
 	for (int64_t i = 0; i < shard->items; i++)
 		h->target[i] = t->store->list[order[i]].target;
+	if (s == TAMIS_OK && mixed)
+		s = mix_shard(t, h, shard, mixed, err);
 	if (s == TAMIS_OK)
 		s = runner_run(h->runner, h->in, NULL, err);
 	if (s == TAMIS_OK)
@@ -177,11 +205,10 @@ static enum tamis_status run_batch(struct training *t, int64_t from, int64_t to,
 
 /* ---- a block of items, an epoch -------------------------------------------------------------------------------- */
 
-/* A new order for each epoch of each leg (Fisher, Yates). */
+/* Fisher, Yates. */
 static void shuffle(struct training *t)
 {
-	uint64_t stream = rng_hash(t->leg ? t->leg->stream : 0, (uint64_t)t->epoch << 32 | (uint64_t)t->block);
-	struct rng g = rng_make(t->distil->job.seed, stream);
+	struct rng g = rng_make(t->distil->job.seed, stream_of(t));
 
 	for (int64_t i = t->n_order - 1; t->backward && !t->limit && i > 0; i--) {
 		int64_t k = (int64_t)rng_below(&g, (uint64_t)i + 1), x = t->order[i];
@@ -295,6 +322,7 @@ static enum tamis_status train(struct training *t, struct distil_result *r, stru
 static enum tamis_status make_hand(struct training *t, struct hand *h, struct tamis_error *err)
 {
 	const struct graph *g = t->distil->job.graph;
+	enum tamis_status s;
 
 	h->in = tm_array((size_t)g->n_inputs + 1, sizeof *h->in);
 	h->capacity = tm_array((size_t)g->n_inputs + 1, sizeof *h->capacity);
@@ -304,7 +332,8 @@ static enum tamis_status make_hand(struct training *t, struct hand *h, struct ta
 	h->label = tm_array(DISTIL_SHARD, sizeof *h->label);
 	if (!h->in || !h->capacity || !h->seed || !h->gradient || !h->target || !h->label)
 		return no_memory(err);
-	return runner_create(t->program, &h->runner, err);
+	s = runner_create(t->program, &h->runner, err);
+	return s == TAMIS_OK && t->mixes ? mixup_open(&t->distil->fit, &h->mixup, err) : s;
 }
 
 static void free_hand(const struct training *t, struct hand *h)
@@ -312,6 +341,7 @@ static void free_hand(const struct training *t, struct hand *h)
 	for (int i = 0; h->in && i < t->distil->job.graph->n_inputs; i++)
 		free(h->in[i].data);
 	runner_free(h->runner);
+	mixup_close(&h->mixup);
 	free(h->in);
 	free(h->capacity);
 	free(h->seed);
@@ -331,6 +361,7 @@ static enum tamis_status set_up(struct training *t, struct tamis_error *err)
 		s = program_create(j->graph, &options, &t->program, err);
 	if (s != TAMIS_OK)
 		return s;
+	t->mixes = !t->limit && j->mixup && mixup_fits(j->graph);
 	t->hands = tm_array((size_t)t->n_hands, sizeof *t->hands);
 	t->watch = tm_array((size_t)j->graph->n_values + 1, sizeof *t->watch);
 	t->shards = tm_array(DISTIL_BATCH, sizeof *t->shards);

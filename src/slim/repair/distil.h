@@ -5,6 +5,7 @@
 
 #include "slim/repair/adam.h"
 #include "slim/repair/match.h"
+#include "slim/repair/mixup.h"
 #include "slim/parameters.h"
 #include "slim/repair/store.h"
 
@@ -21,6 +22,7 @@ struct distil_job {
 	struct store_job fit, check;   /* items to train on, and to choose the best state by */
 	const int64_t *labels;         /* by item; NULL = none: cross-entropy with them is mixed in */
 	int64_t n_labels;
+	bool mixup;                    /* half of the items are mixed with another, see mixup_fits */
 	uint64_t seed;
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* as in struct score_job */
 	void *progress_ctx;

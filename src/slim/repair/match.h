@@ -5,7 +5,7 @@
 
 #include "slim/score/head.h"
 
-#define MATCH_TEMPERATURE 2.0 /* both distributions are softened by it (Hinton, Vinyals, Dean 2015) */
+#define MATCH_TEMPERATURE 4.0 /* both distributions are softened by it (Hinton, Vinyals, Dean 2015) */
 #define MATCH_LABELS 0.5      /* share of the cross-entropy with labels, where there are any */
 
 /* Classes, a mean over the rows of an item, z the logits (log p of probabilities), t and q the softmax of the original's
