@@ -91,23 +91,6 @@ static enum tamis_status choose_anew(struct narrowing *n, struct tamis_error *er
 	return s;
 }
 
-static enum tamis_status round_of(struct narrowing *n, int round, bool *good, struct tamis_error *err)
-{
-	struct gate_result r = { 0 };
-	enum tamis_status s = choose_anew(n, err);
-
-	*good = n->chosen > 0;
-	if (s == TAMIS_OK && n->chosen)
-		s = refit_run(n->job->refit, err);
-	if (s == TAMIS_OK && n->chosen)
-		s = n->job->repair(n->job->ctx, round, err);
-	if (s != TAMIS_OK || !n->chosen || !n->job->guess)
-		return s;
-	s = gate_guess(n->job->guess, n->job->gate, n->job->graph, n->job->alpha, &r, err);
-	*good = gate_spent(n->job->guess, &r) <= n->limit;
-	return s;
-}
-
 static enum tamis_status share_left(const struct narrowing *n, double *share, double *macs, struct tamis_error *err)
 {
 	const struct worth *by = &n->job->worth;
@@ -121,6 +104,60 @@ static enum tamis_status share_left(const struct narrowing *n, double *share, do
 	*macs = left.macs / all.macs;
 	*share = (by->macs * *macs + by->entries * left.entries / all.entries) / (by->macs + by->entries);
 	return TAMIS_OK;
+}
+
+/* Of what the gate allows; 0 where only the target ends it. */
+static enum tamis_status look(const struct narrowing *n, double *spent, struct tamis_error *err)
+{
+	struct gate_result r = { 0 };
+	enum tamis_status s = TAMIS_OK;
+
+	*spent = 0;
+	if (n->job->guess)
+		s = gate_guess(n->job->guess, n->job->gate, n->job->graph, n->job->alpha, &r, err);
+	if (s == TAMIS_OK && n->job->guess)
+		*spent = gate_spent(n->job->guess, &r);
+	return s;
+}
+
+static enum tamis_status is_there(const struct narrowing *n, bool *there, struct tamis_error *err)
+{
+	double share = 1, macs;
+	enum tamis_status s = share_left(n, &share, &macs, err);
+
+	*there = n->job->target > 0 && share <= n->job->target;
+	return s;
+}
+
+static enum tamis_status train(const struct narrowing *n, int round, double *spent, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	if (!n->job->repair)
+		return TAMIS_OK;
+	s = n->job->repair(n->job->ctx, round, err);
+	return s == TAMIS_OK ? look(n, spent, err) : s;
+}
+
+/* What refitting alone has mended well enough is not trained as well: a deeper state will be. */
+static enum tamis_status round_of(struct narrowing *n, int round, bool *good, struct tamis_error *err)
+{
+	double spent = 0;
+	bool there = false;
+	enum tamis_status s = choose_anew(n, err);
+
+	*good = n->chosen > 0;
+	if (s != TAMIS_OK || !n->chosen)
+		return s;
+	s = refit_run(n->job->refit, err);
+	if (s == TAMIS_OK)
+		s = look(n, &spent, err);
+	if (s == TAMIS_OK)
+		s = is_there(n, &there, err);
+	if (s == TAMIS_OK && (there || spent > NARROW_SAFE))
+		s = train(n, round, &spent, err);
+	*good = spent <= n->limit;
+	return s;
 }
 
 static enum tamis_status accept(struct narrowing *n, struct narrow_result *out, bool *there, struct tamis_error *err)

@@ -310,7 +310,7 @@ static enum tamis_status repair_narrowed(void *ctx, int round, struct tamis_erro
 		.stream = (uint64_t)ROUNDS_MAX + (uint64_t)round };
 	struct distil_result r;
 
-	return w->job->distil ? distil_run(w->job->distil, &leg, &r, err) : TAMIS_OK;
+	return distil_run(w->job->distil, &leg, &r, err);
 }
 
 /* A state without some channels joins the path. Its share of connections is counted among all there were. */
@@ -330,7 +330,7 @@ static enum tamis_status narrow(struct search *w, struct narrow_result *out, str
 {
 	struct narrow_job job = *w->job->narrow;
 
-	job.repair = repair_narrowed;
+	job.repair = w->job->distil ? repair_narrowed : NULL;
 	job.good = take_narrowed;
 	job.ctx = w;
 	return narrow_run(&job, out, err);
