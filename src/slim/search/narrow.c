@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "slim/channels/zero.h"
+#include "slim/repair/distil.h"
 #include "slim/search/snapshot.h"
 
 struct narrowing {
@@ -154,7 +155,7 @@ static enum tamis_status round_of(struct narrowing *n, int round, bool *good, st
 		s = look(n, &spent, err);
 	if (s == TAMIS_OK)
 		s = is_there(n, &there, err);
-	if (s == TAMIS_OK && (there || spent > NARROW_SAFE))
+	if (s == TAMIS_OK && (there || spent > DISTIL_MENDED))
 		s = train(n, round, &spent, err);
 	*good = spent <= n->limit;
 	return s;

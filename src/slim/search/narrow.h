@@ -33,8 +33,8 @@ struct narrow_job {
 	int64_t round_to;
 	int misses;                  /* rounds of the second approach that may look bad */
 	struct pool *pool;
-	/* Called while the graph is in the state: trains it, where refitting alone leaves more than NARROW_SAFE of what the gate
-	 * allows, or the target is reached (may be NULL); takes one that looks good. */
+	/* Called while the graph is in the state: trains it, where refitting alone spends more than DISTIL_MENDED of what the
+	 * gate allows, or the target is reached (may be NULL); takes one that looks good. */
 	enum tamis_status (*repair)(void *ctx, int round, struct tamis_error *err);
 	enum tamis_status (*good)(void *ctx, struct tamis_error *err);
 	void *ctx;

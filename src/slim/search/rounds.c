@@ -103,6 +103,21 @@ static int settling_rounds(const struct rounds_job *j)
 	return j->distil ? rounds_settling(j->epochs) : 0;
 }
 
+/* Of what the gate allows, as the guess has it. */
+static enum tamis_status spent(const struct search *w, double *share, struct tamis_error *err)
+{
+	struct gate_result r = { 0 };
+	enum tamis_status s = gate_guess(w->job->guess, w->job->gate, w->job->graph, 1 - w->job->confidence, &r, err);
+
+	*share = gate_spent(w->job->guess, &r);
+	return s;
+}
+
+static bool reached_target(const struct search *w)
+{
+	return w->job->target && w->job->bytes(w->job->bytes_ctx) <= w->job->target;
+}
+
 /* One epoch on the way to a given share. While the cut deepens the step stays; from the last cut on it falls over what is
  * left, and the best state between these epochs will be taken. */
 static enum tamis_status distil_once(struct search *w, struct tamis_error *err)
@@ -133,26 +148,26 @@ static enum tamis_status distil(struct search *w, struct tamis_error *err)
 	struct distil_leg leg = { .epochs = j->epochs, .rate = j->rate, .to = 1, .settle = true,
 		.stream = (uint64_t)w->walk.rounds };
 	struct distil_result r;
+	double share = 0;
+	enum tamis_status s;
 
 	if (!j->distil)
 		return TAMIS_OK;
-	return is_given(w) ? distil_once(w, err) : distil_run(j->distil, &leg, &r, err);
+	if (is_given(w))
+		return distil_once(w, err);
+	s = spent(w, &share, err);
+	return s == TAMIS_OK && (share > DISTIL_MENDED || reached_target(w)) ? distil_run(j->distil, &leg, &r, err) : s;
 }
 
 /* The last guesses are generous: what is a little too deep will be told by the gate, what was never tried is lost. The first
  * approach stops short of that, so that the second leaves no wide gap where the gate will stop. */
 static enum tamis_status look_good(const struct search *w, bool *good, struct tamis_error *err)
 {
-	struct gate_result r = { 0 };
-	enum tamis_status s = gate_guess(w->job->guess, w->job->gate, w->job->graph, 1 - w->job->confidence, &r, err);
+	double share;
+	enum tamis_status s = spent(w, &share, err);
 
-	*good = gate_spent(w->job->guess, &r) <= (w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE);
+	*good = share <= (w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE);
 	return s;
-}
-
-static bool reached_target(const struct search *w)
-{
-	return w->job->target && w->job->bytes(w->job->bytes_ctx) <= w->job->target;
 }
 
 static enum tamis_status note_guess(struct search *w, struct tamis_error *err)
