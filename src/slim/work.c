@@ -24,16 +24,18 @@ double slim_items_in(const struct item_source *s)
 	return (n < 0 ? 1000 : (double)n) * (s->to - s->from);
 }
 
-/* Products by weights that are mostly zero go entry by entry while a network is distilled. */
-static double distil_cost(double keep)
+/* Products by weights that are mostly zero go entry by entry while a network is distilled; not so in the original. */
+double slim_distil_cost(const struct slim *s, double keep)
 {
-	return keep * SPARSE_SHARE > 1 ? DISTIL_COST : DISTIL_SPARSE_COST;
+	double mixtures = s->in->options->mixup && mixup_fits(s->graph) ? MIXUP_COST : 0;
+
+	return mixtures + (keep * SPARSE_SHARE > 1 ? DISTIL_COST : DISTIL_SPARSE_COST);
 }
 
 /* In forward runs of one item: what an epoch of distilling takes at a depth. */
 static double epoch_work(const struct slim *s, double keep)
 {
-	return slim_items_in(&s->fit) * distil_cost(keep) + slim_items_in(&s->guess);
+	return slim_items_in(&s->fit) * slim_distil_cost(s, keep) + slim_items_in(&s->guess);
 }
 
 /* Of the epochs that belong to rounds `from` on, of `rounds` that cut on the way to a given share. */
@@ -62,7 +64,9 @@ size_t slim_refit_keeps(const struct slim *s)
 
 double slim_rate_trials(const struct slim *s)
 {
-	return DISTIL_USUAL_TRIALS * (fmin(DISTIL_TRIAL, slim_items_in(&s->fit)) * DISTIL_COST + slim_items_in(&s->guess));
+	double items = fmin(DISTIL_TRIAL, slim_items_in(&s->fit));
+
+	return DISTIL_USUAL_TRIALS * (items * slim_distil_cost(s, 1) + slim_items_in(&s->guess));
 }
 
 /* What a round of the search that cuts takes, but for its epoch on the way to a given share. */
@@ -90,10 +94,10 @@ void slim_expect_rounds(void *ctx, int cutting, int settling)
 	int rounds = o->keep > 0 ? rounds_to_share(o->rounds, o->refit, o->distil) : 0;
 
 	s->work_total = s->work_done + cutting * round_work(s) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
-	s->distil_cost = DISTIL_COST;
+	s->distil_cost = slim_distil_cost(s, 1);
 	if (o->keep > 0 && o->distil) {
 		s->work_total += epochs_work(s, rounds - cutting, rounds) + settling * epoch_work(s, o->keep);
-		s->distil_cost = distil_cost(cutting ? pow(o->keep, (rounds - cutting + 1.0) / rounds) : o->keep);
+		s->distil_cost = slim_distil_cost(s, cutting ? pow(o->keep, (rounds - cutting + 1.0) / rounds) : o->keep);
 	}
 }
 

@@ -11,6 +11,7 @@
 #define DISTIL_USUAL_TRIALS 3           /* of its rate, where a leg settles */
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
+#define MIXUP_COST 0.5                  /* more, of the original on half of the items */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
 
 /* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item; 0: what distilling takes at the present depth. */
@@ -24,6 +25,8 @@ double slim_items_in(const struct item_source *s);
 bool slim_narrows(const struct tamis_slim_options *o);
 /* Passes over the items that a refit takes. */
 double slim_refit_passes(const struct slim *s);
+/* An item and epoch, where this share of the connections is kept. */
+double slim_distil_cost(const struct slim *s, double keep);
 /* Of the rate of distilling after one cut, in forward runs. */
 double slim_rate_trials(const struct slim *s);
 /* Floats of what the original gives that it may keep: a quarter of a GiB, or an eighth of the limit. */

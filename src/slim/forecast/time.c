@@ -101,7 +101,7 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + rounds * slim_refit_passes(s), REFIT_COST);
 	if (o->refit)
 		add_stage(out, "solving", 1, rounds, solving(s, out));
-	add_stage(out, "distilling", fit * DISTIL_COST + guess, epochs, 1);
+	add_stage(out, "distilling", fit * slim_distil_cost(s, 1) + guess, epochs, 1);
 	if (o->keep < 0 && o->distil)
 		add_stage(out, "finding its rate", slim_rate_trials(s), rounds, 1);
 	if (o->keep < 0)
