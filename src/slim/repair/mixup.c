@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slim/repair/mixup.h"
 
-#include <math.h>
 #include <stdlib.h>
 
+#include "base/loop.h"
 #include "slim/repair/match.h"
 
 bool mixup_fits(const struct graph *g)
@@ -30,7 +30,13 @@ void mixup_close(struct mixup *m)
 	*m = (struct mixup){ 0 };
 }
 
-static void mix_floats(float *restrict x, const float *restrict y, int64_t n, float weight)
+LOOP_VERSIONS static void mix_bytes(uint8_t *restrict x, const uint8_t *restrict y, int64_t n, float weight)
+{
+	for (int64_t k = 0; k < n; k++)
+		x[k] = (uint8_t)(weight * x[k] + (1 - weight) * y[k] + 0.5f);
+}
+
+LOOP_VERSIONS static void mix_floats(float *restrict x, const float *restrict y, int64_t n, float weight)
 {
 	for (int64_t k = 0; k < n; k++)
 		x[k] = weight * x[k] + (1 - weight) * y[k];
@@ -41,15 +47,13 @@ static void mix(struct tensor *x, int64_t i, const struct tensor *y, double weig
 {
 	int64_t at = i * y->count;
 
-	if (x->type == DT_FLOAT) {
+	if (x->type == DT_FLOAT)
 		mix_floats((float *)x->data + at, y->data, y->count, (float)weight);
-		return;
-	}
-	for (int64_t k = 0; k < y->count; k++) {
-		double v = weight * tensor_get(x, at + k) + (1 - weight) * tensor_get(y, k);
-
-		tensor_set(x, at + k, x->type == DT_UINT8 ? nearbyint(v) : v);
-	}
+	else if (x->type == DT_UINT8)
+		mix_bytes((uint8_t *)x->data + at, y->data, y->count, (float)weight);
+	else
+		for (int64_t k = 0; k < y->count; k++)
+			tensor_set(x, at + k, weight * tensor_get(x, at + k) + (1 - weight) * tensor_get(y, k));
 }
 
 static bool alike(const struct tensor *in, const struct stored *y, int64_t items, int n)
