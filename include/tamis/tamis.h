@@ -181,8 +181,8 @@ struct tamis_slim_options {
 	                            two fifths, so that 640 are */
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */
 	int rounds;              /* of score, cut and refit on the way to `keep`, 1 or more; default 8 */
-	int distil;              /* epochs of training what survives to the original's outputs, at each depth that may be
-	                            written, but for channels at those where refitting alone does well; default 0: none */
+	int distil;              /* epochs of training what survives to the original's outputs, at each depth that was asked for, or
+	                            where what refitting leaves is more than two fifths of what the gate allows; default 0: none */
 	double distil_rate;      /* of that: the largest step of a weight, (0, 1], lowered where it would undo what refitting
 	                            found; default 0.002 */
 	bool mixup;              /* half of the items of that training are mixed with another one, x w + y (1 - w), where all inputs

@@ -121,10 +121,10 @@ static enum tamis_status look(const struct narrowing *n, double *spent, struct t
 	return s;
 }
 
-static enum tamis_status is_there(const struct narrowing *n, bool *there, struct tamis_error *err)
+static enum tamis_status is_there(const struct narrowing *n, bool *there, double *macs, struct tamis_error *err)
 {
-	double share = 1, macs;
-	enum tamis_status s = share_left(n, &share, &macs, err);
+	double share = 1;
+	enum tamis_status s = share_left(n, &share, macs, err);
 
 	*there = n->job->target > 0 && share <= n->job->target;
 	return s;
@@ -143,7 +143,7 @@ static enum tamis_status train(const struct narrowing *n, int round, double *spe
 /* What refitting alone has mended well enough is not trained as well: a deeper state will be. */
 static enum tamis_status round_of(struct narrowing *n, int round, bool *good, struct tamis_error *err)
 {
-	double spent = 0;
+	double spent = 0, macs;
 	bool there = false;
 	enum tamis_status s = choose_anew(n, err);
 
@@ -154,7 +154,7 @@ static enum tamis_status round_of(struct narrowing *n, int round, bool *good, st
 	if (s == TAMIS_OK)
 		s = look(n, &spent, err);
 	if (s == TAMIS_OK)
-		s = is_there(n, &there, err);
+		s = is_there(n, &there, &macs, err);
 	if (s == TAMIS_OK && (there || spent > DISTIL_MENDED))
 		s = train(n, round, &spent, err);
 	*good = spent <= n->limit;
@@ -163,10 +163,8 @@ static enum tamis_status round_of(struct narrowing *n, int round, bool *good, st
 
 static enum tamis_status accept(struct narrowing *n, struct narrow_result *out, bool *there, struct tamis_error *err)
 {
-	double share = 1;
-	enum tamis_status s = share_left(n, &share, &out->left, err);
+	enum tamis_status s = is_there(n, there, &out->left, err);
 
-	*there = n->job->target > 0 && share <= n->job->target;
 	if (s == TAMIS_OK)
 		s = keep(n, err);
 	return s == TAMIS_OK ? n->job->good(n->job->ctx, err) : s;

@@ -110,7 +110,8 @@ static struct store_job store_job(struct slim *s, struct item_source *source)
 static enum tamis_status open_distil(struct slim *s, struct slim_told *told, struct distil *out, struct tamis_error *err)
 {
 	struct distil_job job = { .graph = s->graph, .parameters = &s->parameters, .fit = store_job(s, &s->fit),
-		.check = store_job(s, &s->guess), .mixup = s->in->options->mixup, .seed = s->in->options->seed, .progress = slim_tell, .progress_ctx = told };
+		.check = store_job(s, &s->guess), .mixup = s->in->options->mixup, .seed = s->in->options->seed,
+		.progress = slim_tell, .progress_ctx = told };
 
 	if (s->in->labels && !s->in->holdout) {
 		job.labels = s->in->labels;
