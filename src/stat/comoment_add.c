@@ -77,18 +77,41 @@ static void pack_octet(const struct comoment *c, const float *u, int64_t stride,
 				subtract_few(row, shift, count, to);
 				continue;
 			}
-			for (int i = 0; i < LANES; i++)
-				to[i] = row[i] - shift[i];
+			eight v, pivot;
+			memcpy(&v, row, sizeof v);
+			memcpy(&pivot, shift, sizeof pivot);
+			v -= pivot;
+			memcpy(to, &v, sizeof v);
 		}
 }
 
-/* sum += part rounded to the grid, LANES features side by side. */
+static inline __attribute__((always_inline)) void widen(const float *x, four *to)
+{
+	four_floats v;
+	memcpy(&v, x, sizeof v);
+	*to = __builtin_convertvector(v, four);
+}
+
+/* sum += part rounded to the grid, four features side by side. */
+static inline __attribute__((always_inline)) void add_four(const four *part, const double *magic, double *sum)
+{
+	four all, fixed;
+	memcpy(&all, sum, sizeof all);
+	memcpy(&fixed, magic, sizeof fixed);
+	all += (*part + fixed) - fixed;
+	memcpy(sum, &all, sizeof all);
+}
+
+/* The same of LANES features. */
 static inline __attribute__((always_inline)) void add_part(const eight *part, const double *magic, double *sum)
 {
 	float one[LANES];
+	four low, high;
 	memcpy(one, part, sizeof one);
-	for (int i = 0; i < LANES; i++)
-		sum[i] += ((double)one[i] + magic[i]) - magic[i];
+	widen(one, &low);
+	widen(one + LANES / 2, &high);
+	add_four(&low, magic, sum);
+	add_four(&high, magic + LANES / 2, sum + LANES / 2);
 }
 
 /* Sums of x, in double. */
@@ -96,12 +119,15 @@ LOOP_VERSIONS
 static void add_sums(const float *x, int width, int items, const double *magic, double *sum)
 {
 	for (int p = 0; p < width; p++, x += items * LANES, sum += LANES) {
-		double part[LANES] = { 0 };
-		for (int t = 0; t < items; t++)
-			for (int i = 0; i < LANES; i++)
-				part[i] += x[t * LANES + i];
-		for (int i = 0; i < LANES; i++)
-			sum[i] += on_grid(part[i], magic[i]);
+		four low = { 0 }, high = { 0 }, v;
+		for (int t = 0; t < items; t++) {
+			widen(x + t * LANES, &v);
+			low += v;
+			widen(x + t * LANES + LANES / 2, &v);
+			high += v;
+		}
+		add_four(&low, magic, sum);
+		add_four(&high, magic + LANES / 2, sum + LANES / 2);
 	}
 }
 
