@@ -65,6 +65,7 @@ enum tamis_status api_slim_inputs(struct tamis_model *m, struct tamis_calibratio
 
 	*out = (struct slim_inputs){ .doc = m->doc, .items = &c->reader, .holdout = c->holdout.next ? &c->holdout : NULL,
 		.labels = c->labels, .n_labels = c->n_labels, .random_items = c->random,
+		.items_kept = (c->source ? data_keeps(c->source) : 0) + (c->held_out ? data_keeps(c->held_out) : 0),
 		.calibration_sha256 = *c->sha256 ? c->sha256 : NULL, .options = options };
 	return s;
 }

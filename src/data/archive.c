@@ -80,6 +80,7 @@ enum tamis_status archive_bytes(zip_t *zip, int64_t i, struct bytes *out, struct
 	    st.comp_method != ZIP_CM_DEFLATE)
 		return tm_fail(err, TAMIS_E_UNSUPPORTED, "the zip member is compressed by method %d; stored and "
 		               "deflated members are supported", st.comp_method);
-	bytes_from_member(out, zip, (uint64_t)i, st.size);
+	bytes_from_member(out, zip, (uint64_t)i, st.size,
+	                  (st.valid & ZIP_STAT_COMP_METHOD) && st.comp_method == ZIP_CM_DEFLATE);
 	return TAMIS_OK;
 }

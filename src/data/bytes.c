@@ -41,9 +41,14 @@ void bytes_from_memory(struct bytes *b, uint8_t *memory, uint64_t size)
 	*b = (struct bytes){.size = size, .memory = memory};
 }
 
-void bytes_from_member(struct bytes *b, zip_t *zip, uint64_t index, uint64_t size)
+void bytes_from_lent(struct bytes *b, uint8_t *memory, uint64_t size)
 {
-	*b = (struct bytes){.size = size, .zip = zip, .index = index};
+	*b = (struct bytes){.size = size, .memory = memory, .lent = true};
+}
+
+void bytes_from_member(struct bytes *b, zip_t *zip, uint64_t index, uint64_t size, bool deflated)
+{
+	*b = (struct bytes){.size = size, .zip = zip, .index = index, .deflated = deflated};
 }
 
 static enum tamis_status member_failed(struct bytes *b, struct tamis_error *err)
@@ -140,7 +145,7 @@ void bytes_close(struct bytes *b)
 {
 	if (b->member)
 		zip_fclose(b->member);
-	else if (b->memory)
+	else if (b->memory && !b->lent)
 		free(b->memory);
 	else if (b->is_file)
 		close(b->fd);

@@ -15,9 +15,11 @@ struct bytes {
 	uint64_t size, at;   /* in all, and read so far */
 	bool is_file;
 	int fd;              /* a file's */
-	uint8_t *memory;     /* owned; NULL otherwise */
+	uint8_t *memory;     /* NULL otherwise */
+	bool lent;           /* the memory is somebody else's */
 	zip_t *zip;          /* a member; not owned */
 	uint64_t index;
+	bool deflated;
 	zip_file_t *member;  /* opened at the first read */
 };
 
@@ -25,8 +27,10 @@ struct bytes {
 enum tamis_status bytes_from_file(struct bytes *b, const char *path, struct tamis_error *err);
 /* Takes ownership of malloc'ed memory. */
 void bytes_from_memory(struct bytes *b, uint8_t *memory, uint64_t size);
+/* The memory must outlive the bytes. */
+void bytes_from_lent(struct bytes *b, uint8_t *memory, uint64_t size);
 /* The zip must outlive the bytes. */
-void bytes_from_member(struct bytes *b, zip_t *zip, uint64_t index, uint64_t size);
+void bytes_from_member(struct bytes *b, zip_t *zip, uint64_t index, uint64_t size, bool deflated);
 
 /* The next n bytes exactly; fewer is TAMIS_E_INVALID. With the last byte of a zip member its checksum is
  * verified. */

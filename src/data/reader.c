@@ -96,8 +96,9 @@ static enum tamis_status inspect(struct data_source *s, struct piece *p, bool fi
 	if (status != TAMIS_OK)
 		return status;
 	p->items = t.items;
+	status = kept_plan(s, p, &t, err);
 	table_close(&t);
-	return TAMIS_OK;
+	return status;
 }
 
 static enum tamis_status inspect_all(struct data_source *s, const char *name, struct tamis_error *err)
@@ -177,6 +178,8 @@ void data_close(struct data_source *s)
 	for (size_t i = 0; i < s->n_lists; i++)
 		json_decref(s->lists[i]);
 	free(s->lists);
+	for (size_t i = 0; i < s->n_pieces; i++)
+		kept_free(s, &s->pieces[i]);
 	free(s->pieces);
 	arena_free(&s->arena);
 	free(s);
@@ -408,6 +411,7 @@ static enum tamis_status read_batch(struct data_source *s, int64_t want, struct 
 		enum tamis_status status = TAMIS_OK;
 
 		if (s->is_open && s->open.at == s->open.items) {
+			s->pieces[s->next].was_read = true;
 			close_piece(s);
 			s->next++;
 		}
@@ -459,6 +463,11 @@ struct feed_reader data_reader(struct data_source *s)
 int64_t data_count(const struct data_source *s)
 {
 	return s->count;
+}
+
+uint64_t data_keeps(const struct data_source *s)
+{
+	return s->keeps;
 }
 
 bool data_is_random(const struct data_source *s)

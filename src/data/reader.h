@@ -58,6 +58,10 @@ struct feed_reader data_reader(struct data_source *s);
 /* Items in all; never -1, never 0. */
 int64_t data_count(const struct data_source *s);
 
+/* Bytes of deflated arrays that stay in memory from the second pass over the items on: all that fit a quarter of a GiB
+ * and a sixteenth of max_memory, in the order of the files. */
+uint64_t data_keeps(const struct data_source *s);
+
 /* Were the items made up by --random? */
 bool data_is_random(const struct data_source *s);
 

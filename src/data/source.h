@@ -27,6 +27,15 @@ struct piece {
 	json_t *feed;
 	size_t feed_number;
 	int64_t items;            /* known once it was opened */
+	bool was_read;            /* to its end */
+	struct kept_member *kept; /* by input, malloc'ed; NULL where the piece is not kept */
+};
+
+/* A deflated member in full: of the size that it had when headers were read, 0 for what is not kept; NULL: not inflated
+ * yet. */
+struct kept_member {
+	uint64_t size;
+	uint8_t *memory;
 };
 
 /* An open piece. Columns for arrays; tensors for a set. */
@@ -53,6 +62,7 @@ struct data_source {
 	bool *warned_narrowed;       /* by input */
 	bool warned_extra;
 	int64_t count;
+	uint64_t keeps;              /* bytes that kept members take, once they are inflated */
 
 	struct table open;           /* the piece at `next`, when is_open */
 	bool is_open;
@@ -73,6 +83,13 @@ enum tamis_status pieces_add_random(struct data_source *s, struct tamis_error *e
 enum tamis_status table_open(struct data_source *s, const struct piece *p, struct table *out,
                              struct tamis_error *err);
 void table_close(struct table *t);
+
+/* kept.c: what is deflated is inflated twice at most, where that takes little memory. Decides when the headers of a piece
+ * are known. */
+enum tamis_status kept_plan(struct data_source *s, struct piece *p, const struct table *t, struct tamis_error *err);
+/* Once a kept piece was read to its end, its members become memory; what changed its size meanwhile stays a member. */
+enum tamis_status kept_take(const struct piece *p, int input, struct bytes *b, struct tamis_error *err);
+void kept_free(struct data_source *s, struct piece *p);
 
 /* set.c: input_M.pb files of a directory, M = position. */
 enum tamis_status set_open(struct data_source *s, const struct piece *p, struct table *out,

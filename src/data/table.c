@@ -79,8 +79,11 @@ static void warn_of_extra_arrays(struct data_source *s, const struct piece *p)
 static enum tamis_status array_bytes(const struct piece *p, zip_t *zip, const struct data_input *in, int i,
                                      struct bytes *out, struct tamis_error *err)
 {
-	if (p->kind == PIECE_ARCHIVE)
-		return member_bytes(zip, in->name, out, err);
+	if (p->kind == PIECE_ARCHIVE) {
+		enum tamis_status status = member_bytes(zip, in->name, out, err);
+
+		return status == TAMIS_OK ? kept_take(p, i, out, err) : status;
+	}
 	if (p->kind == PIECE_FEED)
 		return feed_bytes(p->feed, in->name, out, err);
 	return bytes_from_file(out, p->paths[i], err);

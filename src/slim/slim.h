@@ -16,6 +16,7 @@ struct slim_inputs {
 	const int64_t *labels;             /* one an item of `items` (of `holdout` where there is one); NULL = none */
 	int64_t n_labels;
 	bool random_items;
+	uint64_t items_kept;               /* bytes that the readers hold from their second pass on */
 	const char *calibration_sha256;    /* hex or NULL */
 	const struct tamis_slim_options *options;
 };

@@ -268,6 +268,90 @@ Test(reader, batches_shrink_to_the_memory_allowed)
 	data_close(s);
 }
 
+/* Replaces the file by one of the same length and items whose values are others: only memory can still give the first. */
+static bool second_pass_is_of_memory(uint64_t max_memory, bool deflate, bool to_the_end)
+{
+	struct data_options o = {.max_memory = max_memory};
+	struct tensor first = ramp(0, 3, 10, 2, 3), other = ramp(1000, 3, 10, 2, 3);
+	const char *spec = "x.npz";
+	struct data_source *s;
+	double *all;
+	size_t n;
+	bool kept;
+
+	put_npz(spec, deflate, "x", &first, NULL);
+	cr_assert_eq(data_open(&spec, 1, &image, 1, &o, &s, NULL), TAMIS_OK);
+	cr_assert_eq(data_keeps(s), deflate && max_memory >= 16 * 368 ? 368 : 0); /* 128 of a header, 60 floats */
+	for (int k = 0; k < (to_the_end ? 2 : 1); k++) {
+		struct feed_reader r = data_reader(s);
+		struct batch b;
+
+		r.rewind(r.self, NULL);
+		for (int i = 0; i < (to_the_end ? 4 : 2); i++)
+			cr_assert_eq(r.next(r.self, 4, &b, NULL), TAMIS_OK);
+	}
+	put_npz(spec, deflate, "x", &other, NULL);
+	all = drain_input(s, 0, 7, &n);
+	kept = all[59] == 59;
+	cr_assert(n == 60 && (kept || all[59] == 1059));
+	free(all);
+	data_close(s);
+	tensor_free(&first);
+	tensor_free(&other);
+	return kept;
+}
+
+Test(reader, what_was_inflated_is_kept_for_the_passes_after_the_first)
+{
+	cr_assert(second_pass_is_of_memory(1 << 20, true, true));
+	cr_assert(!second_pass_is_of_memory(1 << 20, true, false));
+	cr_assert(!second_pass_is_of_memory(1 << 20, false, true));
+	cr_assert(!second_pass_is_of_memory(4096, true, true));
+}
+
+Test(reader, a_kept_member_that_changes_its_size_is_read_again)
+{
+	struct tensor first = ramp(0, 3, 10, 2, 3), longer = ramp(0, 3, 11, 2, 3);
+	struct tamis_error e = {0};
+	struct data_source *s;
+	struct feed_reader r;
+	struct batch b;
+
+	put_npz("x.npz", true, "x", &first, NULL);
+	s = open_one("x.npz", &image, 1);
+	check_ramp(s, 0, 0, 60);
+	put_npz("x.npz", true, "x", &longer, NULL);
+	r = data_reader(s);
+	cr_assert_eq(r.rewind(r.self, NULL), TAMIS_OK);
+	cr_assert_eq(r.next(r.self, 4, &b, &e), TAMIS_E_INVALID);
+	cr_assert_not_null(strstr(e.message, "had 10 items"), "%s", e.message);
+	data_close(s);
+	tensor_free(&first);
+	tensor_free(&longer);
+}
+
+Test(reader, several_deflated_inputs_over_several_files)
+{
+	const struct data_input two[] = {image, {.name = "y", .type = DT_FLOAT, .rank = 1, .dims = {-1}}};
+	struct data_source *s;
+
+	cr_assert_eq(mkdir("d", 0700), 0);
+	for (int i = 0; i < 3; i++) {
+		struct tensor x = ramp((float)(60 * i), 3, 10, 2, 3), y = ramp((float)(10 * i), 1, 10);
+		char path[16];
+
+		snprintf(path, sizeof path, "d/%d.npz", i);
+		put_npz(path, i != 1, "x", &x, "y", &y, NULL);
+		tensor_free(&x);
+		tensor_free(&y);
+	}
+	s = open_one("d", two, 2);
+	cr_assert_eq(data_keeps(s), 2 * (368 + 168));
+	check_ramp(s, 0, 0, 180);
+	check_ramp(s, 1, 0, 30);
+	data_close(s);
+}
+
 Test(reader, nan_and_infinity_pass_unchanged)
 {
 	static const uint32_t bits[] = {0x7fc12345, 0xff800000, 0x80000000, 0x00000001, 0x7f800000, 0};
