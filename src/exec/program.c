@@ -18,21 +18,29 @@ static enum tamis_status no_memory(struct tamis_error *err)
 
 /* ---- which nodes are needed --------------------------------------------------------------------------------- */
 
-static bool output_wanted(const struct graph *g, const struct node *n, const bool *needed)
+static bool is_needed(const struct node *n, const bool *value)
 {
 	for (int i = 0; i < n->n_out; i++)
-		if (n->out[i] != GRAPH_NONE && (g->values[n->out[i]].is_output || needed[n->out[i]]))
+		if (n->out[i] != GRAPH_NONE && value[n->out[i]])
 			return true;
 	return false;
 }
 
-/* From the outputs backwards; nodes come in topological order, so one sweep is enough. */
-static void mark_needed(const struct graph *g, bool *node, bool *value)
+static bool output_wanted(const struct graph *g, const struct node *n, const bool *value)
+{
+	for (int i = 0; i < n->n_out; i++)
+		if (n->out[i] != GRAPH_NONE && g->values[n->out[i]].is_output)
+			return true;
+	return is_needed(n, value);
+}
+
+/* From what is wanted backwards; nodes come in topological order, so one sweep is enough. */
+static void mark_needed(const struct graph *g, const bool *wanted, bool *node, bool *value)
 {
 	for (int i = g->n_nodes - 1; i >= 0; i--) {
 		const struct node *n = &g->nodes[i];
 
-		node[i] = !n->constant && output_wanted(g, n, value);
+		node[i] = !n->constant && (wanted ? wanted[i] || is_needed(n, value) : output_wanted(g, n, value));
 		for (int k = 0; node[i] && k < n->n_in; k++)
 			if (n->in[k] != GRAPH_NONE)
 				value[n->in[k]] = true;
@@ -150,7 +158,7 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 	for (int i = 0; i < g->n_values; i++)
 		if (g->values[i].kind == VALUE_CONSTANT)
 			p->constant[i] = g->values[i].constant;
-	mark_needed(g, node, value);
+	mark_needed(g, p->options.nodes, node, value);
 	s = make_steps(p, node, err);
 	if (s == TAMIS_OK && p->options.training && p->options.held_zeros)
 		s = use_held_zeros(p, err);
@@ -170,6 +178,7 @@ enum tamis_status program_create(const struct graph *g, const struct program_opt
 	p->graph = g;
 	p->options = *options;
 	s = fill(p, err);
+	p->options.nodes = NULL;
 	if (s != TAMIS_OK) {
 		program_free(p);
 		return s;

@@ -19,6 +19,8 @@ struct program_options {
 	                     looks at them: others are to be had while their readers run (run_hooks.node) */
 	bool held_zeros;  /* with training: entries of weights that are zero stay zero while the program lives, and their gradients
 	                     are not wanted: products by mostly zero weights go entry by entry */
+	const bool *nodes; /* by graph node, read while the program is made: these alone are wanted, with what they need, and no
+	                      graph output is; NULL: what the outputs need */
 };
 
 /* A graph value that a step makes on the way to its output. */

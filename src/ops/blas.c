@@ -87,6 +87,17 @@ void blas_gemm(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t 
 				      blas_at(type, c, i * ldc + j), ldc);
 }
 
+enum { BAND = 192 }; /* rows at a time: few products above the diagonal, and enough of them for a kernel to be fast */
+
+void blas_gram(int64_t n, int64_t k, const float *a, int64_t lda, float *c)
+{
+	for (int64_t i = 0; i < n; i += BAND) {
+		int64_t rows = least(n - i, BAND);
+
+		blas_gemm(DT_FLOAT, true, false, rows, i + rows, k, 1, a + i, lda, a, lda, 0, c + i * n, n);
+	}
+}
+
 #define GEMM_INT(bits) \
 	static void gemm_int##bits(int64_t m, int64_t n, int64_t k, const uint##bits##_t *a, int64_t ai, \
 	                           int64_t al, const uint##bits##_t *b, int64_t bl, int64_t bj, \

@@ -20,6 +20,10 @@ void blas_prepare(void);
 void blas_gemm(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
                const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc);
 
+/* The lower triangle, diagonal included, of C (n x n, packed) = A' A, A: k x n with pitch lda; what stands above it is of no
+ * meaning. The pitch and n as above. O(n^2 k / 2). */
+void blas_gram(int64_t n, int64_t k, const float *a, int64_t lda, float *c);
+
 /* Whether tamis multiplies matrices of a type: floats (halves through float), integers of 32 and 64 bits. */
 bool blas_has_type(enum dtype type);
 

@@ -184,6 +184,88 @@ Test(random, merged_norms_agree)
 		run_model(seed, DT_FLOAT, (struct program_options){ .merge_norms = true }, 1e-5);
 }
 
+struct wanted { const struct check *check; const struct tensor *want; int seen; };
+
+static enum tamis_status see(void *ctx, int node, struct op_call *call, struct tamis_error *err)
+{
+	struct wanted *w = ctx;
+	const struct node *n = &w->check->g->nodes[node];
+
+	(void)err;
+	for (int i = 0; i < n->n_in; i++)
+		if (n->in[i] != GRAPH_NONE)
+			compare(w->check, &w->want[n->in[i]], call->in[i], w->check->g->values[n->in[i]].name);
+	w->seen++;
+	return TAMIS_OK;
+}
+
+/* Steps of the node and of all that its inputs come from, by a recursion of its own. */
+static void mark(const struct graph *g, int node, bool *needed)
+{
+	if (node == GRAPH_NONE || g->nodes[node].constant || needed[node])
+		return;
+	needed[node] = true;
+	for (int i = 0; i < g->nodes[node].n_in; i++)
+		if (g->nodes[node].in[i] != GRAPH_NONE)
+			mark(g, g->values[g->nodes[node].in[i]].producer, needed);
+}
+
+/* Returns the steps that were left out. */
+static int run_wanted(uint64_t seed, int *watched)
+{
+	struct document *d = random_model(seed, 4 + (int)(seed % 40), DT_FLOAT, false);
+	struct check c = { .g = model_graph(d), .seed = seed };
+	bool *nodes = calloc((size_t)c.g->n_nodes + 1, sizeof *nodes), *needed = calloc((size_t)c.g->n_nodes + 1, sizeof *needed);
+	bool *owned;
+	struct program_options all = { .training = true }, some = { .training = true, .nodes = nodes };
+	struct tamis_error err = { 0 };
+	struct tensor in[2], *want;
+	struct program *full = NULL, *part = NULL;
+	int left_out;
+
+	for (int i = 0; i < c.g->n_nodes; i++)
+		if ((seed + (uint64_t)i) % 7 == 0)
+			nodes[i] = !c.g->nodes[i].constant, mark(c.g, i, needed);
+	must(program_create(c.g, &all, &full, &err), &err, seed);
+	must(program_create(c.g, &some, &part, &err), &err, seed);
+	c.p = part;
+	must(runner_create(part, &c.r, &err), &err, seed);
+	random_inputs(seed, DT_FLOAT, 3, in);
+	want = evaluate(c.g, in, NULL, &owned);
+	struct wanted w = { &c, want, 0 };
+	const struct run_hooks hooks = { .ctx = &w, .watch_node = nodes, .node = see };
+	must(runner_run(c.r, in, &hooks, &err), &err, seed);
+	for (int i = 0; i < part->n_steps; i++) {
+		cr_assert(needed[part->steps[i].graph_node], "seed %llu: a step that nobody wants", (unsigned long long)seed);
+		nodes[part->steps[i].graph_node] = false;
+	}
+	for (int i = 0; i < c.g->n_nodes; i++)
+		cr_assert(!nodes[i] || part->constant[c.g->nodes[i].out[0]].data, "seed %llu: node %d is missing",
+		          (unsigned long long)seed, i);
+	*watched += w.seen;
+	left_out = full->n_steps - part->n_steps;
+	evaluated_free(c.g, want, owned);
+	tensor_free(&in[0]);
+	tensor_free(&in[1]);
+	runner_free(c.r);
+	program_free(full);
+	program_free(part);
+	graph_free((struct graph *)c.g);
+	doc_free(d);
+	free(nodes);
+	free(needed);
+	return left_out;
+}
+
+Test(random, wanted_nodes_run_with_what_they_need)
+{
+	int left_out = 0, watched = 0;
+
+	for (uint64_t seed = 3000; seed < 3100; seed++)
+		left_out += run_wanted(seed, &watched);
+	cr_expect(left_out > 100 && watched > 100, "%d steps left out, %d seen: the models are too tame", left_out, watched);
+}
+
 /* Dead nodes are no steps, and a graph output that no step makes is there all the same. */
 Test(random, dead_nodes_are_left_out)
 {

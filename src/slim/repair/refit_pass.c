@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "slim/repair/refit_pass.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/blas.h"
 #include "slim/score/score_state.h"
 
 /* What one worker owns. */
@@ -23,6 +23,8 @@ struct gathering {
 	struct refit_kept *kept;       /* of the leg, or of the outputs; NULL = none */
 	int64_t every;                 /* of the chunks */
 	bool alone;                    /* only the original runs */
+	bool *watch;                   /* by node: the layers of the leg; NULL where nothing is gathered beside a run */
+	int *layer_of;                 /* by node */
 	struct hand *hands;
 	int n_hands;
 	struct arena arena;
@@ -104,11 +106,9 @@ static enum tamis_status multiply(struct hand *h, const struct layer *l, int64_t
 	for (int64_t g = 0; g < l->view.groups; g++) {
 		const float *u = h->u + g * d, *z = h->z + g * per;
 
-		cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, (int)d, (int)rows, 1, u, (int)l->features, 0,
-		            h->product, (int)d);
+		blas_gram(d, rows, u, l->features, h->product);
 		widen(h->product, a->uu + g * d * d, d * d);
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)d, (int)per, (int)rows, 1, u, (int)l->features, z,
-		            (int)l->view.outs, 0, h->product, (int)per);
+		blas_gemm(DT_FLOAT, true, false, d, per, rows, 1, u, l->features, z, l->view.outs, 0, h->product, per);
 		widen(h->product, a->uz + g * d * per, d * per);
 	}
 	return TAMIS_OK;
@@ -196,19 +196,20 @@ static void keep_outputs(const struct gathering *w, const struct hand *h)
 	}
 }
 
-/* The network in hand, and the original beside it. */
-static enum tamis_status run_both(struct hand *h, struct runner *r, const struct chunk *c, struct tamis_error *err)
+/* The original, where it must, and then the network in hand. */
+static enum tamis_status run_both(struct hand *h, struct runner *r, const struct chunk *c, const struct run_hooks *hooks,
+                                  struct tamis_error *err)
 {
-	enum tamis_status s = runner_run(r, c->in, NULL, err);
+	enum tamis_status s = h->original ? runner_run(h->original, c->in, NULL, err) : TAMIS_OK;
 
-	return s == TAMIS_OK && h->original ? runner_run(h->original, c->in, NULL, err) : s;
+	return s == TAMIS_OK ? runner_run(r, c->in, hooks, err) : s;
 }
 
 static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
 	struct hand *h = &w->hands[slot];
-	enum tamis_status s = run_both(h, r, c, err);
+	enum tamis_status s = run_both(h, r, c, NULL, err);
 
 	if (s == TAMIS_OK)
 		h->mismatch = mismatch_of_all(w, h, r, c->index);
@@ -228,14 +229,29 @@ static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot
 
 /* ---- all layers of a chunk ------------------------------------------------------------------------------------- */
 
+struct moment { struct gathering *all; struct hand *hand; struct runner *runner; const struct chunk *chunk; };
+
+/* While a layer's inputs are in the caches, and before they are given up. */
+static enum tamis_status on_node(void *ctx, int node, struct op_call *call, struct tamis_error *err)
+{
+	struct moment *m = ctx;
+
+	(void)call;
+	return add_layer(m->all, m->hand, m->all->layer_of[node], m->runner, m->chunk, err);
+}
 
 static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
 	struct hand *h = &w->hands[slot];
-	enum tamis_status s = run_both(h, r, c, err);
+	struct moment m = { w, h, r, c };
+	const struct run_hooks hooks = { .ctx = &m, .watch_node = w->watch, .node = on_node };
+	enum tamis_status s;
 
-	for (int i = w->out->leg.first; s == TAMIS_OK && i < w->out->leg.last; i++)
+	for (int i = w->out->leg.first; i < w->out->leg.last; i++)
+		h->chunk[i].rows = 0;
+	s = run_both(h, r, c, &hooks, err);
+	for (int i = w->out->leg.first; s == TAMIS_OK && w->alone && i < w->out->leg.last; i++)
 		s = add_layer(w, h, i, r, c, err);
 	return s;
 }
@@ -343,13 +359,44 @@ static enum tamis_status run(struct gathering *w, const struct program *p, struc
 	return s != TAMIS_OK ? s : items_run(p, j->reader, j->batching, j->chunk, j->pool, items, err);
 }
 
+static enum tamis_status watch_leg(struct gathering *w, struct tamis_error *err)
+{
+	size_t n = (size_t)w->job->graph->n_nodes + 1;
+
+	w->watch = arena_array(&w->arena, n, sizeof *w->watch);
+	w->layer_of = arena_array(&w->arena, n, sizeof *w->layer_of);
+	if (!w->watch || !w->layer_of)
+		return no_memory(err);
+	for (int i = w->out->leg.first; i < w->out->leg.last; i++) {
+		const struct layer *l = &w->job->layers->list[i];
+
+		if (refit_fits(l)) {
+			w->watch[l->node] = true;
+			w->layer_of[l->node] = i;
+		}
+	}
+	return TAMIS_OK;
+}
+
+/* Of the network in hand: to its outputs, or as far as the leg's layers. */
+static enum tamis_status make_program(struct gathering *w, struct program **out, struct tamis_error *err)
+{
+	struct program_options options = { .merge_norms = true };
+	enum tamis_status s = TAMIS_OK;
+
+	if (w->out) {
+		s = watch_leg(w, err);
+		options = (struct program_options){ .training = true, .energies = true, .nodes = w->watch };
+	}
+	return s == TAMIS_OK ? program_create(w->job->graph, &options, out, err) : s;
+}
+
 /* `original` runs beside the graph in hand where it must, or alone. */
 static enum tamis_status run_network(struct gathering *w, const struct program *original, struct items_job *items,
                                      struct tamis_error *err)
 {
-	static const struct program_options training = { .training = true };
 	struct program *slim = NULL;
-	enum tamis_status s = w->alone ? TAMIS_OK : program_create(w->job->graph, &training, &slim, err);
+	enum tamis_status s = w->alone ? TAMIS_OK : make_program(w, &slim, err);
 
 	if (s == TAMIS_OK)
 		s = open_hands(w, w->alone || knows_original(w) ? NULL : original, items->work == work, err);
