@@ -162,6 +162,8 @@ static struct look looks_back(const struct program *p, const struct step *s)
 {
 	unsigned blind = s->node->op->flags & OP_VIEW ? OP_BLIND_REVERSE : s->node->op->flags & OP_BLIND_REVERSE;
 
+	if (p->partial && p->options.energies)
+		return (struct look){ false, false };
 	if (!p->options.training || !p->options.energies)
 		return (struct look){ p->options.training, p->options.training };
 	if (s->fused)

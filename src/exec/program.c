@@ -178,6 +178,7 @@ enum tamis_status program_create(const struct graph *g, const struct program_opt
 	p->graph = g;
 	p->options = *options;
 	s = fill(p, err);
+	p->partial = options->nodes != NULL;
 	p->options.nodes = NULL;
 	if (s != TAMIS_OK) {
 		program_free(p);

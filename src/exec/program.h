@@ -20,7 +20,7 @@ struct program_options {
 	bool held_zeros;  /* with training: entries of weights that are zero stay zero while the program lives, and their gradients
 	                     are not wanted: products by mostly zero weights go entry by entry */
 	const bool *nodes; /* by graph node, read while the program is made: these alone are wanted, with what they need, and no
-	                      graph output is; NULL: what the outputs need */
+	                      graph output is, nor a reverse pass; NULL: what the outputs need */
 };
 
 /* A graph value that a step makes on the way to its output. */
@@ -58,6 +58,7 @@ struct program {
 	struct tensor *constant; /* by value; data NULL where the value is not constant */
 	bool *owned;             /* whether constant[i].data belongs to the program */
 	bool *hides;             /* by graph value: a step has it as `hidden` */
+	bool partial;            /* made for some nodes: neither graph outputs nor a reverse pass */
 	const int *blocks;       /* by graph value: its form in blocks (ops/blocked.h), GRAPH_NONE: none; NULL: for all */
 	struct arena arena;
 };

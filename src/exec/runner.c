@@ -327,7 +327,7 @@ static enum tamis_status run_step(struct runner *r, int index, const struct run_
 		return TAMIS_OK;
 	set_ports(r, s);
 	status = run_node(r, index, err);
-	if (status == TAMIS_OK && s->fused)
+	if (status == TAMIS_OK && s->fused && !r->program->partial)
 		status = fused_remember(r, index, err);
 	if (status == TAMIS_OK)
 		status = watch(r, s, hooks, err);

@@ -130,8 +130,10 @@ def compare(tamis, ort, folder):
 
 
 def ask(worker, word, into):
-    """onnxruntime's threads go on spinning for a while after a pass, on a processor that the next one would get."""
+    """onnxruntime's threads go on spinning for a while after a pass, on a processor that the next one would get. After
+    the rest a pass that is not timed wakes threads and fills caches."""
     time.sleep(REST)
+    worker.ask(word)
     into.append(tuple(map(float, worker.ask(word))))
 
 
