@@ -820,10 +820,10 @@ Test(refit, a_part_can_be_taken_out_of_moments)
 	struct arena arena = { 0 };
 	struct tamis_error err = { 0 };
 
-	must(refit_sums_make(&l, false, &arena, &all, &err), &err, "sums");
-	must(refit_sums_make(&l, false, &arena, &part, &err), &err, "sums");
-	must(refit_sums_make(&l, false, &arena, &rest, &err), &err, "sums");
-	must(refit_sums_make(&l, false, &arena, &want, &err), &err, "sums");
+	must(refit_sums_make(&l, REFIT_OF_ALL, &arena, &all, &err), &err, "sums");
+	must(refit_sums_make(&l, REFIT_OF_ALL, &arena, &part, &err), &err, "sums");
+	must(refit_sums_make(&l, REFIT_OF_ALL, &arena, &rest, &err), &err, "sums");
+	must(refit_sums_make(&l, REFIT_OF_ALL, &arena, &want, &err), &err, "sums");
 	add_rows(&l, &all, 0, 40);
 	add_rows(&l, &part, 0, 11);
 	add_rows(&l, &want, 11, 29);

@@ -129,7 +129,7 @@ static enum tamis_status fit_leg(struct refit *r, int leg, struct tamis_error *e
 {
 	struct arena arena = { 0 };
 	struct refit_pass on = { .leg = r->legs.list[leg], .kept = r->legs.alone ? &r->kept[leg] : NULL };
-	enum tamis_status s = refit_sums_of(&r->job, &on.leg, &arena, &on.total, err);
+	enum tamis_status s = refit_sums_of(&r->job, &on.leg, false, &arena, &on.total, err);
 
 	open_kept(r, on.kept);
 	if (s == TAMIS_OK)
@@ -181,9 +181,9 @@ static enum tamis_status gather(struct refit *r, struct tamis_error *err)
 	if (s == TAMIS_OK)
 		s = make_room(r, err);
 	if (s == TAMIS_OK)
-		s = refit_sums_of(&r->job, &on->leg, &r->arena, &on->total, err);
+		s = refit_sums_of(&r->job, &on->leg, false, &r->arena, &on->total, err);
 	if (s == TAMIS_OK && r->job.ridge <= 0)
-		s = refit_sums_of(&r->job, &on->leg, &r->arena, &on->apart, err);
+		s = refit_sums_of(&r->job, &on->leg, false, &r->arena, &on->apart, err);
 	return s == TAMIS_OK ? refit_pass(&r->job, r->original, true, on, err) : s;
 }
 

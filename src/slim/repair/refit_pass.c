@@ -13,8 +13,8 @@ struct hand {
 	double mismatch;               /* of its outputs */
 	struct runner *original;       /* NULL: the pass runs the original itself, or knows what it gives */
 	struct scratch scratch;
-	float *u, *z, *product;
-	size_t u_floats, z_floats, product_floats;
+	float *u, *z;
+	size_t u_floats, z_floats;
 };
 
 struct gathering {
@@ -88,30 +88,18 @@ static void add_columns(const float *x, int64_t rows, int64_t n, double *sum)
 			sum[k] += x[k];
 }
 
-static void widen(const float *from, double *to, int64_t n)
-{
-	for (int64_t i = 0; i < n; i++)
-		to[i] = from[i];
-}
-
 /* Products of one chunk are float GEMMs; chunks are added in double. */
-static enum tamis_status multiply(struct hand *h, const struct layer *l, int64_t rows, struct refit_sums *a,
-                                  struct tamis_error *err)
+static void multiply(const struct hand *h, const struct layer *l, int64_t rows, struct refit_sums *a)
 {
-	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups, wide = d > per ? d : per;
-	enum tamis_status s = score_reserve(&h->product, &h->product_floats, (size_t)(d * wide), err);
+	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups;
 
-	if (s != TAMIS_OK)
-		return s;
 	for (int64_t g = 0; g < l->view.groups; g++) {
 		const float *u = h->u + g * d, *z = h->z + g * per;
 
-		blas_gram(d, rows, u, l->features, h->product);
-		widen(h->product, a->uu + g * d * d, d * d);
-		blas_gemm(DT_FLOAT, true, false, d, per, rows, 1, u, l->features, z, l->view.outs, 0, h->product, per);
-		widen(h->product, a->uz + g * d * per, d * per);
+		blas_gram(d, rows, u, l->features, a->chunk_uu + g * d * d);
+		blas_gemm(DT_FLOAT, true, false, d, per, rows, 1, u, l->features, z, l->view.outs, 0,
+		          a->chunk_uz + g * d * per, per);
 	}
-	return TAMIS_OK;
 }
 
 static enum tamis_status copy_rows(const struct hand *h, const struct layer *l, struct refit_sums *a,
@@ -147,7 +135,10 @@ static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, c
 	memset(a->z, 0, (size_t)l->view.outs * sizeof *a->z);
 	add_columns(h->u, a->rows, l->features, a->u);
 	add_columns(h->z, a->rows, l->view.outs, a->z);
-	return a->uu ? multiply(h, l, a->rows, a, err) : copy_rows(h, l, a, err);
+	if (!a->chunk_uu)
+		return copy_rows(h, l, a, err);
+	multiply(h, l, a->rows, a);
+	return TAMIS_OK;
 }
 
 /* ---- outputs --------------------------------------------------------------------------------------------------- */
@@ -272,7 +263,7 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 
 		if (from->rows)
 			s = refit_sums_add(l, &w->out->total[i], from, err);
-		if (s == TAMIS_OK && from->rows && from->uu && w->out->apart && is_apart(c))
+		if (s == TAMIS_OK && from->rows && from->chunk_uu && w->out->apart && is_apart(c))
 			s = refit_sums_add(l, &w->out->apart[i], from, err);
 		if (s == TAMIS_OK && refit_fits(l) && w->kept && !w->kept->whole)
 			refit_kept_add(w->kept, true, w->hands[slot].z, from->rows * l->view.outs);
@@ -285,7 +276,7 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 
 /* ---- the pass -------------------------------------------------------------------------------------------------- */
 
-enum tamis_status refit_sums_of(const struct refit_job *j, const struct refit_leg *leg, struct arena *arena,
+enum tamis_status refit_sums_of(const struct refit_job *j, const struct refit_leg *leg, bool chunk, struct arena *arena,
                                 struct refit_sums **out, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
@@ -297,7 +288,8 @@ enum tamis_status refit_sums_of(const struct refit_job *j, const struct refit_le
 		const struct layer *l = &j->layers->list[i];
 
 		if (refit_fits(l))
-			s = refit_sums_make(l, refit_keeps_items(j, l), arena, &(*out)[i], err);
+			s = refit_sums_make(l, refit_keeps_items(j, l) ? REFIT_OF_ROWS : chunk ? REFIT_OF_CHUNK : REFIT_OF_ALL, arena,
+			                    &(*out)[i], err);
 	}
 	return s;
 }
@@ -312,7 +304,7 @@ static enum tamis_status open_hands(struct gathering *w, const struct program *o
 		return no_memory(err);
 	for (int i = 0; s == TAMIS_OK && i < w->n_hands; i++) {
 		if (sums)
-			s = refit_sums_of(w->job, &w->out->leg, &w->arena, &w->hands[i].chunk, err);
+			s = refit_sums_of(w->job, &w->out->leg, true, &w->arena, &w->hands[i].chunk, err);
 		if (s == TAMIS_OK && original)
 			s = runner_create(original, &w->hands[i].original, err);
 	}
@@ -330,7 +322,6 @@ static void close_hands(struct gathering *w)
 		scratch_free(&h->scratch);
 		free(h->u);
 		free(h->z);
-		free(h->product);
 	}
 	arena_free(&w->arena);
 }

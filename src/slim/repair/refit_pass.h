@@ -14,8 +14,8 @@ struct refit_pass {
 	struct refit_kept *kept;    /* of a leg of one layer, its results in the original: used where whole, else filled; NULL = not kept */
 };
 
-/* Empty sums of the leg's layers that are fitted; refit_sums_free each of the job's layers. */
-enum tamis_status refit_sums_of(const struct refit_job *job, const struct refit_leg *leg, struct arena *arena,
+/* Empty sums of the leg's layers that are fitted, of one chunk or of all; refit_sums_free each of the job's layers. */
+enum tamis_status refit_sums_of(const struct refit_job *job, const struct refit_leg *leg, bool chunk, struct arena *arena,
                                 struct refit_sums **out, struct tamis_error *err);
 
 /* Gathers, and centres. `original` is a training program of job->reference. alone: the layers' inputs are those that it

@@ -121,7 +121,7 @@ static enum tamis_status open_trial(const struct choosing *w, int i, struct aren
 		return TAMIS_OK;
 	}
 	t->rest = refit_sums_data(&w->on->apart[i]);
-	s = refit_sums_make(l, false, arena, &t->most, err);
+	s = refit_sums_make(l, REFIT_OF_ALL, arena, &t->most, err);
 	if (s == TAMIS_OK)
 		refit_sums_part(l, total, &w->on->apart[i], &t->most);
 	return s;

@@ -38,21 +38,31 @@ double refit_layer_bytes(const struct refit_job *job, const struct layer *l, int
 	return 8 * ((double)l->features * d + d * (double)l->view.outs + both);
 }
 
-enum tamis_status refit_sums_make(const struct layer *l, bool items, struct arena *arena, struct refit_sums *out,
-                                  struct tamis_error *err)
+static enum tamis_status make_moments(const struct layer *l, bool chunk, struct arena *arena, struct refit_sums *out,
+                                      struct tamis_error *err)
 {
-	size_t d = (size_t)l->view.fan_in;
+	size_t d = (size_t)l->view.fan_in, uu = (size_t)l->features * d, uz = d * (size_t)l->view.outs;
+
+	if (chunk) {
+		out->chunk_uu = arena_array(arena, uu, sizeof *out->chunk_uu);
+		out->chunk_uz = arena_array(arena, uz, sizeof *out->chunk_uz);
+		return out->chunk_uu && out->chunk_uz ? TAMIS_OK : no_memory(err);
+	}
+	out->uu = arena_array(arena, uu, sizeof *out->uu);
+	out->uz = arena_array(arena, uz, sizeof *out->uz);
+	return out->uu && out->uz ? TAMIS_OK : no_memory(err);
+}
+
+enum tamis_status refit_sums_make(const struct layer *l, enum refit_sums_kind kind, struct arena *arena,
+                                  struct refit_sums *out, struct tamis_error *err)
+{
 
 	*out = (struct refit_sums){ 0 };
 	out->u = arena_array(arena, (size_t)l->features, sizeof *out->u);
 	out->z = arena_array(arena, (size_t)l->view.outs, sizeof *out->z);
 	if (!out->u || !out->z)
 		return no_memory(err);
-	if (items)
-		return TAMIS_OK;
-	out->uu = arena_array(arena, (size_t)l->features * d, sizeof *out->uu);
-	out->uz = arena_array(arena, d * (size_t)l->view.outs, sizeof *out->uz);
-	return out->uu && out->uz ? TAMIS_OK : no_memory(err);
+	return kind == REFIT_OF_ROWS ? TAMIS_OK : make_moments(l, kind == REFIT_OF_CHUNK, arena, out, err);
 }
 
 void refit_sums_free(struct refit_sums *a)
@@ -68,6 +78,19 @@ static void add(double *to, const double *from, int64_t n)
 {
 	for (int64_t i = 0; i < n; i++)
 		to[i] += from[i];
+}
+
+static void add_floats(double *to, const float *from, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
+/* Lower triangles of groups. */
+static void add_triangles(double *to, const float *from, int64_t features, int64_t d)
+{
+	for (int64_t f = 0; f < features; f++, to += d, from += d)
+		add_floats(to, from, f % d + 1);
 }
 
 static enum tamis_status append(const struct layer *l, struct refit_sums *to, const struct refit_sums *from,
@@ -95,8 +118,8 @@ enum tamis_status refit_sums_add(const struct layer *l, struct refit_sums *to, c
 		return append(l, to, from, err);
 	add(to->u, from->u, l->features);
 	add(to->z, from->z, l->view.outs);
-	add(to->uu, from->uu, l->features * l->view.fan_in);
-	add(to->uz, from->uz, l->view.fan_in * l->view.outs);
+	add_triangles(to->uu, from->chunk_uu, l->features, l->view.fan_in);
+	add_floats(to->uz, from->chunk_uz, l->view.fan_in * l->view.outs);
 	to->rows += from->rows;
 	return TAMIS_OK;
 }

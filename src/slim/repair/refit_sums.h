@@ -9,6 +9,7 @@
 struct refit_sums {
 	double *u, *z;   /* features, outs: sums; means once centred */
 	double *uu, *uz; /* groups x fan_in x fan_in (lower triangle until centred), groups x fan_in x outs/groups; NULL on items */
+	float *chunk_uu, *chunk_uz; /* the same of one chunk, as they were multiplied; uu and uz are NULL then */
 	float *item_u, *item_z; /* rows x features, rows x outs; NULL with moments */
 	size_t cap_u, cap_z;
 	int64_t rows;
@@ -20,12 +21,15 @@ bool refit_fits(const struct layer *l);
 int refit_positions(const struct layer *l);
 bool refit_keeps_items(const struct refit_job *j, const struct layer *l);
 
-/* Memory from `arena`; items: the rows themselves will be kept instead of moments. */
-enum tamis_status refit_sums_make(const struct layer *l, bool items, struct arena *arena, struct refit_sums *out,
-                                  struct tamis_error *err);
+/* What the sums are of: moments of many chunks or of one, or the rows themselves. */
+enum refit_sums_kind { REFIT_OF_ALL, REFIT_OF_CHUNK, REFIT_OF_ROWS };
+
+/* Memory from `arena`. */
+enum tamis_status refit_sums_make(const struct layer *l, enum refit_sums_kind kind, struct arena *arena,
+                                  struct refit_sums *out, struct tamis_error *err);
 void refit_sums_free(struct refit_sums *a); /* what grew */
 
-/* Adds moments, or appends rows while they take at most REFIT_MAX_BYTES. */
+/* Adds a chunk to moments, or appends its rows while they take at most REFIT_MAX_BYTES. */
 enum tamis_status refit_sums_add(const struct layer *l, struct refit_sums *to, const struct refit_sums *from,
                                  struct tamis_error *err);
 
