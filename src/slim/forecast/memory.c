@@ -70,7 +70,8 @@ static void add_throughout(struct slim *s, struct forecast_figures *f, const str
 	    arena_printf(s->arena, "%d + %.0f workers x %d", PROCESS, z->workers, PER_WORKER));
 	add(f, FORECAST_THROUGHOUT, "document and its copy", 3 * z->file + biases,
 	    arena_printf(s->arena, "3 x %.0f, once packed on the way, + biases that were added", z->file));
-	add(f, FORECAST_THROUGHOUT, "inflated items", (double)s->in->items_kept, "arrays that the files hold deflated");
+	add(f, FORECAST_THROUGHOUT, "inflated items", (double)s->in->items_kept,
+	    arena_printf(s->arena, "%.0f that the files hold deflated", (double)s->in->items_kept));
 	add(f, FORECAST_THROUGHOUT, "constants", 3 * z->weights, each(s, 3, "graphs", z->weights));
 }
 
