@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "ops/pool.h"
@@ -9,11 +10,13 @@
 #define T float
 #define NAME(x) x##_float
 #include "ops/pool_max.inc"
+#include "ops/pool_max_back.inc"
 #undef T
 #undef NAME
 #define T double
 #define NAME(x) x##_double
 #include "ops/pool_max.inc"
+#include "ops/pool_max_back.inc"
 #undef T
 #undef NAME
 #undef IS_NAN
@@ -68,6 +71,22 @@ static int64_t numbered(const struct window *w, int64_t plane, int64_t at, bool 
 	return plane * w->in_size + (column_major ? (x * w->in[1] + y) * w->in[0] + z : at);
 }
 
+static void back_float(const struct op_grad *g, const struct pooling *p, int64_t plane, float *left)
+{
+	int64_t in = plane * p->win.in_size, out = plane * p->win.out_size;
+
+	back_plane_float(&p->win, p->spans, (float *)g->call->in[0]->data + in, (float *)g->call->out[0]->data + out,
+	                 (float *)g->gout[0]->data + out, left, (float *)g->gin[0]->data + in);
+}
+
+static void back_double(const struct op_grad *g, const struct pooling *p, int64_t plane, double *left)
+{
+	int64_t in = plane * p->win.in_size, out = plane * p->win.out_size;
+
+	back_plane_double(&p->win, p->spans, (double *)g->call->in[0]->data + in, (double *)g->call->out[0]->data + out,
+	                  (double *)g->gout[0]->data + out, left, (double *)g->gin[0]->data + in);
+}
+
 enum tamis_status pool_run_max(struct op_call *call, const struct pooling *p)
 {
 	const struct pool_attr *a = call->node->attr;
@@ -88,21 +107,15 @@ enum tamis_status pool_run_max(struct op_call *call, const struct pooling *p)
 
 enum tamis_status pool_reverse_max(const struct op_grad *g, const struct pooling *p)
 {
-	const struct tensor *x = g->call->in[0], *gy = g->gout[0];
 	struct tensor *gx = g->gin[0];
-	int64_t *index = scratch_alloc(g->call->scratch, (size_t)p->win.out_size, sizeof *index);
+	void *left = scratch_alloc(g->call->scratch, (size_t)p->win.out[2], gx->type == DT_FLOAT ? sizeof(float) : sizeof(double));
 
-	if (!index)
+	if (!left)
 		return tm_no_memory(g->call->err, "pooling in reverse");
-	for (int64_t i = 0; i < p->planes; i++) {
-		int64_t from = i * p->win.out_size, to = i * p->win.in_size;
-
-		find_plane(p, x, i, index);
-		for (int64_t o = 0; o < p->win.out_size; o++)
-			if (index[o] >= 0 && gx->type == DT_FLOAT)
-				((float *)gx->data)[to + index[o]] += ((float *)gy->data)[from + o];
-			else if (index[o] >= 0)
-				((double *)gx->data)[to + index[o]] += ((double *)gy->data)[from + o];
-	}
+	for (int64_t i = 0; i < p->planes; i++)
+		if (gx->type == DT_FLOAT)
+			back_float(g, p, i, left);
+		else
+			back_double(g, p, i, left);
 	return TAMIS_OK;
 }

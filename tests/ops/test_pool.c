@@ -205,6 +205,55 @@ Test(pool, reverse)
 	}
 }
 
+/* Small whole numbers make ties, and a NaN is a maximum: gradients go where Indices says. */
+static void check_ties(const struct pool *c, uint64_t seed)
+{
+	struct op_case *o = open_case(c, DT_FLOAT);
+	struct rng r = rng_make(seed, 3);
+	struct tensor gy, gx = o->in[0];
+	const struct tensor *gout[2] = {&gy, NULL}, *in[1] = {&o->in[0]}, *out[2];
+	struct tensor *gin[1] = {&gx}, *outs[2];
+	struct op_call call = {.node = &o->node, .n_in = 1, .n_out = 2, .in = in, .out = outs, .scratch = &o->scratch, .err = &o->err};
+	struct op_grad g = {&call, gout, gin};
+	float *want;
+
+	case_outputs(o, 2);
+	for (int64_t i = 0; i < o->in[0].count; i++)
+		((float *)o->in[0].data)[i] = rng_below(&r, 20) ? (float)rng_below(&r, 3) : NAN;
+	case_run(o);
+	for (int i = 0; i < 2; i++)
+		out[i] = outs[i] = &o->out[i];
+	gy = *out[0];
+	gy.data = arena_alloc(&o->arena, tensor_bytes(&gy) + 1);
+	gx.data = arena_array(&o->arena, (size_t)gx.count + 1, sizeof(float));
+	want = arena_array(&o->arena, (size_t)gx.count + 1, sizeof *want);
+	for (int64_t k = 0; k < gy.count; k++) {
+		int64_t at = (int64_t)tensor_get(out[1], k);
+
+		((float *)gy.data)[k] = (float)rng_below(&r, 100);
+		if (at >= 0)
+			want[at] += ((float *)gy.data)[k];
+	}
+	cr_assert_eq(o->node.op->reverse(&g), TAMIS_OK);
+	for (int64_t i = 0; i < gx.count; i++)
+		cr_assert_eq(((float *)gx.data)[i], want[i], "seed %llu, element %lld", (unsigned long long)seed, (long long)i);
+	case_free(o);
+}
+
+Test(pool, gradients_go_to_the_first_maximum)
+{
+	struct rng r = seeded(4);
+
+	for (uint64_t done = 0; done < 200;) {
+		struct pool c;
+
+		if (!draw(&r, MAX, &c))
+			continue;
+		c.column_major = false;
+		check_ties(&c, done++);
+	}
+}
+
 static const char *const global_names[] = {"GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"};
 
 static double global_value(const struct tensor *x, int64_t plane, int64_t n, int kind, int p)
