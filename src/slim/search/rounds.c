@@ -9,6 +9,7 @@ struct search {
 	const struct scores *first;
 	struct walk walk;
 	int64_t alive; /* non-zero connections of the original */
+	double spent;  /* by the state in hand, of what the gate allows; negative: not guessed yet */
 };
 
 /* ---- states ---------------------------------------------------------------------------------------------------- */
@@ -103,13 +104,16 @@ static int settling_rounds(const struct rounds_job *j)
 	return j->distil ? rounds_settling(j->epochs) : 0;
 }
 
-/* Of what the gate allows, as the guess has it. */
-static enum tamis_status spent(const struct search *w, double *share, struct tamis_error *err)
+/* One look at a state: w->spent. */
+static enum tamis_status guess(struct search *w, struct tamis_error *err)
 {
 	struct gate_result r = { 0 };
-	enum tamis_status s = gate_guess(w->job->guess, w->job->gate, w->job->graph, 1 - w->job->confidence, &r, err);
+	enum tamis_status s;
 
-	*share = gate_spent(w->job->guess, &r);
+	if (w->spent >= 0)
+		return TAMIS_OK;
+	s = gate_guess(w->job->guess, w->job->gate, w->job->graph, 1 - w->job->confidence, &r, err);
+	w->spent = gate_spent(w->job->guess, &r);
 	return s;
 }
 
@@ -148,25 +152,26 @@ static enum tamis_status distil(struct search *w, struct tamis_error *err)
 	struct distil_leg leg = { .epochs = j->epochs, .rate = j->rate, .to = 1, .settle = true,
 		.stream = (uint64_t)w->walk.rounds };
 	struct distil_result r;
-	double share = 0;
 	enum tamis_status s;
 
 	if (!j->distil)
 		return TAMIS_OK;
 	if (is_given(w))
 		return distil_once(w, err);
-	s = spent(w, &share, err);
-	return s == TAMIS_OK && (share > DISTIL_MENDED || reached_target(w)) ? distil_run(j->distil, &leg, &r, err) : s;
+	s = guess(w, err);
+	if (s != TAMIS_OK || (w->spent <= DISTIL_MENDED && !reached_target(w)))
+		return s;
+	w->spent = -1;
+	return distil_run(j->distil, &leg, &r, err);
 }
 
 /* The last guesses are generous: what is a little too deep will be told by the gate, what was never tried is lost. The first
  * approach stops short of that, so that the second leaves no wide gap where the gate will stop. */
-static enum tamis_status look_good(const struct search *w, bool *good, struct tamis_error *err)
+static enum tamis_status look_good(struct search *w, bool *good, struct tamis_error *err)
 {
-	double share;
-	enum tamis_status s = spent(w, &share, err);
+	enum tamis_status s = guess(w, err);
 
-	*good = share <= (w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE);
+	*good = w->spent <= (w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE);
 	return s;
 }
 
@@ -256,6 +261,7 @@ static enum tamis_status go_to(struct search *w, double keep, struct tamis_error
 	enum tamis_status s;
 
 	w->walk.keep = keep;
+	w->spent = -1;
 	s = cuts ? score_and_go(w, keep, err) : distil(w, err);
 	w->walk.rounds++;
 	return s == TAMIS_OK ? finish_round(w, err) : s;
