@@ -120,7 +120,8 @@ struct tamis_calibration_options {
 	/* A further source that is only held out; then every item of the main source is fitted on. Default none. */
 	const char *const *holdout;
 	size_t n_holdout;
-	uint64_t max_memory; /* bytes that one batch, or one item beyond it, may take; default 0 = 8 GiB */
+	uint64_t max_memory; /* bytes that one batch, or one item beyond it, may take; default 0 = 8 GiB. Deflated arrays are kept
+	                        in memory after a first pass while they take a sixteenth of it, and 256 MiB, at most */
 	struct tamis_observer observer; /* warnings while opening; default none */
 };
 TAMIS_API void tamis_calibration_options_default(struct tamis_calibration_options *o);

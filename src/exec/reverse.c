@@ -205,7 +205,7 @@ enum tamis_status runner_reverse(struct runner *r, const struct tensor *seed, co
 	const struct graph *g = r->program->graph;
 	enum tamis_status s = TAMIS_OK;
 
-	if (!r->plan || !r->program->options.training)
+	if (!r->plan || !r->program->options.training || r->program->partial)
 		return tm_fail(err, TAMIS_E_INTERNAL, "a reverse pass needs a forward run of a training program");
 	if (!hooks || !hooks->watch_grad)
 		return TAMIS_OK;

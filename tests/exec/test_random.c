@@ -245,6 +245,7 @@ static int run_wanted(uint64_t seed, bool energies, int *watched)
 	struct wanted w = { &c, want, 0 };
 	const struct run_hooks hooks = { .ctx = &w, .watch_node = nodes, .node = see };
 	must(runner_run(c.r, in, &hooks, &err), &err, seed);
+	cr_assert_eq(runner_reverse(c.r, NULL, NULL, NULL), TAMIS_E_INTERNAL, "of a program that is never reversed");
 	for (int i = 0; i < part->n_steps; i++) {
 		int node = part->steps[i].graph_node;
 

@@ -56,7 +56,6 @@ static enum tamis_status make_moments(const struct layer *l, bool chunk, struct 
 enum tamis_status refit_sums_make(const struct layer *l, enum refit_sums_kind kind, struct arena *arena,
                                   struct refit_sums *out, struct tamis_error *err)
 {
-
 	*out = (struct refit_sums){ 0 };
 	out->u = arena_array(arena, (size_t)l->features, sizeof *out->u);
 	out->z = arena_array(arena, (size_t)l->view.outs, sizeof *out->z);
