@@ -68,10 +68,10 @@ static enum tamis_status resolve(const struct blocked_back *b, struct correlatio
 /* The weight for it; NULL: no memory. */
 static float *turn_weight(const struct blocked_back *b, const struct correlation *c)
 {
-	float *turned = tm_array_uninit(winograd_weight_size(c->channels, c->maps, true), sizeof *turned);
+	float *turned = tm_array_uninit(winograd_weight_size(blocked_width(), c->channels, c->maps, true), sizeof *turned);
 
 	if (turned)
-		winograd_weight(b->weight->data, c->channels, c->maps, true, turned);
+		winograd_weight(blocked_width(), b->weight->data, c->channels, c->maps, true, turned);
 	return turned;
 }
 
@@ -79,7 +79,8 @@ static enum tamis_status by_winograd(const struct blocked_back *b, const struct 
 {
 	static const struct blocked_after added = { .kind = BLOCKED_RESIDUAL };
 	const struct window *win = &c->win;
-	struct winograd w = { .items = c->items, .in_blocks = b->gy->dims[1], .out_blocks = b->gx->dims[1],
+	struct winograd w = { .lanes = blocked_width(), .items = c->items,
+		.in_blocks = b->gy->dims[1], .out_blocks = b->gx->dims[1],
 		.in = { win->out[1], win->out[2] }, .out = { win->in[1], win->in[2] },
 		.begin = { 2 - win->begin[1], 2 - win->begin[2] }, .x = b->gy->data, .weight = turned, .residual = b->gx->data,
 		.after = &added, .n_after = b->add, .y = b->gx->data };
@@ -247,7 +248,7 @@ static enum tamis_status open_state(void **state, const struct blocked_back *b, 
 		return no_memory(b);
 	memcpy(s->dims, b->gx->dims, sizeof s->dims);
 	s->weight_of = b->weight->data;
-	if (b->gx->rank == 5 && winograd_fits(&c->win, c->groups, c->maps, c->channels, c->win.in + 1))
+	if (b->gx->rank == 5 && winograd_fits(blocked_width(), &c->win, c->groups, c->maps, c->channels, c->win.in + 1))
 		return (s->turned = turn_weight(b, c)) ? TAMIS_OK : no_memory(b);
 	if (b->gx->rank != 5 || !onednn_find_threads(&s->threads))
 		return TAMIS_OK;

@@ -14,20 +14,20 @@ struct attr {
 
 static bool suits(const struct blocked_conv_spec *spec, const struct correlation *c)
 {
-	return !spec->plain && winograd_fits(&c->win, c->groups, c->channels, c->maps, c->win.out + 1)
+	return !spec->plain && winograd_fits(blocked_width(), &c->win, c->groups, c->channels, c->maps, c->win.out + 1)
 	       && winograd_can_follow(spec->after, spec->n_after);
 }
 
 static enum tamis_status pack(const struct tensor *weight, struct tensor *packed, struct tamis_error *err)
 {
-	int64_t floats = (int64_t)winograd_weight_size(weight->dims[1], weight->dims[0], false);
+	int64_t floats = (int64_t)winograd_weight_size(blocked_width(), weight->dims[1], weight->dims[0], false);
 	enum tamis_status s = tensor_shape(packed, DT_FLOAT, 1, &floats, err);
 
 	packed->data = NULL;
 	if (s == TAMIS_OK)
 		s = tensor_alloc(packed, err);
 	if (s == TAMIS_OK)
-		winograd_weight(weight->data, weight->dims[1], weight->dims[0], false, packed->data);
+		winograd_weight(blocked_width(), weight->data, weight->dims[1], weight->dims[0], false, packed->data);
 	return s;
 }
 
@@ -61,9 +61,10 @@ static enum tamis_status shape(struct op_call *call)
 static const float *widen_bias(struct op_call *call, int64_t blocks)
 {
 	const struct tensor *bias = call->in[2];
-	float *wide = scratch_alloc(call->scratch, (size_t)blocks * WINOGRAD_BLOCK, sizeof *wide);
+	int64_t n = blocks * blocked_width();
+	float *wide = scratch_alloc(call->scratch, (size_t)n, sizeof *wide);
 
-	for (int64_t i = 0; wide && i < blocks * WINOGRAD_BLOCK; i++)
+	for (int64_t i = 0; wide && i < n; i++)
 		wide[i] = i < bias->count ? ((const float *)bias->data)[i] : 0;
 	return wide;
 }
@@ -72,7 +73,7 @@ static enum tamis_status run(struct op_call *call)
 {
 	const struct attr *a = call->node->attr;
 	const struct tensor *x = call->in[0], *y = call->out[0], *bias = op_in(call, 2), *residual = op_in(call, 3);
-	struct winograd w = { .items = x->dims[0], .in_blocks = x->dims[1], .out_blocks = y->dims[1],
+	struct winograd w = { .lanes = blocked_width(), .items = x->dims[0], .in_blocks = x->dims[1], .out_blocks = y->dims[1],
 		.in = { x->dims[2], x->dims[3] }, .out = { y->dims[2], y->dims[3] }, .x = x->data,
 		.weight = call->in[1]->data, .residual = residual ? residual->data : NULL, .after = a->after,
 		.n_after = a->n_after, .y = y->data };

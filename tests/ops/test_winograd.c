@@ -11,7 +11,7 @@
 #include "base/rng.h"
 #include "ops/winograd.h"
 
-enum { LANES = WINOGRAD_BLOCK, CASES = 300 };
+enum { CASES = 300 };
 
 struct problem {
 	int64_t channels, maps;
@@ -20,9 +20,9 @@ struct problem {
 	float *x, *kernel, *weight, *bias, *residual, *y, *room;
 };
 
-static int64_t blocks(int64_t channels)
+static int64_t blocks(int64_t channels, int64_t lanes)
 {
-	return (channels + LANES - 1) / LANES;
+	return (channels + lanes - 1) / lanes;
 }
 
 static float *normal(struct rng *r, int64_t n)
@@ -36,12 +36,12 @@ static float *normal(struct rng *r, int64_t n)
 
 static int64_t floats_in(const struct winograd *w)
 {
-	return w->items * w->in_blocks * w->in[0] * w->in[1] * LANES;
+	return w->items * w->in_blocks * w->in[0] * w->in[1] * w->lanes;
 }
 
 static int64_t floats_out(const struct winograd *w)
 {
-	return w->items * w->out_blocks * w->out[0] * w->out[1] * LANES;
+	return w->items * w->out_blocks * w->out[0] * w->out[1] * w->lanes;
 }
 
 static void make_after(struct problem *p, struct rng *r)
@@ -57,13 +57,14 @@ static void make_after(struct problem *p, struct rng *r)
 	p->w.after = p->after;
 }
 
-static struct problem make(struct rng *r)
+static struct problem make(struct rng *r, int64_t lanes)
 {
-	struct problem p = { .channels = 1 + (int64_t)rng_below(r, 40), .maps = 1 + (int64_t)rng_below(r, 40) };
+	uint64_t most = 5 * (uint64_t)lanes;
+	struct problem p = { .channels = 1 + (int64_t)rng_below(r, most), .maps = 1 + (int64_t)rng_below(r, most) };
 	struct winograd *w = &p.w;
 
-	*w = (struct winograd){ .items = 1 + (int64_t)rng_below(r, 3), .in_blocks = blocks(p.channels),
-		.out_blocks = blocks(p.maps) };
+	*w = (struct winograd){ .lanes = lanes, .items = 1 + (int64_t)rng_below(r, 3),
+		.in_blocks = blocks(p.channels, lanes), .out_blocks = blocks(p.maps, lanes) };
 	for (int i = 0; i < 2; i++) {
 		int64_t end = (int64_t)rng_below(r, 3);
 
@@ -77,12 +78,12 @@ static struct problem make(struct rng *r)
 	}
 	p.x = normal(r, floats_in(w));
 	p.kernel = normal(r, p.channels * p.maps * 9);
-	p.weight = normal(r, (int64_t)winograd_weight_size(p.channels, p.maps, false));
-	p.bias = rng_below(r, 3) ? normal(r, w->out_blocks * LANES) : NULL;
+	p.weight = normal(r, (int64_t)winograd_weight_size(lanes, p.channels, p.maps, false));
+	p.bias = rng_below(r, 3) ? normal(r, w->out_blocks * lanes) : NULL;
 	p.residual = normal(r, floats_out(w));
 	p.y = normal(r, floats_out(w));
 	p.room = normal(r, (int64_t)winograd_room(w));
-	winograd_weight(p.kernel, p.channels, p.maps, false, p.weight);
+	winograd_weight(lanes, p.kernel, p.channels, p.maps, false, p.weight);
 	w->x = p.x;
 	w->weight = p.weight;
 	w->bias = p.bias;
@@ -92,18 +93,18 @@ static struct problem make(struct rng *r)
 }
 
 /* First in every test. */
-static void want_winograd(void)
+static void want_winograd(int64_t lanes)
 {
-	if (!winograd_runs())
-		cr_skip_test("this processor has no AVX2 and FMA, or wider blocks");
+	if (!winograd_runs(lanes))
+		cr_skip_test("this processor has no AVX2 and FMA, or no AVX-512");
 }
 
 /* What `after` points at moves with the problem. */
-static struct problem *open_problem(struct rng *r)
+static struct problem *open_problem(struct rng *r, int64_t lanes)
 {
 	struct problem *p = malloc(sizeof *p);
 
-	*p = make(r);
+	*p = make(r, lanes);
 	make_after(p, r);
 	return p;
 }
@@ -126,12 +127,12 @@ static double x_at(const struct problem *p, int64_t item, int64_t c, int64_t y, 
 
 	if (y < 0 || x < 0 || y >= w->in[0] || x >= w->in[1])
 		return 0;
-	return (double)p->x[(((item * w->in_blocks + c / LANES) * w->in[0] + y) * w->in[1] + x) * LANES + c % LANES];
+	return (double)p->x[(((item * w->in_blocks + c / w->lanes) * w->in[0] + y) * w->in[1] + x) * w->lanes + c % w->lanes];
 }
 
 static int64_t y_index(const struct winograd *w, int64_t item, int64_t o, int64_t y, int64_t x)
 {
-	return (((item * w->out_blocks + o / LANES) * w->out[0] + y) * w->out[1] + x) * LANES + o % LANES;
+	return (((item * w->out_blocks + o / w->lanes) * w->out[0] + y) * w->out[1] + x) * w->lanes + o % w->lanes;
 }
 
 static double follow(const struct blocked_after *f, double x, double residual)
@@ -180,12 +181,12 @@ static void compare(const struct problem *p, int seed)
 	}
 }
 
-Test(winograd, the_definition)
+static void the_definition(int64_t lanes)
 {
-	want_winograd();
+	want_winograd(lanes);
 	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 0);
-		struct problem *p = open_problem(&r);
+		struct problem *p = open_problem(&r, lanes);
 
 		winograd_run(&p->w, p->room);
 		compare(p, seed);
@@ -194,12 +195,12 @@ Test(winograd, the_definition)
 }
 
 /* The sum of `residual` may be kept where it comes from. */
-Test(winograd, in_place)
+static void in_place(int64_t lanes)
 {
-	want_winograd();
+	want_winograd(lanes);
 	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 1);
-		struct problem *p = open_problem(&r);
+		struct problem *p = open_problem(&r, lanes);
 		size_t bytes = (size_t)floats_out(&p->w) * sizeof *p->y;
 
 		winograd_run(&p->w, p->room);
@@ -211,12 +212,12 @@ Test(winograd, in_place)
 }
 
 /* An item has the same bits alone as among others. */
-Test(winograd, items_do_not_meet)
+static void items_do_not_meet(int64_t lanes)
 {
-	want_winograd();
+	want_winograd(lanes);
 	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 2);
-		struct problem *p = open_problem(&r);
+		struct problem *p = open_problem(&r, lanes);
 		struct winograd one = p->w;
 		int64_t in = floats_in(&p->w) / p->w.items, out = floats_out(&p->w) / p->w.items;
 		float *y = normal(&r, out);
@@ -236,20 +237,22 @@ Test(winograd, items_do_not_meet)
 }
 
 /* <y, conv x> = <back y, x> for any x and y. */
-Test(winograd, back_is_the_adjoint)
+static void back_is_the_adjoint(int64_t lanes)
 {
-	want_winograd();
+	want_winograd(lanes);
 	for (int seed = 1; seed <= CASES; seed++) {
 		struct rng r = rng_make((uint64_t)seed, 3);
-		struct problem *p = open_problem(&r);
-		struct winograd *w = &p->w, back = { .items = w->items, .in_blocks = w->out_blocks, .out_blocks = w->in_blocks,
+		struct problem *p = open_problem(&r, lanes);
+		struct winograd *w = &p->w, back = { .lanes = lanes, .items = w->items,
+			.in_blocks = w->out_blocks, .out_blocks = w->in_blocks,
 			.in = { w->out[0], w->out[1] }, .out = { w->in[0], w->in[1] }, .begin = { 2 - w->begin[0], 2 - w->begin[1] },
 			.x = p->residual };
-		float *gx = normal(&r, floats_in(w)), *turned = normal(&r, (int64_t)winograd_weight_size(p->channels, p->maps, true));
+		float *gx = normal(&r, floats_in(w));
+		float *turned = normal(&r, (int64_t)winograd_weight_size(lanes, p->channels, p->maps, true));
 		float *room = normal(&r, (int64_t)winograd_room(&back));
 		double left = 0, right = 0, size = 1;
 
-		winograd_weight(p->kernel, p->channels, p->maps, true, turned);
+		winograd_weight(lanes, p->kernel, p->channels, p->maps, true, turned);
 		back.weight = turned;
 		back.y = gx;
 		winograd_run(&back, room);
@@ -257,12 +260,12 @@ Test(winograd, back_is_the_adjoint)
 		w->n_after = 0;
 		winograd_run(w, p->room);
 		for (int64_t i = 0; i < floats_out(w); i++)
-			if (i / (w->out[0] * w->out[1] * LANES) % w->out_blocks * LANES + i % LANES < p->maps) {
+			if (i / (w->out[0] * w->out[1] * w->lanes) % w->out_blocks * w->lanes + i % w->lanes < p->maps) {
 				left += (double)p->y[i] * (double)p->residual[i];
 				size += fabs((double)p->y[i] * (double)p->residual[i]);
 			}
 		for (int64_t i = 0; i < floats_in(w); i++)
-			if (i / (w->in[0] * w->in[1] * LANES) % w->in_blocks * LANES + i % LANES < p->channels)
+			if (i / (w->in[0] * w->in[1] * w->lanes) % w->in_blocks * w->lanes + i % w->lanes < p->channels)
 				right += (double)gx[i] * (double)p->x[i];
 		cr_assert_float_eq(left, right, 1e-5 * size, "seed %d: %g and %g", seed, left, right);
 		free(gx);
@@ -273,16 +276,16 @@ Test(winograd, back_is_the_adjoint)
 }
 
 /* What is not a number is one behind any activation. */
-Test(winograd, not_a_number)
+static void not_a_number(int64_t lanes)
 {
 	static const struct blocked_after each[] = {
 		{ BLOCKED_LINEAR, 2, 1 }, { BLOCKED_CLIP, -1, 1 }, { BLOCKED_RELU, 0, 0 }, { BLOCKED_RELU, 0.1F, 0 },
 		{ BLOCKED_HARDSWISH, 0, 0 }, { BLOCKED_RESIDUAL, 0, 0 } };
 
-	want_winograd();
+	want_winograd(lanes);
 	for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
 		struct rng r = rng_make(7, (uint64_t)i);
-		struct problem *p = open_problem(&r);
+		struct problem *p = open_problem(&r, lanes);
 
 		p->w.after = &each[i];
 		p->w.n_after = 1;
@@ -295,23 +298,43 @@ Test(winograd, not_a_number)
 }
 
 /* Only what it is: one group, 3 x 3 at stride 1, channels that fill two blocks, tiles that are mostly inside. */
-Test(winograd, what_fits)
+static void what_fits(int64_t lanes)
 {
 	const struct window same = { .rank = 2, .kernel = { 1, 3, 3 }, .stride = { 1, 1, 1 }, .dilation = { 1, 1, 1 } };
 	struct window wide = same, steps = same, apart = same, flat = same;
 
-	want_winograd();
+	want_winograd(lanes);
 	wide.kernel[2] = 5;
 	steps.stride[1] = 2;
 	apart.dilation[2] = 2;
 	flat.rank = 1;
-	cr_expect(winograd_fits(&same, 1, 16, 16, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&wide, 1, 16, 16, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&steps, 1, 16, 16, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&apart, 1, 16, 16, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&flat, 1, 16, 16, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&same, 2, 16, 16, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&same, 1, 15, 16, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&same, 1, 16, 15, (int64_t[]){ 7, 7 }));
-	cr_expect(!winograd_fits(&same, 1, 16, 16, (int64_t[]){ 1, 7 }));
+	cr_expect(winograd_fits(lanes, &same, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &wide, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &steps, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &apart, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &flat, 1, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &same, 2, 16, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &same, 1, 15, 16, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &same, 1, 16, 15, (int64_t[]){ 7, 7 }));
+	cr_expect(!winograd_fits(lanes, &same, 1, 16, 16, (int64_t[]){ 1, 7 }));
+}
+
+Test(winograd, the_definition_by_8) { the_definition(8); }
+Test(winograd, the_definition_by_16) { the_definition(16); }
+Test(winograd, in_place_by_8) { in_place(8); }
+Test(winograd, in_place_by_16) { in_place(16); }
+Test(winograd, items_do_not_meet_by_8) { items_do_not_meet(8); }
+Test(winograd, items_do_not_meet_by_16) { items_do_not_meet(16); }
+Test(winograd, back_is_the_adjoint_by_8) { back_is_the_adjoint(8); }
+Test(winograd, back_is_the_adjoint_by_16) { back_is_the_adjoint(16); }
+Test(winograd, not_a_number_by_8) { not_a_number(8); }
+Test(winograd, not_a_number_by_16) { not_a_number(16); }
+Test(winograd, what_fits_by_8) { what_fits(8); }
+Test(winograd, what_fits_by_16) { what_fits(16); }
+
+Test(winograd, no_other_blocks)
+{
+	for (int64_t lanes = 0; lanes <= 64; lanes++)
+		if (lanes != 8 && lanes != 16)
+			cr_expect(!winograd_runs(lanes));
 }
