@@ -140,8 +140,30 @@ static void fold(const struct window *w, bool transposed, const struct lines *l,
 	}
 }
 
-void window_sums(const struct window *w, bool transposed, const struct planes *p, double *room, double *sum,
-                 double *square, int64_t pitch)
+/* Whether the kernel has one element, which meets every element of a plane. */
+static bool meets_all(const struct window *w)
+{
+	for (int i = 0; i < 3; i++)
+		if (w->kernel[i] != 1 || w->stride[i] != 1 || w->begin[i] || w->end[i])
+			return false;
+	return true;
+}
+
+/* Every plane from its first element to its last, in the order of memory. */
+static void add_planes(const struct planes *p, int64_t elements, double *sum, double *square, int64_t pitch)
+{
+	double total[2 * WINDOW_LANES] = {0};
+
+	for (int64_t i = 0; i < p->n; i++)
+		add_strip(p->first + i * p->pitch, elements, p->lanes, p->lanes, total, total + WINDOW_LANES);
+	for (int i = 0; i < p->lanes; i++) {
+		sum[i * pitch] += total[i];
+		square[i * pitch] += total[WINDOW_LANES + i];
+	}
+}
+
+static void add_windows(const struct window *w, bool transposed, const struct planes *p, double *room, double *sum,
+                        double *square, int64_t pitch)
 {
 	const int64_t *dims = transposed ? w->out : w->in, length = dims[2] * p->lanes;
 	struct lines shared = {room, room + length, length}, row = {room + 2 * length, room + 3 * length, length};
@@ -167,6 +189,17 @@ void window_sums(const struct window *w, bool transposed, const struct planes *p
 			fold(w, transposed, &row, p->lanes, sum + at, square + at, pitch);
 		}
 	}
+}
+
+void window_sums(const struct window *w, bool transposed, const struct planes *p, double *room, double *sum,
+                 double *square, int64_t pitch)
+{
+	const int64_t *dims = transposed ? w->out : w->in;
+
+	if (meets_all(w) && p->lanes > 1)
+		add_planes(p, dims[0] * dims[1] * dims[2], sum, square, pitch);
+	else
+		add_windows(w, transposed, p, room, sum, square, pitch);
 }
 
 void column_sums(const float *x, int64_t rows, int64_t n, double *sum, double *square)
