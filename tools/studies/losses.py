@@ -16,8 +16,9 @@ import subprocess
 import numpy as np
 
 SAMPLES = pathlib.Path(__file__).resolve().parents[2] / 'samples'
-# Deepest cut, and rounds to halve the connections.
-NETWORKS = {'fashion-mlp': (32, 1), 'fashion-lenet5': (32, 1), 'fashion-resnet': (2, 1)}
+DEEPEST = 32
+ROUNDS = 1 # to halve the connections
+NETWORKS = ['fashion-mlp', 'fashion-lenet5', 'fashion-resnet']
 
 
 def outputs(tamis, model, folder, name):
@@ -31,8 +32,7 @@ def outputs(tamis, model, folder, name):
 def chain(program, folder, name):
     kept = folder / f'{name}.chain'
     if not kept.exists():
-        deepest, rounds = NETWORKS[name]
-        made = subprocess.run([program, SAMPLES / f'{name}.onnx', SAMPLES / 'fashion-calib.npz', str(deepest), str(rounds),
+        made = subprocess.run([program, SAMPLES / f'{name}.onnx', SAMPLES / 'fashion-calib.npz', str(DEEPEST), str(ROUNDS),
                                folder / name], check=True, capture_output=True, text=True)
         kept.write_text(made.stdout)
     return kept.read_text().splitlines()
