@@ -4,13 +4,15 @@
  * way to y. A group of tiles goes through all three at a time, so that what lies between stays in the cache. */
 #include <string.h>
 
+#include "base/loop.h"
 #include "ops/winograd_kernel.h"
 
 enum {
 	PLACES = WINOGRAD_PLACES,
 	GROUP_FLOATS = 64 * 1024, /* of transformed tiles, about */
 	LEAST_GROUP = 48,         /* tiles, so that a weight is used often enough for its way from memory */
-	LEAST_CHANNELS = 16
+	LEAST_CHANNELS = 16,
+	MOST_PAIR = 32            /* maps of two blocks */
 };
 
 static const struct winograd_kernel *kernel_for(int64_t lanes)
@@ -25,6 +27,11 @@ bool winograd_runs(int64_t lanes)
 	return k->lanes == lanes && k->runs && k->runs();
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static int64_t whole(int64_t n, int64_t unit)
 {
 	return (n + unit - 1) / unit * unit;
@@ -37,41 +44,57 @@ size_t winograd_weight_size(int64_t lanes, int64_t channels, int64_t maps, bool 
 	return (size_t)(PLACES * whole(from, lanes) * whole(to, 2 * lanes));
 }
 
-/* G g G^T, in double. */
-static void transform_kernel(const float *g, bool back, double *to)
+/* Kernel elements, or places, of a pair of blocks of maps. */
+typedef double maps_of_pair[MOST_PAIR];
+
+/* G k of three elements. */
+LOOP_VERSIONS
+static void transform_three(const maps_of_pair *k, int step, maps_of_pair *to, int to_step)
 {
-	double half[4][3];
+	for (int i = 0; i < MOST_PAIR; i++) {
+		double a = k[0][i], b = k[step][i], c = k[2 * step][i];
 
-	for (int x = 0; x < 3; x++) {
-		double k[3];
+		to[0][i] = a;
+		to[to_step][i] = (a + b + c) / 2;
+		to[2 * to_step][i] = (a - b + c) / 2;
+		to[3 * to_step][i] = c;
+	}
+}
 
-		for (int y = 0; y < 3; y++)
-			k[y] = (double)g[back ? (2 - y) * 3 + 2 - x : y * 3 + x];
-		half[0][x] = k[0];
-		half[1][x] = (k[0] + k[1] + k[2]) / 2;
-		half[2][x] = (k[0] - k[1] + k[2]) / 2;
-		half[3][x] = k[2];
-	}
-	for (int y = 0; y < 4; y++) {
-		to[4 * y] = half[y][0];
-		to[4 * y + 1] = (half[y][0] + half[y][1] + half[y][2]) / 2;
-		to[4 * y + 2] = (half[y][0] - half[y][1] + half[y][2]) / 2;
-		to[4 * y + 3] = half[y][2];
-	}
+/* G g G^T, in double: 9 elements to 16 places. */
+static void transform_kernels(const maps_of_pair *g, maps_of_pair *to)
+{
+	maps_of_pair half[12];
+
+	for (int x = 0; x < 3; x++)
+		transform_three(g + x, 3, half + x, 3);
+	for (int y = 0; y < 4; y++)
+		transform_three(half + 3 * y, 1, to + 4 * y, 1);
+}
+
+/* The kernels from a channel to n maps, zero beyond. first: of the first map; step: to the next. */
+static void gather_kernels(const float *first, int64_t step, int64_t n, bool back, maps_of_pair *g)
+{
+	memset(g, 0, 9 * sizeof *g);
+	for (int64_t i = 0; i < n; i++)
+		for (int k = 0; k < 9; k++)
+			g[k][i] = (double)first[i * step + (back ? 8 - k : k)];
 }
 
 /* [pair of blocks of maps][place][channel][map of the pair] */
 void winograd_weight(int64_t lanes, const float *w, int64_t channels, int64_t maps, bool back, float *into)
 {
 	int64_t from = back ? maps : channels, to = back ? channels : maps, depth = whole(from, lanes), pair = 2 * lanes;
-	double u[PLACES];
+	int64_t step = back ? 9 : 9 * channels, next = back ? 9 * channels : 9;
+	maps_of_pair g[9], u[PLACES];
 
-	memset(into, 0, winograd_weight_size(lanes, channels, maps, back) * sizeof *into);
-	for (int64_t o = 0; o < to; o++)
-		for (int64_t c = 0; c < from; c++) {
-			transform_kernel(w + 9 * (back ? c * channels + o : o * channels + c), back, u);
+	for (int64_t o = 0; o < to; o += pair, into += PLACES * depth * pair)
+		for (int64_t c = 0; c < depth; c++) {
+			gather_kernels(w + o * step + c * next, step, c < from ? least(pair, to - o) : 0, back, g);
+			transform_kernels(g, u);
 			for (int p = 0; p < PLACES; p++)
-				into[((o / pair * PLACES + p) * depth + c) * pair + o % pair] = (float)u[p];
+				for (int64_t i = 0; i < pair; i++)
+					into[(p * depth + c) * pair + i] = (float)u[p][i];
 		}
 }
 
