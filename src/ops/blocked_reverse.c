@@ -112,13 +112,15 @@ LOOP_VERSIONS
 static void mask_between(const float *y, int64_t count, float low, float high, uint32_t *bits)
 {
 	for (int64_t i = 0; i < count; i += LANES * BITS, bits += LANES) {
-		mask all = {0};
+		mask all = {0}, bit = {1, 1, 1, 1, 1, 1, 1, 1};
+		int64_t n = least(BITS, (count - i) / LANES);
 
-		for (int64_t k = 0; k < least(BITS, (count - i) / LANES); k++) {
+		for (int64_t k = 0; k < n; k++) {
 			eight v;
 
 			memcpy(&v, y + i + k * LANES, sizeof v);
-			all |= (mask)((v > low) & (v < high)) & (int32_t)(1U << k);
+			all |= (mask)((v > low) & (v < high)) & bit;
+			bit <<= 1;
 		}
 		memcpy(bits, &all, sizeof all);
 	}
@@ -135,16 +137,21 @@ void blocked_mask(const struct blocked_after *after, const struct tensor *y, uin
 LOOP_VERSIONS
 static void undo_masked(const uint32_t *bits, int64_t first, int64_t n, float off, float *g)
 {
-	for (int64_t i = 0; i < n; i++) {
-		int32_t bit = (int32_t)(1U << (first + i) % BITS);
-		eight v;
-		mask m;
+	for (int64_t i = first, end = first + n; i < end;) {
+		int64_t run = least(BITS - i % BITS, end - i);
+		mask all, bit = {1, 1, 1, 1, 1, 1, 1, 1};
 
-		memcpy(&m, bits + (first + i) / BITS * LANES, sizeof m);
-		memcpy(&v, g + i * LANES, sizeof v);
-		m = (m & bit) != 0;
-		v = (eight)(((mask)v & m) | ((mask)(v * off) & ~m));
-		memcpy(g + i * LANES, &v, sizeof v);
+		memcpy(&all, bits + i / BITS * LANES, sizeof all);
+		bit <<= (int32_t)(i % BITS);
+		i += run;
+		for (; run > 0; run--, g += LANES, bit <<= 1) {
+			eight v;
+			mask m = (all & bit) != 0;
+
+			memcpy(&v, g, sizeof v);
+			v = (eight)(((mask)v & m) | ((mask)(v * off) & ~m));
+			memcpy(g, &v, sizeof v);
+		}
 	}
 }
 
