@@ -79,7 +79,7 @@ static enum tamis_status by_winograd(const struct blocked_back *b, const struct 
 {
 	static const struct blocked_after added = { .kind = BLOCKED_RESIDUAL };
 	const struct window *win = &c->win;
-	struct winograd w = { .lanes = blocked_width(), .items = c->items,
+	struct winograd w = { .lanes = b->gx->dims[4], .items = c->items,
 		.in_blocks = b->gy->dims[1], .out_blocks = b->gx->dims[1],
 		.in = { win->out[1], win->out[2] }, .out = { win->in[1], win->in[2] },
 		.begin = { 2 - win->begin[1], 2 - win->begin[2] }, .x = b->gy->data, .weight = turned, .residual = b->gx->data,

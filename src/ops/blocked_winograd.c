@@ -73,7 +73,7 @@ static enum tamis_status run(struct op_call *call)
 {
 	const struct attr *a = call->node->attr;
 	const struct tensor *x = call->in[0], *y = call->out[0], *bias = op_in(call, 2), *residual = op_in(call, 3);
-	struct winograd w = { .lanes = blocked_width(), .items = x->dims[0], .in_blocks = x->dims[1], .out_blocks = y->dims[1],
+	struct winograd w = { .lanes = x->dims[4], .items = x->dims[0], .in_blocks = x->dims[1], .out_blocks = y->dims[1],
 		.in = { x->dims[2], x->dims[3] }, .out = { y->dims[2], y->dims[3] }, .x = x->data,
 		.weight = call->in[1]->data, .residual = residual ? residual->data : NULL, .after = a->after,
 		.n_after = a->n_after, .y = y->data };

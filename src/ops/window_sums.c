@@ -196,7 +196,7 @@ void window_sums(const struct window *w, bool transposed, const struct planes *p
 {
 	const int64_t *dims = transposed ? w->out : w->in;
 
-	if (meets_all(w) && p->lanes > 1)
+	if (meets_all(w) && p->lanes > 1) /* plain planes fill no vector that way */
 		add_planes(p, dims[0] * dims[1] * dims[2], sum, square, pitch);
 	else
 		add_windows(w, transposed, p, room, sum, square, pitch);

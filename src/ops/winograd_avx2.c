@@ -26,6 +26,6 @@ const struct winograd_kernel winograd_avx2 = { LANES, STRIP, runs, run };
 
 #else
 
-const struct winograd_kernel winograd_avx2 = { .runs = 0 };
+const struct winograd_kernel winograd_avx2 = { .runs = NULL };
 
 #endif

@@ -26,6 +26,6 @@ const struct winograd_kernel winograd_avx512 = { LANES, STRIP, runs, run };
 
 #else
 
-const struct winograd_kernel winograd_avx512 = { .runs = 0 };
+const struct winograd_kernel winograd_avx512 = { .runs = NULL };
 
 #endif

@@ -10,16 +10,17 @@ enum { WINOGRAD_PLACES = 16 /* of a tile */ };
 /* Sums are made for two blocks of maps by `strip` tiles at a time: as many as the registers hold. */
 struct winograd_kernel {
 	int lanes, strip;
-	bool (*runs)(void);                                                 /* on this processor */
+	bool (*runs)(void);                                                /* on this processor; NULL: on none of this kind */
 	void (*run)(const struct winograd *w, int64_t group, float *room); /* `group` tiles at a time, whole strips */
 };
 
 extern const struct winograd_kernel winograd_avx2, winograd_avx512;
 
-/* Floats from one transformed tile to the next. Not a power of two, or the tiles of a strip share a few cache lines. */
+/* Floats from one transformed tile to the next: an odd number of blocks, or the tiles of a strip would meet in a few sets of
+ * the cache. */
 static inline int64_t winograd_row(const struct winograd *w)
 {
-	return (w->in_blocks + 1) * w->lanes;
+	return (w->in_blocks | 1) * w->lanes;
 }
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------- */

@@ -3,8 +3,8 @@
 
 Every round asks one program after the other for a pass over all items, so that both see the same machine, and again for
 the one that is timed: threads are awake then and caches filled. The table gives medians of the rounds. onnxruntime is
-asked twice a round, with the chunks tamis takes and item by item, and the faster of the two counts. `cpu` is the ratio of processor time: it depends less on what else the
-machine does. `score` is forward + reverse + statistics over forward, both tamis, and `statistics` what features,
+asked twice a round, with the chunks tamis takes and item by item, and the faster of the two counts. `cpu` is the ratio
+of processor time: it depends less on what else the machine does. `score` is forward + reverse + statistics over forward, both tamis, and `statistics` what features,
 co-moments and gains add to forward + reverse. `distil` is the speed of an epoch of distilling, all its weights left,
 over that of forward + reverse to the same weights. `memory` is the ratio of peak resident sizes after forward passes
 alone. `error` is max |tamis - onnxruntime| / max |onnxruntime|.

@@ -5,8 +5,8 @@
  *
  * Entries of PLANTED's weights beyond ORIGINAL's extents, not zero, were planted. For each criterion a row of a table:
  * the area under the curve of planted against real connections cut (1: all planted ones go first, 0.5: no better than
- * chance), and the share of planted ones gone when the first hundredth of the real ones is. One scoring; the last figures are of
- * pii's order where survivors are fitted afterwards. */
+ * chance), and the share of planted ones gone when the first hundredth of the real ones is. One scoring; the last figures
+ * are of pii's order where survivors are fitted afterwards. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,8 +98,7 @@ static void rank(const struct slim *s, const struct graph *original, const struc
                  const struct refit_sums *moments, struct entry *room)
 {
 	struct cut_job job = { .graph = s->graph, .layers = &s->layers, .scores = &s->scores, .criterion = k,
-		.significance = &s->significance, .seed = 1,
-		.moments = moments, .pool = s->pool };
+		.significance = &s->significance, .seed = 1, .moments = moments, .pool = s->pool };
 	struct tamis_error err = { 0 };
 	struct cut cut = { 0 };
 	double area = 0, early = 0;
@@ -171,7 +170,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; room && i < n; i++)
 		rank(&s, original, &list[i], NULL, room);
 	if (room)
-		rank_refitted(&s, original, &list[0], room);
+		rank_refitted(&s, original, criterion_find("pii"), room);
 	printf("\n");
 	free(room);
 	graph_free(original);
