@@ -15,6 +15,7 @@ struct refit {
 	struct refit_kept *kept;       /* what the original gave, by leg where they are alone; then its outputs */
 	size_t may_keep;               /* floats, still */
 	double *ridge;                 /* by layer */
+	double error;                  /* of the outputs, as it was last measured */
 	struct tensor *before;         /* by layer, weights and then biases: what the leg in hand began with, or the first */
 	struct arena arena;
 };
@@ -107,21 +108,21 @@ static enum tamis_status find_mismatch(struct refit *r, double *out, struct tami
 }
 
 /* What was found may be too much where the outputs are far from linear in it, and where layers of a leg all make up for
- * what came wrong from before them. *error: of the outputs, before and after. */
-static enum tamis_status go_while_better(struct refit *r, double *error, struct tamis_error *err)
+ * what came wrong from before them. */
+static enum tamis_status go_while_better(struct refit *r, struct tamis_error *err)
 {
 	double now, share = 1;
 	enum tamis_status s = find_mismatch(r, &now, err);
 
-	while (s == TAMIS_OK && !(now <= *error) && share > REFIT_SHORTEST) {
+	while (s == TAMIS_OK && !(now <= r->error) && share > REFIT_SHORTEST) {
 		share /= 2;
 		go_back(r, 0.5);
 		s = find_mismatch(r, &now, err);
 	}
-	if (s == TAMIS_OK && !(now <= *error))
+	if (s == TAMIS_OK && !(now <= r->error))
 		undo(r);
 	else
-		*error = now;
+		r->error = now;
 	return s;
 }
 
@@ -147,15 +148,17 @@ static enum tamis_status fit_leg(struct refit *r, int leg, struct tamis_error *e
 static enum tamis_status fit_in_order(struct refit *r, struct tamis_error *err)
 {
 	const struct refit_legs *legs = &r->legs;
-	double error = 0;
-	enum tamis_status s = legs->n ? find_mismatch(r, &error, err) : TAMIS_OK;
+	enum tamis_status s;
+
+	r->error = 0;
+	s = legs->n ? find_mismatch(r, &r->error, err) : TAMIS_OK;
 
 	for (int i = 0; s == TAMIS_OK && i < legs->n; i++) {
 		if (!legs->alone || i == 0)
 			save(r);
 		s = fit_leg(r, i, err);
 		if (s == TAMIS_OK && (!legs->alone || i + 1 == legs->n))
-			s = go_while_better(r, &error, err);
+			s = go_while_better(r, err);
 	}
 	return s;
 }
@@ -225,6 +228,16 @@ enum tamis_status refit_run(struct refit *r, struct tamis_error *err)
 	if (s == TAMIS_OK)
 		s = refit_solve(&r->job, r->on_original.total, r->ridge, err);
 	return s == TAMIS_OK ? fit_in_order(r, err) : s;
+}
+
+double refit_error(const struct refit *r)
+{
+	return r->error;
+}
+
+enum tamis_status refit_measure(struct refit *r, struct tamis_error *err)
+{
+	return find_mismatch(r, &r->error, err);
 }
 
 const double *refit_ridges(const struct refit *r)

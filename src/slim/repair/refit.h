@@ -6,6 +6,7 @@
 
 #include "exec/items.h"
 #include "slim/layers.h"
+#include "slim/score/head.h"
 
 #define REFIT_POSITIONS 16  /* of a channel, on a fixed grid, that rows are fitted on */
 #define REFIT_STEPS 40      /* conjugate gradient steps a fit */
@@ -28,6 +29,7 @@ struct refit_job {
 	const struct graph *reference;  /* the original: same nodes and values as `graph` */
 	struct graph *graph;            /* constants are fitted in place; zero weights stay zero */
 	const struct layers *layers;    /* of both */
+	const struct head *head;        /* what the outputs are, and so how they are compared; NULL: values like any others */
 	struct feed_reader *reader;
 	bool (*select)(void *ctx, int64_t item);
 	void *select_ctx;
@@ -79,6 +81,11 @@ const struct refit_sums *refit_moments(const struct refit *r);
  * 8 fan_in (fan_in + outs) a layer and worker, and three times that. A layer with more inputs than rows takes
  * O(steps * outs * rows * fan_in) and 4 rows (fan_in + outs) instead. */
 enum tamis_status refit_run(struct refit *r, struct tamis_error *err);
+
+/* How far the outputs were from the original's after the last refit_run (refit_mismatch), and how far they are now: a run of
+ * every fourth chunk. 0 after a refit_run that did not look, for there was one layer or job->passes is 0. */
+double refit_error(const struct refit *r);
+enum tamis_status refit_measure(struct refit *r, struct tamis_error *err);
 
 /* By layer: the ridges of the last refit. */
 const double *refit_ridges(const struct refit *r);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/blas.h"
+#include "slim/repair/mismatch.h"
 #include "slim/score/score_state.h"
 
 /* What one worker owns. */
@@ -143,21 +144,6 @@ static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, c
 
 /* ---- outputs --------------------------------------------------------------------------------------------------- */
 
-/* Squared error over energy. */
-static double mismatch(const struct tensor *a, const struct tensor *b)
-{
-	bool numbers = a->count == b->count && (dtype_is_float((int)b->type) || dtype_is_integer((int)b->type));
-	double error = 0, energy = 0;
-
-	for (int64_t k = 0; numbers && k < b->count; k++) {
-		double want = tensor_get(b, k), off = tensor_get(a, k) - want;
-
-		error += off * off;
-		energy += want * want;
-	}
-	return energy > 0 ? error / energy : 0;
-}
-
 /* Summed over the outputs. */
 static double mismatch_of_all(const struct gathering *w, const struct hand *h, const struct runner *slim, int64_t chunk)
 {
@@ -169,7 +155,7 @@ static double mismatch_of_all(const struct gathering *w, const struct hand *h, c
 		struct tensor known = *a;
 
 		known.data = (void *)at;
-		all += mismatch(a, at ? &known : runner_output(h->original, i));
+		all += mismatch_of(w->job->head, i, a, at ? &known : runner_output(h->original, i));
 		at += at ? a->count : 0;
 	}
 	return all;

@@ -23,8 +23,8 @@ enum tamis_status refit_sums_of(const struct refit_job *job, const struct refit_
 enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
                              const struct refit_pass *out, struct tamis_error *err);
 
-/* Squared error over energy, summed over the outputs and every REFIT_APART-th chunk. kept: the original's outputs, used where
- * whole, else filled. */
+/* How far the outputs are from the original's (mismatch_of), summed over them and every REFIT_APART-th chunk. kept: the
+ * original's outputs, used where whole, else filled. */
 enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, struct refit_kept *kept,
                                  double *mismatch, struct tamis_error *err);
 

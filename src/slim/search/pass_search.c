@@ -165,7 +165,7 @@ static int64_t refit_chunk(const struct slim *s)
 static enum tamis_status open_refit(struct slim *s, struct slim_told *told, struct refit **out, struct tamis_error *err)
 {
 	struct refit_job job = { .reference = s->reference, .graph = s->graph, .layers = &s->layers,
-		.reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
+		.head = &s->head, .reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
 		.chunk = refit_chunk(s), .items = (int64_t)slim_items_in(&s->refitted),
 		.keep = slim_refit_keeps(s), .passes = ROUNDS_PASSES, .pool = s->pool, .progress = slim_tell, .progress_ctx = told };
 
