@@ -192,37 +192,60 @@ Test(choose, saves_what_is_asked)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct scene s;
 		struct choose_job job;
-		int chosen = -1, dead = 0;
+		struct choice *choice;
+		struct chosen chosen;
+		int dead = 0;
 
 		open_scene(&s, 1, 20 + i);
-		job = (struct choose_job){ .effect = job_of(&s), .worth = { 1, 1 }, .step = rows[i].step,
-			.round_to = rows[i].round_to };
-		cr_assert_eq(choose_units(&job, s.dead, &chosen, NULL), TAMIS_OK);
+		job = (struct choose_job){ .effect = job_of(&s), .worth = { 1, 1 }, .round_to = rows[i].round_to };
+		cr_assert_eq(choose_open(&job, &choice, NULL), TAMIS_OK);
+		chosen = choose_units(choice, &(struct choose_ask){ .step = rows[i].step }, s.dead);
+		choose_close(choice);
 		for (int u = 0; u < s.c.groups.n_units; u++)
 			dead += s.dead[u];
-		cr_assert_eq(dead, chosen);
-		cr_assert_eq(chosen, rows[i].gone, "row %zu: %d", i, chosen);
+		cr_assert_eq(dead, chosen.units);
+		cr_assert_eq(chosen.units, rows[i].gone, "row %zu: %d", i, chosen.units);
 		close_scene(&s);
 	}
 }
 
-/* The next width alone where a further one would save more than is wanted, and none of a closed group. */
+/* The next width alone where a further one would save more than is wanted, and none of a closed group; the effect that is told is
+ * the curve's, however it is scaled. */
 Test(choose, goes_no_further_than_wanted)
 {
 	struct scene s;
-	struct choose_job job;
-	bool *closed;
-	int chosen = -1;
+	struct effect_job effect;
+	struct effect_curve curve;
+	struct choice *choice;
+	struct choose_ask ask = { .step = 0.01 };
+	struct chosen chosen;
+	bool closed[100] = { false };
+	double scale[100];
 
 	open_scene(&s, 1, 33);
-	closed = calloc((size_t)s.c.groups.n, sizeof *closed);
-	job = (struct choose_job){ .effect = job_of(&s), .worth = { 1, 1 }, .step = 0.01, .round_to = 1, .closed = closed };
-	cr_assert_eq(choose_units(&job, s.dead, &chosen, NULL), TAMIS_OK);
-	cr_assert_eq(chosen, 1);
+	cr_assert_leq(s.c.groups.n, 100);
+	for (int i = 0; i < s.c.groups.n; i++)
+		scale[i] = 7;
+	effect = job_of(&s);
+	cr_assert_eq(effect_order(&effect, s.group, &curve, NULL), TAMIS_OK);
+	cr_assert_eq(choose_open(&(struct choose_job){ .effect = effect, .worth = { 1, 1 }, .round_to = 1 }, &choice, NULL), TAMIS_OK);
+	for (int k = 0; k < 2; k++) {
+		chosen = choose_units(choice, &ask, s.dead);
+		cr_assert_eq(chosen.units, 1);
+		cr_assert(s.dead[curve.unit[0]]);
+		cr_assert_eq(chosen.effect, curve.effect[0]);
+		s.dead[curve.unit[0]] = false;
+		ask.scale = scale;
+	}
+	ask.closed = closed;
 	closed[s.group] = true;
-	cr_assert_eq(choose_units(&job, s.dead, &chosen, NULL), TAMIS_OK);
-	cr_assert_eq(chosen, 0);
-	free(closed);
+	cr_assert_eq(choose_units(choice, &ask, s.dead).units, 0);
+	choose_close(choice);
+	cr_assert_eq(choose_open(&(struct choose_job){ .effect = effect, .worth = { 1, 1 }, .round_to = 1, .closed = closed }, &choice,
+	                         NULL), TAMIS_OK);
+	cr_assert_eq(choose_units(choice, &(struct choose_ask){ .step = 0.01 }, s.dead).units, 0);
+	choose_close(choice);
+	effect_free(&curve);
 	close_scene(&s);
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One group on offer: the first `taken` units of its curve are chosen; each saves `saved`. */
+/* One group on offer: the first `taken` units of its curve are in the choice at hand; each saves `saved`. */
 struct offer {
 	struct effect_curve curve;
 	double saved;
@@ -14,8 +14,9 @@ struct offer {
 };
 
 struct choice {
-	const struct choose_job *job;
+	struct choose_job job;
 	struct offer *offers; /* by group */
+	bool *dead;           /* as in the job */
 	struct worth all;     /* of the original */
 	double left;          /* share of it, as the job weighs it */
 };
@@ -47,24 +48,24 @@ enum tamis_status choose_left(const struct channel_groups *g, const bool *dead, 
 
 static double weigh(const struct choice *c, struct worth x)
 {
-	const struct worth *by = &c->job->worth;
+	const struct worth *by = &c->job.worth;
 
 	return (by->macs * x.macs / c->all.macs + by->entries * x.entries / c->all.entries) / (by->macs + by->entries);
 }
 
 /* What the first unit that lives saves; those of a group are alike. */
-static enum tamis_status find_saved(struct choice *c, int group, bool *dead, struct tamis_error *err)
+static enum tamis_status find_saved(struct choice *c, int group, struct tamis_error *err)
 {
-	const struct channel_group *x = &c->job->effect.groups->list[group];
+	const struct channel_group *x = &c->job.effect.groups->list[group];
 	struct worth left;
 	enum tamis_status s;
 	int u = x->first;
 
-	while (dead[u])
+	while (c->dead[u])
 		u++;
-	dead[u] = true;
-	s = choose_left(c->job->effect.groups, dead, &left, err);
-	dead[u] = false;
+	c->dead[u] = true;
+	s = choose_left(c->job.effect.groups, c->dead, &left, err);
+	c->dead[u] = false;
 	c->offers[group].each = x->each;
 	c->offers[group].saved = c->left - weigh(c, left);
 	return s;
@@ -73,13 +74,13 @@ static enum tamis_status find_saved(struct choice *c, int group, bool *dead, str
 static enum tamis_status find_curve(void *ctx, int64_t group, int worker, struct tamis_error *err)
 {
 	struct choice *c = ctx;
-	const struct channel_groups *g = c->job->effect.groups;
+	const struct channel_groups *g = c->job.effect.groups;
 
 	(void)worker;
 	if (g->list[group].why || !g->list[group].readers || effect_unknown(g, (int)group)
-	    || (c->job->closed && c->job->closed[group]))
+	    || (c->job.closed && c->job.closed[group]))
 		return TAMIS_OK;
-	return effect_order(&c->job->effect, (int)group, &c->offers[group].curve, err);
+	return effect_order(&c->job.effect, (int)group, &c->offers[group].curve, err);
 }
 
 /* Whether `taken` units may have gone: at least one stays, and widths are as round as asked. */
@@ -87,14 +88,19 @@ static bool allowed(const struct choice *c, const struct offer *o, int taken)
 {
 	int64_t left = o->curve.alive - taken;
 
-	return left >= 1 && left * o->each % c->job->round_to == 0;
+	return left >= 1 && left * o->each % c->job.round_to == 0;
+}
+
+static double effect_of(const struct offer *o, int taken)
+{
+	return taken ? o->curve.effect[taken - 1] : 0;
 }
 
 /* The stop on the curve with the least effect for what it saves: the next one, or one further that saves no more than is
  * wanted. */
 static int next_stop(const struct choice *c, const struct offer *o, double wanted, double *price)
 {
-	double before = o->taken ? o->curve.effect[o->taken - 1] : 0;
+	double before = effect_of(o, o->taken);
 	int best = 0;
 
 	*price = INFINITY;
@@ -111,58 +117,99 @@ static int next_stop(const struct choice *c, const struct offer *o, double wante
 	return best;
 }
 
-static void settle(struct choice *c, bool *dead, int *chosen)
+static void take(struct offer *o, int stop, bool *dead, struct chosen *out)
 {
-	const struct channel_groups *g = c->job->effect.groups;
-	double wanted = c->job->step * c->left;
-
-	while (wanted > 0) {
-		int group = -1, stop = 0;
-		double least = INFINITY;
-
-		for (int i = 0; i < g->n; i++) {
-			double price;
-			int k = next_stop(c, &c->offers[i], wanted, &price);
-
-			if (k && price < least) {
-				least = price;
-				group = i;
-				stop = k;
-			}
-		}
-		if (group < 0)
-			return;
-		for (struct offer *o = &c->offers[group]; o->taken < stop; o->taken++) {
-			dead[o->curve.unit[o->taken]] = true;
-			wanted -= o->saved;
-			++*chosen;
-		}
-	}
+	out->effect += effect_of(o, stop) - effect_of(o, o->taken);
+	out->units += stop - o->taken;
+	for (; o->taken < stop; o->taken++)
+		dead[o->curve.unit[o->taken]] = true;
 }
 
-enum tamis_status choose_units(const struct choose_job *job, bool *dead, int *chosen, struct tamis_error *err)
+/* The cheapest stop of all groups; NULL = there is none. */
+static struct offer *next_offer(const struct choice *c, const struct choose_ask *ask, double wanted, int *stop)
 {
-	const struct channel_groups *g = job->effect.groups;
-	struct choice c = { .job = job };
+	struct offer *best = NULL;
+	double least = INFINITY;
+
+	for (int i = 0; i < c->job.effect.groups->n; i++) {
+		double price;
+		int k = ask->closed && ask->closed[i] ? 0 : next_stop(c, &c->offers[i], wanted, &price);
+
+		if (!k || !((price *= ask->scale ? ask->scale[i] : 1) < least))
+			continue;
+		least = price;
+		best = &c->offers[i];
+		*stop = k;
+	}
+	return best;
+}
+
+struct chosen choose_units(struct choice *c, const struct choose_ask *ask, bool *dead)
+{
+	struct chosen out = { 0 };
+	double wanted = ask->step * c->left;
+
+	for (int i = 0; i < c->job.effect.groups->n; i++)
+		c->offers[i].taken = 0;
+	while (wanted > 0) {
+		int stop;
+		struct offer *o = next_offer(c, ask, wanted, &stop);
+
+		if (!o)
+			return out;
+		wanted -= (stop - o->taken) * o->saved;
+		take(o, stop, dead, &out);
+	}
+	return out;
+}
+
+static enum tamis_status find_offers(struct choice *c, struct tamis_error *err)
+{
+	const struct channel_groups *g = c->job.effect.groups;
 	struct worth left;
 	enum tamis_status s;
 
-	*chosen = 0;
-	c.offers = tm_array((size_t)g->n + 1, sizeof *c.offers);
-	s = c.offers ? choose_left(g, NULL, &c.all, err) : no_memory(err);
+	c->offers = tm_array((size_t)g->n + 1, sizeof *c->offers);
+	c->dead = tm_array((size_t)g->n_units + 1, sizeof *c->dead);
+	if (!c->offers || !c->dead)
+		return no_memory(err);
+	memcpy(c->dead, c->job.effect.dead, (size_t)g->n_units * sizeof *c->dead);
+	s = choose_left(g, NULL, &c->all, err);
 	if (s == TAMIS_OK)
-		s = choose_left(g, dead, &left, err);
-	if (s == TAMIS_OK)
-		c.left = weigh(&c, left);
-	if (s == TAMIS_OK)
-		s = pool_for(job->pool, g->n, find_curve, &c, err);
+		s = choose_left(g, c->dead, &left, err);
+	if (s == TAMIS_OK) {
+		c->left = weigh(c, left);
+		s = pool_for(c->job.pool, g->n, find_curve, c, err);
+	}
 	for (int i = 0; s == TAMIS_OK && i < g->n; i++)
-		if (c.offers[i].curve.n)
-			s = find_saved(&c, i, dead, err);
-	if (s == TAMIS_OK)
-		settle(&c, dead, chosen);
-	for (int i = 0; c.offers && i < g->n; i++)
-		effect_free(&c.offers[i].curve);
-	free(c.offers);
+		if (c->offers[i].curve.n)
+			s = find_saved(c, i, err);
 	return s;
+}
+
+enum tamis_status choose_open(const struct choose_job *job, struct choice **out, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	*out = tm_array(1, sizeof **out);
+	if (!*out)
+		return no_memory(err);
+	(*out)->job = *job;
+	s = find_offers(*out, err);
+	if (s != TAMIS_OK) {
+		choose_close(*out);
+		*out = NULL;
+	}
+	return s;
+}
+
+void choose_close(struct choice *c)
+{
+	for (int i = 0; c && c->offers && i < c->job.effect.groups->n; i++)
+		effect_free(&c->offers[i].curve);
+	if (c) {
+		free(c->offers);
+		free(c->dead);
+	}
+	free(c);
 }

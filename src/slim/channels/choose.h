@@ -12,9 +12,8 @@ struct worth { double macs, entries; };
 struct choose_job {
 	struct effect_job effect;
 	struct worth worth;
-	double step;     /* (0, 1): of what is left, this share is saved */
 	const bool *closed; /* by group: nothing of it goes; NULL = none is */
-	int64_t round_to; /* >= 1: channels left are a multiple of it, wherever some go */
+	int64_t round_to;   /* >= 1: channels left are a multiple of it, wherever some go */
 	struct pool *pool;
 };
 
@@ -22,8 +21,24 @@ struct choose_job {
 enum tamis_status choose_left(const struct channel_groups *g, const bool *dead, struct worth *out,
                               struct tamis_error *err);
 
-/* Sets dead[] of further units; job->effect.dead is that array. *chosen: how many. Of each group at least one unit stays.
- * The same units for any pool. */
-enum tamis_status choose_units(const struct choose_job *job, bool *dead, int *chosen, struct tamis_error *err);
+/* What the groups offer, of a network as it is now: for as many choices as are asked for. */
+struct choice;
+
+/* O(groups * effect_order). What the job points to must outlive it; choose_close, NULL after a failure. The same for any
+ * pool. TAMIS_E_MEMORY. */
+enum tamis_status choose_open(const struct choose_job *job, struct choice **out, struct tamis_error *err);
+void choose_close(struct choice *c); /* NULL: does nothing */
+
+struct choose_ask {
+	double step;         /* (0, 1): of what is left, this share is saved */
+	const bool *closed;  /* by group, beside those of the job; NULL = none is */
+	const double *scale; /* by group, > 0: times which its effect counts; NULL = as it is */
+};
+
+/* How many units, and their effect as it is foreseen, without `scale`. */
+struct chosen { int units; double effect; };
+
+/* Sets dead[], which holds what job->effect.dead did, of further units. Of each group at least one unit stays. */
+struct chosen choose_units(struct choice *c, const struct choose_ask *ask, bool *dead);
 
 #endif

@@ -8,18 +8,35 @@
 #include "slim/repair/distil.h"
 #include "slim/search/snapshot.h"
 
+/* A choice of a round, and the network refitted without it. */
+struct trial {
+	struct snapshot state;
+	bool *dead;
+	double share, macs;         /* that are left */
+	double error, price;        /* of the outputs; how much more it is, for what is saved */
+};
+
 struct narrowing {
 	const struct narrow_job *job;
 	struct channel_groups groups;
 	struct snapshot good;       /* the deepest state so far, */
-	bool *good_dead;            /* and its units that are gone */
+	bool *good_dead;            /* and its units that are gone, */
+	double share, error;        /* what it leaves, and how far its outputs are from the original's */
 	bool *bad;                  /* its successor in vain, where there was one */
 	bool *dead;                 /* in hand */
 	double step, most;          /* now and at most */
 	int luck;                   /* good looks in a row */
 	double limit;               /* of what the gate allows, that a guess may use up now */
+	double until;               /* the share that is left where this approach ends; 0 = it does not */
 	bool *closed;               /* by group: tried in vain */
-	int chosen;                 /* in the last round */
+	bool *shut;                 /* by group: closed, or in a choice of this round */
+	double *scale;              /* by group: what its effect was when it was tried, over what was foreseen; 0 = not known */
+	double *scale_now;          /* the same, with guesses */
+	struct choice *choice;      /* what the good state offers */
+	double foreseen;            /* effect of the last choice */
+	struct trial *trial;        /* NARROW_TRIES */
+	int tries, n_trials;        /* at most, and in this round */
+	bool trained;
 	struct arena arena;
 };
 
@@ -38,27 +55,69 @@ static enum tamis_status restore(struct narrowing *n, struct tamis_error *err)
 	return snapshot_restore(&n->good, n->job->graph, n->job->parameters, err);
 }
 
-static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
+static bool *make_flags(struct narrowing *n, int count)
 {
-	n->dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
-	n->bad = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->bad);
-	n->good_dead = arena_array(&n->arena, (size_t)n->groups.n_units + 1, sizeof *n->dead);
-	n->closed = arena_array(&n->arena, (size_t)n->groups.n + 1, sizeof *n->closed);
-	return n->dead && n->bad && n->good_dead && n->closed ? keep(n, err) : tm_no_memory(err, "choosing channels");
+	return arena_array(&n->arena, (size_t)count + 1, sizeof(bool));
 }
 
-/* ---- rounds ----------------------------------------------------------------------------------------------------- */
+static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
+{
+	int units = n->groups.n_units, groups = n->groups.n;
+	bool whole = true;
 
-static enum tamis_status choose(struct narrowing *n, struct tamis_error *err)
+	n->dead = make_flags(n, units);
+	n->bad = make_flags(n, units);
+	n->good_dead = make_flags(n, units);
+	n->closed = make_flags(n, groups);
+	n->shut = make_flags(n, groups);
+	n->scale = arena_array(&n->arena, (size_t)groups + 1, sizeof *n->scale);
+	n->scale_now = arena_array(&n->arena, (size_t)groups + 1, sizeof *n->scale_now);
+	n->trial = arena_array(&n->arena, NARROW_TRIES, sizeof *n->trial);
+	for (int i = 0; n->trial && i < NARROW_TRIES; i++)
+		whole &= (n->trial[i].dead = make_flags(n, units)) != NULL;
+	n->share = 1;
+	if (!n->dead || !n->bad || !n->good_dead || !n->closed || !n->shut || !n->scale || !n->scale_now || !n->trial || !whole)
+		return tm_no_memory(err, "choosing channels");
+	return keep(n, err);
+}
+
+/* ---- choices ---------------------------------------------------------------------------------------------------- */
+
+/* Groups that were not tried yet are taken to be like the others. */
+static void guess_scales(struct narrowing *n)
+{
+	double sum = 0;
+	int known = 0;
+
+	for (int i = 0; i < n->groups.n; i++)
+		if (n->scale[i] > 0) {
+			sum += log(n->scale[i]);
+			known++;
+		}
+	for (int i = 0; i < n->groups.n; i++)
+		n->scale_now[i] = n->scale[i] > 0 ? n->scale[i] : known ? exp(sum / known) : 1;
+}
+
+static enum tamis_status open_choice(struct narrowing *n, struct tamis_error *err)
 {
 	struct choose_job job = { .effect = { .groups = &n->groups, .moments = refit_moments(n->job->refit), .scores = n->job->scores->layer,
-		.dead = n->dead, .share = NARROW_MOST }, .worth = n->job->worth, .step = n->step,
-		.closed = n->closed, .round_to = n->job->round_to, .pool = n->job->pool };
-	enum tamis_status s = choose_units(&job, n->dead, &n->chosen, err);
+		.dead = n->good_dead, .share = NARROW_MOST }, .worth = n->job->worth, .closed = n->closed,
+		.round_to = n->job->round_to, .pool = n->job->pool };
 
-	if (s == TAMIS_OK)
-		channels_zero(&n->groups, n->job->graph, n->dead);
-	return s;
+	guess_scales(n);
+	return choose_open(&job, &n->choice, err);
+}
+
+/* From the good state on; how many units. */
+static int choose(struct narrowing *n)
+{
+	const struct choose_ask ask = { .step = n->step, .closed = n->shut, .scale = n->scale_now };
+	struct chosen chosen;
+
+	memcpy(n->dead, n->good_dead, (size_t)n->groups.n_units * sizeof *n->dead);
+	chosen = choose_units(n->choice, &ask, n->dead);
+	n->foreseen = chosen.effect;
+	return chosen.units;
 }
 
 /* What was chosen since the last good state is in vain: the group is closed; where there are several, the next steps are
@@ -79,17 +138,16 @@ static void be_careful(struct narrowing *n)
 }
 
 /* The same again would be in vain again. */
-static enum tamis_status choose_anew(struct narrowing *n, struct tamis_error *err)
+static int choose_anew(struct narrowing *n)
 {
-	enum tamis_status s = choose(n, err);
+	int chosen = choose(n);
 
-	while (s == TAMIS_OK && n->chosen && !memcmp(n->dead, n->bad, (size_t)n->groups.n_units * sizeof *n->dead)) {
+	while (chosen && !memcmp(n->dead, n->bad, (size_t)n->groups.n_units * sizeof *n->dead)) {
 		be_careful(n);
-		s = restore(n, err);
-		if (s == TAMIS_OK)
-			s = choose(n, err);
+		memcpy(n->shut, n->closed, (size_t)n->groups.n * sizeof *n->shut);
+		chosen = choose(n);
 	}
-	return s;
+	return chosen;
 }
 
 static enum tamis_status share_left(const struct narrowing *n, double *share, double *macs, struct tamis_error *err)
@@ -121,93 +179,186 @@ static enum tamis_status look(const struct narrowing *n, double *spent, struct t
 	return s;
 }
 
-static enum tamis_status is_there(const struct narrowing *n, bool *there, double *macs, struct tamis_error *err)
-{
-	double share = 1;
-	enum tamis_status s = share_left(n, &share, macs, err);
+/* ---- trials ----------------------------------------------------------------------------------------------------- */
 
-	*there = n->job->target > 0 && share <= n->job->target;
+/* What the units did to the outputs is noted for all groups that they are of; from noise no group gains more than so much. An
+ * error of 0 was not measured. */
+static void learn(struct narrowing *n, double error)
+{
+	double rise = error - n->error;
+
+	for (int u = 0; u < n->groups.n_units; u++)
+		if (n->dead[u] && !n->good_dead[u]) {
+			int group = n->groups.group_of[u];
+
+			n->shut[group] = true;
+			if (error > 0 && n->foreseen > 0)
+				n->scale[group] = fmax(rise / n->foreseen, n->scale_now[group] / NARROW_LEARN);
+		}
+}
+
+/* The cheapest are the first; where nothing is known of the outputs, those that were chosen first. */
+static void sort_in(struct narrowing *n)
+{
+	for (int i = n->n_trials++; i > 0 && n->trial[i].price < n->trial[i - 1].price; i--) {
+		struct trial t = n->trial[i];
+
+		n->trial[i] = n->trial[i - 1];
+		n->trial[i - 1] = t;
+	}
+}
+
+static enum tamis_status try_choice(struct narrowing *n, struct tamis_error *err)
+{
+	struct trial *t = &n->trial[n->n_trials];
+	enum tamis_status s;
+
+	channels_zero(&n->groups, n->job->graph, n->dead);
+	s = refit_run(n->job->refit, err);
+	if (s == TAMIS_OK)
+		s = share_left(n, &t->share, &t->macs, err);
+	if (s != TAMIS_OK)
+		return s;
+	t->error = refit_error(n->job->refit);
+	t->price = (t->error - n->error) / log(n->share / t->share);
+	learn(n, t->error);
+	memcpy(t->dead, n->dead, (size_t)n->groups.n_units * sizeof *t->dead);
+	snapshot_free(&t->state);
+	s = snapshot_take(n->job->graph, n->job->parameters, 1, &t->state, err);
+	if (s == TAMIS_OK)
+		sort_in(n);
 	return s;
 }
 
-static enum tamis_status train(const struct narrowing *n, int round, double *spent, struct tamis_error *err)
+/* Choices of which no two share a group, each from the good state. */
+static enum tamis_status try_choices(struct narrowing *n, struct tamis_error *err)
+{
+	enum tamis_status s = open_choice(n, err);
+
+	n->n_trials = 0;
+	memcpy(n->shut, n->closed, (size_t)n->groups.n * sizeof *n->shut);
+	while (s == TAMIS_OK && n->n_trials < n->tries) {
+		int before = n->n_trials;
+
+		if (!(before ? choose(n) : choose_anew(n)))
+			break;
+		if (before)
+			s = snapshot_restore(&n->good, n->job->graph, n->job->parameters, err);
+		if (s == TAMIS_OK)
+			s = try_choice(n, err);
+	}
+	choose_close(n->choice);
+	n->choice = NULL;
+	return s;
+}
+
+static enum tamis_status train(struct narrowing *n, int round, double *spent, struct tamis_error *err)
 {
 	enum tamis_status s;
 
 	if (!n->job->repair)
 		return TAMIS_OK;
+	n->trained = true;
 	s = n->job->repair(n->job->ctx, round, err);
 	return s == TAMIS_OK ? look(n, spent, err) : s;
 }
 
 /* What refitting alone has mended well enough is not trained as well: a deeper state will be. */
-static enum tamis_status round_of(struct narrowing *n, int round, bool *good, struct tamis_error *err)
+static enum tamis_status judge(struct narrowing *n, const struct trial *t, int round, bool *good, struct tamis_error *err)
 {
-	double spent = 0, macs;
-	bool there = false;
-	enum tamis_status s = choose_anew(n, err);
+	double spent = 0;
+	enum tamis_status s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
 
-	*good = n->chosen > 0;
-	if (s != TAMIS_OK || !n->chosen)
-		return s;
-	s = refit_run(n->job->refit, err);
+	n->trained = false;
+	memcpy(n->dead, t->dead, (size_t)n->groups.n_units * sizeof *n->dead);
 	if (s == TAMIS_OK)
 		s = look(n, &spent, err);
-	if (s == TAMIS_OK)
-		s = is_there(n, &there, &macs, err);
-	if (s == TAMIS_OK && (there || spent > DISTIL_MENDED))
+	if (s == TAMIS_OK && (t->share <= n->job->target || spent > DISTIL_MENDED))
 		s = train(n, round, &spent, err);
 	*good = spent <= n->limit;
 	return s;
 }
 
-static enum tamis_status accept(struct narrowing *n, struct narrow_result *out, bool *there, struct tamis_error *err)
-{
-	enum tamis_status s = is_there(n, there, &out->left, err);
+/* ---- rounds ----------------------------------------------------------------------------------------------------- */
 
+static enum tamis_status accept(struct narrowing *n, const struct trial *t, struct narrow_result *out,
+                                struct tamis_error *err)
+{
+	enum tamis_status s = n->trained ? refit_measure(n->job->refit, err) : TAMIS_OK;
+
+	n->share = t->share;
+	n->error = n->trained ? refit_error(n->job->refit) : t->error;
+	out->left = t->macs;
 	if (s == TAMIS_OK)
 		s = keep(n, err);
 	return s == TAMIS_OK ? n->job->good(n->job->ctx, err) : s;
 }
 
 /* Steps become larger again once the way is clear. */
-static enum tamis_status go_on(struct narrowing *n, struct narrow_result *out, bool *there, struct tamis_error *err)
+static enum tamis_status go_on(struct narrowing *n, const struct trial *t, struct narrow_result *out, struct tamis_error *err)
 {
 	if (++n->luck > 1)
 		n->step = fmin(2 * n->step, n->most);
-	return accept(n, out, there, err);
+	return accept(n, t, out, err);
 }
 
-static enum tamis_status step_back(struct narrowing *n, bool last, struct tamis_error *err)
+/* However many trials of a round are in vain, its step is halved once. */
+static void step_back(struct narrowing *n, double step, bool last)
 {
 	n->luck = 0;
 	memcpy(n->bad, n->dead, (size_t)n->groups.n_units * sizeof *n->dead);
 	if (!last)
 		be_careful(n);
-	return restore(n, err);
+	n->step = fmax(n->step, step / 2);
 }
 
-/* Rounds until nothing is left to choose, the target is reached, or so many looks were in vain. */
+/* The first trial that looks good, or back to the good state. */
+static enum tamis_status round_of(struct narrowing *n, int *misses, struct narrow_result *out, struct tamis_error *err)
+{
+	enum tamis_status s = try_choices(n, err);
+	double step = n->step;
+	int round = out->rounds++;
+	bool good = false;
+
+	for (int i = 0; s == TAMIS_OK && !good && *misses && i < n->n_trials; i++) {
+		s = judge(n, &n->trial[i], round, &good, err);
+		if (s == TAMIS_OK && good)
+			s = go_on(n, &n->trial[i], out, err);
+		else if (s == TAMIS_OK)
+			step_back(n, step, !--*misses);
+	}
+	return s == TAMIS_OK && !good ? restore(n, err) : s;
+}
+
+/* Rounds until nothing is left to choose, the share is reached, or so many looks were in vain. */
 static enum tamis_status descend(struct narrowing *n, double step, double limit, int misses, struct narrow_result *out,
-                                 bool *there, struct tamis_error *err)
+                                 struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
-	bool good;
 
 	n->step = n->most = step;
 	n->limit = limit;
-	n->chosen = 1;
 	n->luck = 0;
+	n->n_trials = 1;
 	memset(n->bad, 0, (size_t)n->groups.n_units * sizeof *n->bad);
-	while (s == TAMIS_OK && n->chosen && !*there && misses && out->rounds < NARROW_ROUNDS) {
-		s = round_of(n, out->rounds++, &good, err);
-		if (s == TAMIS_OK && good) {
-			s = go_on(n, out, there, err);
-		} else if (s == TAMIS_OK) {
-			misses--;
-			s = step_back(n, !misses, err);
-		}
-	}
+	while (s == TAMIS_OK && n->n_trials && n->share > n->until && misses && out->rounds < NARROW_ROUNDS)
+		s = round_of(n, &misses, out, err);
+	return s;
+}
+
+/* In large steps to where it matters more what is chosen, and then with care. */
+static enum tamis_status approach_twice(struct narrowing *n, struct narrow_result *out, struct tamis_error *err)
+{
+	const struct narrow_job *job = n->job;
+	enum tamis_status s;
+
+	n->tries = 1;
+	n->until = sqrt(job->target);
+	s = descend(n, fmin(NARROW_STEP, 1 - n->until), fmin(NARROW_SAFE, job->most), 1, out, err);
+	n->tries = NARROW_TRIES;
+	n->until = job->target;
+	if (s == TAMIS_OK && n->n_trials)
+		s = descend(n, NARROW_FINE, job->most, job->misses, out, err);
 	return s;
 }
 
@@ -220,23 +371,27 @@ static void count(const struct narrowing *n, struct narrow_result *out)
 		}
 }
 
+static void close_all(struct narrowing *n)
+{
+	for (int i = 0; n->trial && i < NARROW_TRIES; i++)
+		snapshot_free(&n->trial[i].state);
+	snapshot_free(&n->good);
+	groups_free(&n->groups);
+	arena_free(&n->arena);
+}
+
 enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result *out, struct tamis_error *err)
 {
 	struct narrowing n = { .job = job };
 	enum tamis_status s = groups_find(job->graph, job->plan, job->layers, &n.groups, err);
-	bool there = false;
 
 	*out = (struct narrow_result){ .left = 1 };
 	if (s == TAMIS_OK)
 		s = start(&n, err);
 	if (s == TAMIS_OK)
-		s = descend(&n, NARROW_STEP, fmin(NARROW_SAFE, job->most), 1, out, &there, err);
-	if (s == TAMIS_OK && n.chosen && !there)
-		s = descend(&n, NARROW_FINE, job->most, job->misses, out, &there, err);
+		s = approach_twice(&n, out, err);
 	if (s == TAMIS_OK)
 		count(&n, out);
-	snapshot_free(&n.good);
-	groups_free(&n.groups);
-	arena_free(&n.arena);
+	close_all(&n);
 	return s;
 }
