@@ -69,8 +69,17 @@ double slim_rate_trials(const struct slim *s)
 	return DISTIL_USUAL_TRIALS * (items * slim_distil_cost(s, 1) + slim_items_in(&s->guess));
 }
 
+double slim_refits(const struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	if (!slim_narrows(o))
+		return 1;
+	return o->granularity == TAMIS_CHANNEL || o->target_macs >= 0 ? SLIM_TRIES : SLIM_TRIES_BOTH;
+}
+
 /* What a round of the search that cuts takes, but for its epoch on the way to a given share. */
-static double round_work(const struct slim *s)
+static double round_work(const struct slim *s, double refits)
 {
 	const struct tamis_slim_options *o = s->in->options;
 	double work = o->keep > 0 ? 0 : slim_items_in(&s->guess);
@@ -78,7 +87,7 @@ static double round_work(const struct slim *s)
 	if (o->refit || o->distil)
 		work += slim_items_in(&s->again) * SCORE_COST;
 	if (o->refit)
-		work += slim_items_in(&s->refitted) * REFIT_COST * slim_refit_passes(s);
+		work += slim_items_in(&s->refitted) * REFIT_COST * slim_refit_passes(s) * refits;
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
 	if (o->keep < 0 && o->distil)
@@ -86,19 +95,24 @@ static double round_work(const struct slim *s)
 	return work;
 }
 
-/* The search says after each round how many it expects; nine looks and the verification follow it. */
-void slim_expect_rounds(void *ctx, int cutting, int settling)
+/* Nine looks and the verification follow the rounds. */
+static void expect(struct slim *s, int cutting, int settling, double refits)
 {
-	struct slim *s = ctx;
 	const struct tamis_slim_options *o = s->in->options;
 	int rounds = o->keep > 0 ? rounds_to_share(o->rounds, o->refit, o->distil) : 0;
 
-	s->work_total = s->work_done + cutting * round_work(s) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
+	s->work_total = s->work_done + cutting * round_work(s, refits) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
 	s->distil_cost = slim_distil_cost(s, 1);
 	if (o->keep > 0 && o->distil) {
 		s->work_total += epochs_work(s, rounds - cutting, rounds) + settling * epoch_work(s, o->keep);
 		s->distil_cost = slim_distil_cost(s, cutting ? pow(o->keep, (rounds - cutting + 1.0) / rounds) : o->keep);
 	}
+}
+
+/* The search says after each round that cuts connections how many it expects. */
+void slim_expect_rounds(void *ctx, int cutting, int settling)
+{
+	expect(ctx, cutting, settling, 1);
 }
 
 bool slim_narrows(const struct tamis_slim_options *o)
@@ -128,7 +142,7 @@ void slim_estimate_work(struct slim *s)
 	int least, rounds, most;
 
 	slim_rounds(s, &least, &rounds, &most);
-	slim_expect_rounds(s, rounds, o->keep > 0 ? rounds_settling(o->distil) : 0);
+	expect(s, rounds, o->keep > 0 ? rounds_settling(o->distil) : 0, slim_refits(s));
 	s->work_total += slim_items_in(&s->guess) + slim_items_in(&s->held);
 	if (o->refit)
 		s->work_total += slim_items_in(&s->refitted) * REFIT_COST;

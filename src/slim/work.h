@@ -12,6 +12,8 @@
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define MIXUP_COST 0.5                  /* more, of the original on half of the items */
+#define SLIM_TRIES 2.5                  /* refits a round, on the average, where all rounds choose channels, */
+#define SLIM_TRIES_BOTH 1.5             /* and where others cut connections after them */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
 
 /* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item; 0: what distilling takes at the present depth. */
@@ -23,6 +25,8 @@ double slim_items_in(const struct item_source *s);
 /* Whether channels are taken out: they are chosen by what refitting measures, and where nobody says how many connections
  * are to be kept. */
 bool slim_narrows(const struct tamis_slim_options *o);
+/* Refits that a round takes, on the average of all. */
+double slim_refits(const struct slim *s);
 /* Passes over the items that a refit takes. */
 double slim_refit_passes(const struct slim *s);
 /* An item and epoch, where this share of the connections is kept. */

@@ -90,7 +90,7 @@ static double solving(const struct slim *s, const struct forecast_figures *out)
 static void add_search(const struct slim *s, struct forecast_figures *out)
 {
 	const struct tamis_slim_options *o = s->in->options;
-	double rounds = out->rounds, epochs = o->keep > 0 ? o->distil : o->distil * rounds;
+	double rounds = out->rounds, refits = rounds * slim_refits(s), epochs = o->keep > 0 ? o->distil : o->distil * rounds;
 	double guess = items_of(out->guessing, &s->guess), held = items_of(out->held_out, &s->held);
 	double fit = items_of(out->fitting, &s->fit);
 
@@ -98,9 +98,9 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 	if (o->refit || o->distil)
 		add_stage(out, "scoring again", items_of(out->scored_again, &s->again), rounds - 1, SCORE_COST);
 	if (o->refit)
-		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + rounds * slim_refit_passes(s), REFIT_COST);
+		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + refits * slim_refit_passes(s), REFIT_COST);
 	if (o->refit)
-		add_stage(out, "solving", 1, rounds, solving(s, out));
+		add_stage(out, "solving", 1, refits, solving(s, out));
 	add_stage(out, "distilling", fit * slim_distil_cost(s, 1) + guess, epochs, 1);
 	if (o->keep < 0 && o->distil)
 		add_stage(out, "finding its rate", slim_rate_trials(s), rounds, 1);
