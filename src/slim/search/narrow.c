@@ -263,18 +263,25 @@ static enum tamis_status train(struct narrowing *n, int round, double *spent, st
 	return s == TAMIS_OK ? look(n, spent, err) : s;
 }
 
-/* What refitting alone has mended well enough is not trained as well: a deeper state will be. */
+/* What refitting alone has mended well enough is not trained as well: a deeper state will be. Training that makes matters worse is
+ * taken back: what it lowers is not what the gate looks at. */
 static enum tamis_status judge(struct narrowing *n, const struct trial *t, int round, bool *good, struct tamis_error *err)
 {
-	double spent = 0;
+	double spent = 0, refitted;
 	enum tamis_status s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
 
 	n->trained = false;
 	memcpy(n->dead, t->dead, (size_t)n->groups.n_units * sizeof *n->dead);
 	if (s == TAMIS_OK)
 		s = look(n, &spent, err);
+	refitted = spent;
 	if (s == TAMIS_OK && (t->share <= n->job->target || spent > DISTIL_MENDED))
 		s = train(n, round, &spent, err);
+	if (s == TAMIS_OK && spent > refitted) {
+		n->trained = false;
+		spent = refitted;
+		s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
+	}
 	*good = spent <= n->limit;
 	return s;
 }
