@@ -73,9 +73,7 @@ double slim_refits(const struct slim *s)
 {
 	const struct tamis_slim_options *o = s->in->options;
 
-	if (!slim_narrows(o))
-		return 1;
-	return o->granularity == TAMIS_CHANNEL || o->target_macs >= 0 ? SLIM_TRIES : SLIM_TRIES_BOTH;
+	return slim_narrows(o) && (o->granularity == TAMIS_CHANNEL || o->target_macs > 0) ? SLIM_TRIES : 1;
 }
 
 /* What a round of the search that cuts takes, but for its epoch on the way to a given share. */

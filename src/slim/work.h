@@ -12,8 +12,7 @@
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define MIXUP_COST 0.5                  /* more, of the original on half of the items */
-#define SLIM_TRIES 2.5                  /* refits a round, on the average, where all rounds choose channels, */
-#define SLIM_TRIES_BOTH 1.5             /* and where others cut connections after them */
+#define SLIM_TRIES 2.5                  /* refits a round, on the average, where no connections are cut after channels */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
 
 /* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item; 0: what distilling takes at the present depth. */

@@ -192,7 +192,7 @@ static void learn(struct narrowing *n, double error)
 			int group = n->groups.group_of[u];
 
 			n->shut[group] = true;
-			if (error > 0 && n->foreseen > 0)
+			if (error > 0 && n->foreseen > 0 && n->job->tries > 1)
 				n->scale[group] = fmax(rise / n->foreseen, n->scale_now[group] / NARROW_LEARN);
 		}
 }
@@ -362,10 +362,10 @@ static enum tamis_status approach_twice(struct narrowing *n, struct narrow_resul
 	n->tries = 1;
 	n->until = sqrt(job->target);
 	s = descend(n, fmin(NARROW_STEP, 1 - n->until), fmin(NARROW_SAFE, job->most), 1, out, err);
-	n->tries = NARROW_TRIES;
+	n->tries = job->tries;
 	n->until = job->target;
 	if (s == TAMIS_OK && n->n_trials)
-		s = descend(n, NARROW_FINE, job->most, job->misses, out, err);
+		s = descend(n, job->tries > 1 ? NARROW_FINER : NARROW_FINE, job->most, job->misses, out, err);
 	return s;
 }
 
