@@ -15,7 +15,7 @@
 #define NARROW_FINER 0.03 /* and where its rounds have several tries */
 #define NARROW_TRIES 3    /* choices that such a round refits */
 #define NARROW_LEARN 4    /* by no more than this a group looks better for what it did to the outputs when it was tried */
-#define NARROW_MISSES 8   /* rounds of the second approach that may look bad, */
+#define NARROW_MISSES 8   /* choices of the second approach that may look bad, */
 #define NARROW_DEAR 3     /* and where each of them is distilled */
 #define NARROW_MOST 0.5   /* of a group's units, in one round */
 #define NARROW_ROUNDS 40
@@ -34,7 +34,7 @@ struct narrow_job {
 	struct worth worth;
 	double target;               /* (0, 1): of what worth measures; 0 = as deep as the guess allows */
 	int64_t round_to;
-	int misses;                  /* rounds of the second approach that may look bad */
+	int misses;                  /* choices of the second approach that may look bad */
 	int tries;                   /* choices that each of them refits, 1 to NARROW_TRIES */
 	struct pool *pool;
 	/* Called while the graph is in the state: trains it, where refitting alone spends more than DISTIL_MENDED of what the
@@ -52,12 +52,12 @@ struct narrow_result {
 };
 
 /* Leaves the deepest state whose guessed bound was fine in the graph's constants: everything that reads or makes the units
- * that go is zero. Guessing items alone are looked at; the gate judges what comes of it. Two approaches: in large steps until a state
- * comes near the bound, or half of the way to the target; then in finer ones, halved where several groups together look bad,
- * doubled again after two good ones. In each of these job->tries choices are refitted that have no group in common, and the one that
- * moves the outputs least for what it saves is taken (as NetAdapt does: Yang et al. 2018), or, where that looks bad, the next.
- * With several tries groups are offered by their effect, scaled by what it turned out to be when they were last tried. A group that looks bad alone
- * keeps the width it has, and what looked bad is not tried again. */
+ * that go is zero. Guessing items and those that are fitted on are looked at; the gate judges what comes of it. Two approaches: in
+ * large steps until a state comes near the bound, or half of the way to the target; then in finer ones, halved where several
+ * groups together look bad, doubled again after two good ones. In each of these job->tries choices are refitted that have no group
+ * in common, and the one that moves the outputs least for what it saves is taken (as NetAdapt does: Yang et al. 2018), or, where
+ * that looks bad, the next. With several tries groups are offered by their effect, scaled by what it turned out to be when they
+ * were last tried. A group that looks bad alone keeps the width it has, and what looked bad is not tried again. */
 enum tamis_status narrow_run(const struct narrow_job *job, struct narrow_result *out, struct tamis_error *err);
 
 #endif
