@@ -18,7 +18,7 @@ enum { TILE = 512 };
 	} \
 	break
 
-LOOP_VERSIONS
+LOOP_VERSIONS_WIDE
 static void apply(const struct blocked_after *f, const float *restrict x, int64_t n, float *restrict y)
 {
 	const float a = f->a, b = f->b;
@@ -36,7 +36,7 @@ static void apply(const struct blocked_after *f, const float *restrict x, int64_
 }
 
 /* y times the slope at x. */
-LOOP_VERSIONS
+LOOP_VERSIONS_WIDE
 static void undo(const struct blocked_after *f, const float *restrict x, int64_t n, float *restrict y)
 {
 	const float a = f->a, b = f->b;
@@ -83,7 +83,7 @@ static enum tamis_status run(struct op_call *c)
 	return TAMIS_OK;
 }
 
-LOOP_VERSIONS
+LOOP_VERSIONS_WIDE
 static void add(const float *restrict g, int64_t n, float *restrict to)
 {
 	for (int64_t i = 0; i < n; i++)

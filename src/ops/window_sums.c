@@ -38,30 +38,47 @@ struct lines {
 	int64_t length;
 };
 
-enum { LANES = 16 }; /* elements whose sums stay in registers: a cache line */
+typedef float floats __attribute__((vector_size(32)));
+typedef double doubles __attribute__((vector_size(64))); /* a register or two */
+
+enum { WIDE = 8, STRIP = 2 * WIDE }; /* elements whose sums stay in registers: a cache line */
+
+static inline __attribute__((always_inline)) void add_values(const float *x, doubles *sum, doubles *square)
+{
+	floats narrow;
+	doubles v;
+
+	memcpy(&narrow, x, sizeof narrow);
+	v = __builtin_convertvector(narrow, doubles);
+	*sum += v;
+	*square += v * v;
+}
+
+/* STRIP elements of n lines. */
+static inline __attribute__((always_inline)) void add_column(const float *line, int64_t n, int64_t pitch, double *sum,
+                                                             double *square)
+{
+	doubles s[2], q[2];
+
+	memcpy(s, sum, sizeof s);
+	memcpy(q, square, sizeof q);
+	for (int64_t y = 0; y < n; y++) {
+		add_values(line + y * pitch, &s[0], &q[0]);
+		add_values(line + y * pitch + WIDE, &s[1], &q[1]);
+	}
+	memcpy(sum, s, sizeof s);
+	memcpy(square, q, sizeof q);
+}
 
 /* n lines, `pitch` from one to the next. */
-LOOP_VERSIONS
+LOOP_VERSIONS_WIDE
 static void add_strip(const float *line, int64_t n, int64_t pitch, int64_t length, double *restrict sum,
                       double *restrict square)
 {
 	int64_t x = 0;
 
-	for (; x + LANES <= length; x += LANES) {
-		double s[LANES], q[LANES];
-
-		memcpy(s, sum + x, sizeof s);
-		memcpy(q, square + x, sizeof q);
-		for (int64_t y = 0; y < n; y++)
-			for (int i = 0; i < LANES; i++) {
-				double v = line[y * pitch + x + i];
-
-				s[i] += v;
-				q[i] += v * v;
-			}
-		memcpy(sum + x, s, sizeof s);
-		memcpy(square + x, q, sizeof q);
-	}
+	for (; x + STRIP <= length; x += STRIP)
+		add_column(line + x, n, pitch, sum + x, square + x);
 	for (int64_t y = 0; x < length && y < n; y++)
 		for (int64_t i = x; i < length; i++) {
 			double v = line[y * pitch + i];
@@ -103,11 +120,36 @@ static void shared_extent(const struct window *w, bool transposed, int axis, int
 	*to = larger(*from, *to);
 }
 
-/* Elements from, from + step, ... of both lines, lane by lane: sums to total, squares behind them. */
+/* WIDE of `lanes` lanes: elements from, from + step, ... of both lines, sums to total, squares behind them. */
+LOOP_VERSIONS_WIDE
+static void add_lanes(const struct lines *l, int lanes, int64_t from, int64_t step, int64_t count, double *total)
+{
+	doubles s, q, v;
+
+	memcpy(&s, total, sizeof s);
+	memcpy(&q, total + WINDOW_LANES, sizeof q);
+	for (int64_t at = from * lanes, n = 0; n < count; n++, at += step * lanes) {
+		memcpy(&v, l->sum + at, sizeof v);
+		s += v;
+		memcpy(&v, l->square + at, sizeof v);
+		q += v;
+	}
+	memcpy(total, &s, sizeof s);
+	memcpy(total + WINDOW_LANES, &q, sizeof q);
+}
+
+/* The same of every lane. */
 static void add_elements(const struct lines *l, int lanes, int64_t from, int64_t step, int64_t count, double *total)
 {
-	for (int64_t at = from, n = 0; n < count; n++, at += step)
-		for (int i = 0; i < lanes; i++) {
+	int i = 0;
+
+	for (; i + WIDE <= lanes; i += WIDE) {
+		const struct lines part = {l->sum + i, l->square + i, l->length};
+
+		add_lanes(&part, lanes, from, step, count, total + i);
+	}
+	for (; i < lanes; i++)
+		for (int64_t at = from, n = 0; n < count; n++, at += step) {
 			total[i] += l->sum[at * lanes + i];
 			total[WINDOW_LANES + i] += l->square[at * lanes + i];
 		}
