@@ -54,12 +54,40 @@ static int pitch(int64_t ld, int64_t cols)
 	return (int)(ld < cols ? cols : ld < 1 ? 1 : ld);
 }
 
+/* A matrix by a vector, whose elements are `step` apart, added to y. BLAS packs a matrix for a product of matrices, which
+ * costs more than one vector's product. */
+static void by_vector(enum dtype type, bool transposed, int64_t rows, int64_t cols, double alpha, const void *matrix,
+                      int64_t ld, const void *x, int64_t step, void *y, int64_t y_step)
+{
+	CBLAS_TRANSPOSE op = transposed ? CblasTrans : CblasNoTrans;
+	int m = (int)rows, n = (int)cols, l = pitch(ld, cols), dx = pitch(step, 1), dy = pitch(y_step, 1);
+
+	if (type == DT_FLOAT)
+		cblas_sgemv(CblasRowMajor, op, m, n, (float)alpha, matrix, l, x, dx, 1, y, dy);
+	else
+		cblas_dgemv(CblasRowMajor, op, m, n, alpha, matrix, l, x, dx, 1, y, dy);
+}
+
+static void vector_piece(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
+                         const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+{
+	scale_rows(type, m, n, beta, c, ldc);
+	if (m == 1)
+		by_vector(type, !tb, tb ? n : k, tb ? k : n, alpha, b, ldb, a, ta ? lda : 1, c, 1);
+	else
+		by_vector(type, ta, ta ? k : m, ta ? m : k, alpha, a, lda, b, tb ? 1 : ldb, c, ldc);
+}
+
 static void piece(enum dtype type, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
                   const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
 {
 	CBLAS_TRANSPOSE opa = ta ? CblasTrans : CblasNoTrans, opb = tb ? CblasTrans : CblasNoTrans;
 	int la = pitch(lda, ta ? m : k), lb = pitch(ldb, tb ? k : n), lc = pitch(ldc, n);
 
+	if (m == 1 || n == 1) {
+		vector_piece(type, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+		return;
+	}
 	if (type == DT_FLOAT && onednn_gemm(ta, tb, m, n, k, (float)alpha, a, la, b, lb, (float)beta, c, lc))
 		return;
 	if (type == DT_FLOAT)
