@@ -30,6 +30,7 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 /* The passes over a block, each with a form of its own for inner = 1, where the reduction runs along memory
  * in eight lanes. m[i] = the largest of x[. * inner + i]: subtracting it keeps exp from overflowing. */
 #define PASSES(type) \
+	LOOP_VERSIONS \
 	static void largest_##type(const type *x, int64_t n, int64_t inner, type *m) \
 	{ \
 		type lane[LANES]; \
@@ -50,6 +51,7 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 			m[0] = lane[j] > m[0] ? lane[j] : m[0]; \
 	} \
 	/* y = exp(x - m) */ \
+	LOOP_VERSIONS \
 	static void exponents_##type(const type *x, int64_t n, int64_t inner, const type *m, type *y) \
 	{ \
 		const type single = m[0]; \
@@ -65,6 +67,7 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 		} \
 	} \
 	/* s[i] = the sum of x[. * inner + i] */ \
+	LOOP_VERSIONS \
 	static void sums_##type(const type *x, int64_t n, int64_t inner, double *s) \
 	{ \
 		double lane[LANES] = {0}; \
@@ -82,7 +85,27 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 		for (int j = 0; j < LANES && inner == 1; j++) \
 			s[0] += lane[j]; \
 	} \
+	/* s[i] = the sum of the products of a[. * inner + i] and b[. * inner + i] */ \
+	LOOP_VERSIONS \
+	static void products_##type(const type *a, const type *b, int64_t n, int64_t inner, double *s) \
+	{ \
+		double lane[LANES] = {0}; \
+		int64_t k = 0; \
+ \
+		memset(s, 0, (size_t)inner * sizeof *s); \
+		for (; k < n && inner != 1; k++) \
+			for (int64_t i = 0; i < inner; i++) \
+				s[i] += (double)(a[k * inner + i] * b[k * inner + i]); \
+		for (; k + LANES <= n; k += LANES) \
+			for (int j = 0; j < LANES; j++) \
+				lane[j] += (double)(a[k + j] * b[k + j]); \
+		for (int j = 0; k < n; k++, j++) \
+			lane[j] += (double)(a[k] * b[k]); \
+		for (int j = 0; j < LANES && inner == 1; j++) \
+			s[0] += lane[j]; \
+	} \
 	/* y = x * f or, where that is wanted, x - m - f */ \
+	LOOP_VERSIONS \
 	static void finish_##type(const type *x, int64_t n, int64_t inner, const type *m, const type *f, bool logs, \
 	                          type *y) \
 	{ \
@@ -101,6 +124,25 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 PASSES(float)
 PASSES(double)
 
+/* Element `at` of a block, whose sum has index i. */
+#define EACH_OF_BLOCK(statement) \
+	if (inner == 1) { \
+		const int64_t i = 0; \
+ \
+		LOOP_INDEPENDENT \
+		for (int64_t at = 0; at < n; at++) \
+			statement; \
+		return; \
+	} \
+	for (int64_t k = 0; k < n; k++) { \
+		LOOP_INDEPENDENT \
+		for (int64_t i = 0; i < inner; i++) { \
+			const int64_t at = k * inner + i; \
+ \
+			statement; \
+		} \
+	}
+
 #define SOFTMAX(name, type) \
 	static void name(const struct block *b, const void *x, void *y) \
 	{ \
@@ -114,18 +156,14 @@ PASSES(double)
 		finish_##type(y, b->n, b->inner, m, f, false, y); \
 	} \
 	/* y (g - sum g y) */ \
+	LOOP_VERSIONS \
 	static void name##_slope(const void *py, const void *pg, int64_t n, int64_t inner, double *s, void *pgx) \
 	{ \
 		const type *y = py, *g = pg; \
 		type *gx = pgx; \
  \
-		memset(s, 0, (size_t)inner * sizeof *s); \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				s[i] += (double)(g[k * inner + i] * y[k * inner + i]); \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				gx[k * inner + i] += y[k * inner + i] * (g[k * inner + i] - (type)s[i]); \
+		products_##type(g, y, n, inner, s); \
+		EACH_OF_BLOCK(gx[at] += y[at] * (g[at] - (type)s[i])); \
 	}
 SOFTMAX(softmax_float, float)
 SOFTMAX(softmax_double, double)
@@ -144,18 +182,14 @@ SOFTMAX(softmax_double, double)
 		finish_##type(x, b->n, b->inner, m, f, true, y); \
 	} \
 	/* g - exp(y) sum g */ \
+	LOOP_VERSIONS \
 	static void name##_slope(const void *py, const void *pg, int64_t n, int64_t inner, double *s, void *pgx) \
 	{ \
 		const type *y = py, *g = pg; \
 		type *gx = pgx; \
  \
-		memset(s, 0, (size_t)inner * sizeof *s); \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				s[i] += (double)g[k * inner + i]; \
-		for (int64_t k = 0; k < n; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				gx[k * inner + i] += g[k * inner + i] - VECTOR_EXP(y[k * inner + i]) * (type)s[i]; \
+		sums_##type(g, n, inner, s); \
+		EACH_OF_BLOCK(gx[at] += g[at] - VECTOR_EXP(y[at]) * (type)s[i]); \
 	}
 LOG_SOFTMAX(log_softmax_float, float)
 LOG_SOFTMAX(log_softmax_double, double)
