@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/eight.h"
+#include "base/loop.h"
+
 static const struct node *producer(const struct graph *g, int value)
 {
 	return g->values[value].producer == GRAPH_NONE ? NULL : &g->nodes[g->values[value].producer];
@@ -181,6 +184,16 @@ enum tamis_status head_values(const struct head *h, const struct runner *r, int6
 
 /* ---- seeds -------------------------------------------------------------------------------------------------- */
 
+static int64_t argmax_float(const float *x, int64_t n)
+{
+	int64_t best = 0;
+
+	for (int64_t i = 1; i < n; i++)
+		if (x[i] > x[best] || isnan(x[best]))
+			best = i;
+	return best;
+}
+
 static void row_probabilities(const struct head *h, const struct tensor *t, int64_t at, double *p)
 {
 	double top = -INFINITY, sum = 0;
@@ -208,14 +221,79 @@ static int64_t draw(const double *p, int64_t n, double u)
 	return n - 1;
 }
 
-/* d log p(label) / d logit = [label] - p; d log p(label) / d p = [label] / p. */
-static void seed_row(const struct head *h, const double *p, int64_t label, float *out)
+LOOP_VERSIONS
+static double sum_of(const float *x, int64_t n)
 {
+	four sum[2] = { 0 };
+	int64_t c = 0;
+	double rest = 0;
+
+	for (; c + LANES <= n; c += LANES)
+		for (int i = 0; i < 2; i++) {
+			four_floats v;
+
+			memcpy(&v, x + c + 4 * i, sizeof v);
+			sum[i] += __builtin_convertvector(v, four);
+		}
+	for (; c < n; c++)
+		rest += x[c];
+	sum[0] += sum[1];
+	return sum[0][0] + sum[0][1] + (sum[0][2] + sum[0][3]) + rest;
+}
+
+enum { PART = 64 }; /* classes passed over at a time */
+
+/* u in [0, 1). What rounding leaves over goes to the likeliest class. */
+static int64_t draw_float(const float *p, int64_t n, double sum, double u)
+{
+	int64_t c = 0;
+
+	for (u *= sum; c < n; c += PART) {
+		double part = sum_of(p + c, n - c < PART ? n - c : PART);
+
+		if (u < part)
+			break;
+		u -= part;
+	}
+	for (int64_t end = c + PART; c < n && c < end; c++) {
+		u -= p[c];
+		if (u < 0)
+			return c;
+	}
+	return argmax_float(p, n);
+}
+
+/* d log p(label) / d logit = [label] - p. */
+static void seed_logits(const struct head *h, const double *p, int64_t label, float *out)
+{
+	for (int64_t c = 0; c < h->classes; c++)
+		out[c] = (float)((c == label) - p[c]);
+}
+
+/* d log p(label) / d p = [label] / p. */
+static float seed_probability(double p)
+{
+	return (float)(1 / fmax(p, 1e-12));
+}
+
+static void seed_row(const struct head *h, const struct tensor *t, int64_t at, double u, double *p, float *out)
+{
+	const float *x = (const float *)t->data + at;
+	int64_t label;
+
+	if (h->kind == HEAD_PROBABILITIES && t->type == DT_FLOAT) { /* there may be thousands of classes */
+		double sum = sum_of(x, h->classes);
+
+		label = draw_float(x, h->classes, sum, u);
+		out[label] = seed_probability(x[label] / sum);
+		return;
+	}
+	row_probabilities(h, t, at, p);
+	label = draw(p, h->classes, u);
 	if (h->kind == HEAD_LOGITS)
-		for (int64_t c = 0; c < h->classes; c++)
-			out[c] = (float)((c == label) - p[c]);
+		seed_logits(h, p, label, out);
 	else
-		out[label] = (float)(1 / fmax(p[label], 1e-12));
+		out[label] = seed_probability(p[label]);
 }
 
 static enum tamis_status fresh_seed(const struct tensor *like, struct tensor *out, struct tamis_error *err)
@@ -240,8 +318,7 @@ static enum tamis_status seed_classes(const struct head *h, const struct runner 
 		for (int64_t k = 0; k < rows; k++) {
 			int64_t at = (i * rows + k) * h->classes;
 
-			row_probabilities(h, t, at, p);
-			seed_row(h, p, draw(p, h->classes, rng_uniform(&g)), (float *)out[h->output].data + at);
+			seed_row(h, t, at, rng_uniform(&g), p, (float *)out[h->output].data + at);
 		}
 	}
 	free(p);
@@ -336,16 +413,6 @@ void head_sums(const struct head *h, const struct runner *r, int64_t items, doub
 			sum[k % each] += tensor_get(t, k);
 		sum += each;
 	}
-}
-
-static int64_t argmax_float(const float *x, int64_t n)
-{
-	int64_t best = 0;
-
-	for (int64_t i = 1; i < n; i++)
-		if (x[i] > x[best] || isnan(x[best]))
-			best = i;
-	return best;
 }
 
 static int64_t argmax_tensor(const struct tensor *t, int64_t at, int64_t n, bool *nan)
