@@ -108,6 +108,8 @@ static enum tamis_status append(struct held *h, const struct batch *b, int64_t w
 	return TAMIS_OK;
 }
 
+enum { AT_ONCE = 4 }; /* items read at a time: reading all of them would hold them twice, and memory is measured */
+
 static enum tamis_status hold(struct bench *b, int64_t want)
 {
 	struct feed_reader *from = &b->data->reader;
@@ -122,7 +124,7 @@ static enum tamis_status hold(struct bench *b, int64_t want)
 	while (s == TAMIS_OK && h->items < want) {
 		struct batch part = { 0 };
 
-		s = from->next(from->self, want - h->items, &part, &b->err);
+		s = from->next(from->self, want - h->items < AT_ONCE ? want - h->items : AT_ONCE, &part, &b->err);
 		if (s == TAMIS_OK && (part.whole || part.items == 0))
 			s = tm_fail(&b->err, TAMIS_E_INVALID, "expected %lld stacked items", (long long)want);
 		if (s == TAMIS_OK)
