@@ -177,7 +177,8 @@ struct tamis_slim_options {
 	uint64_t target_bytes;   /* deepest cut needed to reach this file size; default 0: none */
 	double target_size;      /* the same as a share of the input's size; default -1: none */
 	double target_macs;      /* channels go until this share of the MACs is left, (0, 1), and nothing else; default -1: none */
-	int64_t round_to;        /* widths of narrowed layers become multiples of it, >= 1; default 8, which kernels like */
+	int64_t round_to;        /* widths of narrowed layers become multiples of it, >= 0; default 0: 8, which kernels like, or 16
+	                            where only channels go and this processor has AVX-512 */
 	double holdout_share;    /* share of items held out for the gate, (0, 1); default -1: a fifth, of fewer than 3,200 items up to
 	                            two fifths, so that 640 are */
 	bool refit;              /* fit what survives to the original's layer outputs after each cut; default true */

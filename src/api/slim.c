@@ -14,7 +14,7 @@ void tamis_slim_options_default(struct tamis_slim_options *o)
 		*o = (struct tamis_slim_options){
 			.criterion = "pii", .alpha = 0.05, .tolerance = 0.01, .max_disagree = -1, .temperature = -1, .confidence = 0.95,
 			.keep = -1,
-			.target_size = -1, .target_macs = -1, .round_to = 8, .holdout_share = -1, .granularity = TAMIS_BOTH,
+			.target_size = -1, .target_macs = -1, .holdout_share = -1, .granularity = TAMIS_BOTH,
 			.storage = TAMIS_STORAGE_AUTO, .refit = true, .rounds = 8, .distil_rate = 0.002, .mixup = true, .provenance = true,
 			.seed = 1,
 		};

@@ -148,7 +148,8 @@ const struct option options[] = {
 	          "first, then connections" },
 	{ .name = "round-to", .kind = OPTION_INT64, .commands = SLIM, .offset = AT(slim.round_to), .metavar = "N",
 	  .low = 1, .high = 1024,
-	  .help = "channels go until widths are multiples of N, which kernels like: 16 with AVX-512" },
+	  .help = "channels go until widths are multiples of N, which kernels like (default 8; 16 where only channels go "
+	          "and this processor has AVX-512)" },
 	{ .name = "head", .kind = OPTION_WORD, .commands = SLIM | SCORE, .offset = AT(slim.head),
 	  .metavar = "auto|logits|probabilities|general",
 	  .help = "what the outputs are: scores of classes, their probabilities, or anything; auto "

@@ -58,7 +58,7 @@ static enum tamis_status check_options(struct slim *s, struct tamis_error *err)
 	if (o->target_macs > 0 && (o->granularity == TAMIS_WEIGHT || !o->refit || o->keep > 0))
 		return tm_fail(err, TAMIS_E_USAGE, "a target for MACs takes out channels: it needs refitting, a granularity of "
 		               "channel or both, and no share to keep");
-	if (o->round_to < 1)
+	if (o->round_to < 0)
 		return usage(err, "what widths are rounded to", "a number of channels", (double)o->round_to);
 	if (o->chunk < 0)
 		return usage(err, "the chunk", "a number of items", o->chunk);

@@ -273,7 +273,7 @@ const char *slim_describe_options(struct slim *s)
 	                    s->criterion->name,
 	                    s->figures->features, s->figures->fdr, o->alpha, o->tolerance, o->confidence, o->keep, s->share_held,
 	                    (unsigned long long)o->seed, o->refit, o->distil, o->distil_rate, o->regrow, o->rounds,
-	                    granularities[o->granularity], o->target_macs, (long long)o->round_to, mixup, temperature);
+	                    granularities[o->granularity], o->target_macs, (long long)slim_round_to(o), mixup, temperature);
 }
 
 static const char *describe_gate(struct slim *s)

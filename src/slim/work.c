@@ -5,6 +5,7 @@
 #include <math.h>
 #include <time.h>
 
+#include "base/cpu.h"
 #include "ops/sparse.h"
 
 #define TELL_EVERY 0.2 /* seconds between two calls of the observer */
@@ -71,9 +72,7 @@ double slim_rate_trials(const struct slim *s)
 
 double slim_refits(const struct slim *s)
 {
-	const struct tamis_slim_options *o = s->in->options;
-
-	return slim_narrows(o) && (o->granularity == TAMIS_CHANNEL || o->target_macs > 0) ? SLIM_TRIES : 1;
+	return slim_narrows(s->in->options) && slim_only_channels(s->in->options) ? SLIM_TRIES : 1;
 }
 
 /* What a round of the search that cuts takes, but for its epoch on the way to a given share. */
@@ -116,6 +115,16 @@ void slim_expect_rounds(void *ctx, int cutting, int settling)
 bool slim_narrows(const struct tamis_slim_options *o)
 {
 	return o->granularity != TAMIS_WEIGHT && o->refit && o->keep < 0;
+}
+
+bool slim_only_channels(const struct tamis_slim_options *o)
+{
+	return o->granularity == TAMIS_CHANNEL || o->target_macs > 0;
+}
+
+int64_t slim_round_to(const struct tamis_slim_options *o)
+{
+	return o->round_to ? o->round_to : slim_only_channels(o) ? cpu_vector_floats() : 8;
 }
 
 /* Each approach ends with the first round of channels, or the second in a row of connections, that does not look good. */

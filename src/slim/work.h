@@ -24,6 +24,11 @@ double slim_items_in(const struct item_source *s);
 /* Whether channels are taken out: they are chosen by what refitting measures, and where nobody says how many connections
  * are to be kept. */
 bool slim_narrows(const struct tamis_slim_options *o);
+/* Whether they are all that goes, and no connections behind them. */
+bool slim_only_channels(const struct tamis_slim_options *o);
+/* What widths become multiples of: what was asked for, else what kernels like. Where connections are cut as well fine steps
+ * leave a smaller file, and speed is not the aim. */
+int64_t slim_round_to(const struct tamis_slim_options *o);
 /* Refits that a round takes, on the average of all. */
 double slim_refits(const struct slim *s);
 /* Passes over the items that a refit takes. */

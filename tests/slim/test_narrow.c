@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
+#include "slim/work.h"
 #include "slimming.h"
 
 /* x[N,2,6,6] Conv 24 (3x3) BatchNormalization Relu Conv 16 (3x3) Relu GlobalAveragePool Flatten Gemm 4. Later channels of the
@@ -83,6 +85,7 @@ static void open_narrow(struct slimming *s, struct document *d, int64_t items)
 	s->o.head = "general";
 	s->o.tolerance = 0.05;
 	s->o.granularity = TAMIS_CHANNEL;
+	s->o.round_to = 8; /* on every processor */
 }
 
 static void run(struct slimming *s)
@@ -115,6 +118,23 @@ Test(narrow, takes_out_what_hardly_counts)
 		cr_assert_eq(build_extent(s.out, "w3", 0), 4);
 		slimming_close(&s);
 	}
+}
+
+/* Blocks of this processor where only channels go, and what was asked for everywhere. */
+Test(narrow, rounds_to_what_kernels_like)
+{
+	struct tamis_slim_options o;
+
+	tamis_slim_options_default(&o);
+	cr_assert_eq(slim_round_to(&o), 8);
+	o.granularity = TAMIS_CHANNEL;
+	cr_assert_eq(slim_round_to(&o), cpu_vector_floats());
+	cr_assert(cpu_vector_floats() == 8 || cpu_vector_floats() == 16);
+	o.granularity = TAMIS_BOTH;
+	o.target_macs = 0.5;
+	cr_assert_eq(slim_round_to(&o), cpu_vector_floats());
+	o.round_to = 3;
+	cr_assert_eq(slim_round_to(&o), 3);
 }
 
 /* With distilling too, and to the same bytes for any number of workers. */

@@ -187,8 +187,8 @@ static struct narrow_job narrow_job(struct slim *s)
 		.guess = o->target_macs > 0 ? NULL : &s->guess_gate,
 		.most = o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE,
 		.gate = &s->gate, .alpha = 1 - o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
-		.round_to = o->round_to, .misses = o->distil ? NARROW_DEAR : NARROW_MISSES,
-		.tries = o->granularity == TAMIS_CHANNEL || o->target_macs > 0 ? NARROW_TRIES : 1, .pool = s->pool };
+		.round_to = slim_round_to(o), .misses = o->distil ? NARROW_DEAR : NARROW_MISSES,
+		.tries = slim_only_channels(o) ? NARROW_TRIES : 1, .pool = s->pool };
 }
 
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
