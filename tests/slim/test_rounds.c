@@ -6,6 +6,7 @@
 
 #include "nets.h"
 #include "slim/search/rounds.h"
+#include "slim/search/walk.h"
 
 #define ITEMS 1000
 #define ALL (480 + 576 + 96)
@@ -261,6 +262,51 @@ Test(rounds, a_target_ends_the_descent)
 	cr_assert_leq(4 * s.result.kept, 4 * ALL / 2);
 	cr_assert_gt(s.result.keep, 0.5 * ROUNDS_STEP, "no deeper than one step beyond the target");
 	check_chosen(&s);
+	search_close(&s);
+}
+
+/* ---- the path ------------------------------------------------------------------------------------------------ */
+
+static void join(struct search *s, struct walk *w, double keep, double spent)
+{
+	struct tamis_error err = { 0 };
+
+	w->keep = keep;
+	must(walk_join(w, s->lab.graph, &s->parameters, spent, &err), &err, "joining the path");
+}
+
+static void check_path(const struct walk *w, const double *spent, int64_t n)
+{
+	cr_assert_eq(w->n_path, n);
+	for (int64_t i = 0; i < n; i++) {
+		cr_assert_eq(w->path[i].spent, spent[i], "state %d", (int)i);
+		cr_assert(!i || w->path[i].keep < w->path[i - 1].keep);
+	}
+}
+
+/* A state that is gentler than another, and yet guessed to be no better, would only end the judging before it. */
+Test(rounds, what_a_deeper_state_outdoes_leaves_the_path)
+{
+	struct search s;
+	struct walk w = { 0 };
+
+	search_open(&s, 0.3, 0.3);
+	join(&s, &w, 0.9, 0.1);
+	join(&s, &w, 0.8, 0.4);
+	join(&s, &w, 0.7, 0.9);
+	join(&s, &w, 0.6, 0.8);
+	check_path(&w, (const double[]){ 0.1, 0.4, 0.8 }, 3);
+	join(&s, &w, 0.5, 0.3);
+	check_path(&w, (const double[]){ 0.1, 0.3 }, 2);
+	join(&s, &w, 0.4, 0.3);
+	cr_assert_eq(w.path[1].keep, 0.4, "of equals the deepest stays");
+	check_path(&w, (const double[]){ 0.1, 0.3 }, 2);
+	for (int i = 0; i < 2 * WALK_PATH; i++)
+		join(&s, &w, 0.4 / (i + 2), 0.4 + i);
+	cr_assert_eq(w.n_path, WALK_PATH);
+	cr_assert_eq(w.path[0].spent, 0.1, "the first stays");
+	cr_assert_eq(w.path[WALK_PATH - 1].spent, 0.4 + 2 * WALK_PATH - 1, "and the last");
+	walk_free(&w);
 	search_close(&s);
 }
 

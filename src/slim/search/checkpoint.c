@@ -9,7 +9,7 @@
 #include "base/file.h"
 
 /* The file: this line, the SHA-256 of the identity, that of the bytes, the bytes. */
-static const char magic[] = "tamis checkpoint 1\n";
+static const char magic[] = "tamis checkpoint 2\n";
 
 struct header {
 	char magic[sizeof magic - 1];

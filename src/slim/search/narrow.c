@@ -34,6 +34,8 @@ struct narrowing {
 	double *scale_now;          /* the same, with guesses */
 	struct choice *choice;      /* what the good state offers */
 	double foreseen;            /* effect of the last choice */
+	double spent;               /* of what the gate allows, by the state in hand */
+	bool dear;                  /* the last choice was trained, be that taken back or not */
 	struct trial *trial;        /* NARROW_TRIES */
 	int tries, n_trials;        /* at most, and in this round */
 	bool trained;
@@ -258,7 +260,7 @@ static enum tamis_status train(struct narrowing *n, int round, double *spent, st
 
 	if (!n->job->repair)
 		return TAMIS_OK;
-	n->trained = true;
+	n->trained = n->dear = true;
 	s = n->job->repair(n->job->ctx, round, err);
 	return s == TAMIS_OK ? look(n, spent, err) : s;
 }
@@ -270,7 +272,7 @@ static enum tamis_status judge(struct narrowing *n, const struct trial *t, int r
 	double spent = 0, refitted;
 	enum tamis_status s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
 
-	n->trained = false;
+	n->trained = n->dear = false;
 	memcpy(n->dead, t->dead, (size_t)n->groups.n_units * sizeof *n->dead);
 	if (s == TAMIS_OK)
 		s = look(n, &spent, err);
@@ -282,6 +284,7 @@ static enum tamis_status judge(struct narrowing *n, const struct trial *t, int r
 		spent = refitted;
 		s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
 	}
+	n->spent = spent;
 	*good = spent <= n->limit;
 	return s;
 }
@@ -298,7 +301,7 @@ static enum tamis_status accept(struct narrowing *n, const struct trial *t, stru
 	out->left = t->macs;
 	if (s == TAMIS_OK)
 		s = keep(n, err);
-	return s == TAMIS_OK ? n->job->good(n->job->ctx, err) : s;
+	return s == TAMIS_OK ? n->job->good(n->job->ctx, n->spent, err) : s;
 }
 
 /* Steps become larger again once the way is clear. */
@@ -319,7 +322,8 @@ static void step_back(struct narrowing *n, double step, bool last)
 	n->step = fmax(n->step, step / 2);
 }
 
-/* The first trial that looks good, or back to the good state. */
+/* The first trial that looks good, or back to the good state. Once training one was in vain the others, which refitting leaves
+ * worse, are not trained as well. */
 static enum tamis_status round_of(struct narrowing *n, int *misses, struct narrow_result *out, struct tamis_error *err)
 {
 	enum tamis_status s = try_choices(n, err);
@@ -327,7 +331,7 @@ static enum tamis_status round_of(struct narrowing *n, int *misses, struct narro
 	int round = out->rounds++;
 	bool good = false;
 
-	for (int i = 0; s == TAMIS_OK && !good && *misses && i < n->n_trials; i++) {
+	for (int i = 0; s == TAMIS_OK && !good && *misses && !(i && n->dear) && i < n->n_trials; i++) {
 		s = judge(n, &n->trial[i], round, &good, err);
 		if (s == TAMIS_OK && good)
 			s = go_on(n, &n->trial[i], out, err);

@@ -184,7 +184,7 @@ static enum tamis_status note_guess(struct search *w, struct tamis_error *err)
 		return s;
 	w->walk.bad = good ? 0 : w->walk.bad + 1;
 	if (good || reached_target(w))
-		return walk_join(&w->walk, w->job->graph, w->job->parameters, err);
+		return walk_join(&w->walk, w->job->graph, w->job->parameters, w->spent, err);
 	return w->walk.n_path ? TAMIS_OK : walk_note_gentlest(&w->walk, w->job->graph, w->job->parameters, err);
 }
 
@@ -313,7 +313,7 @@ static enum tamis_status make_states(struct search *w, struct tamis_error *err)
 	if (w->walk.best.bytes)
 		s = snapshot_restore(&w->walk.best, w->job->graph, w->job->parameters, err);
 	if (s == TAMIS_OK && is_given(w))
-		return walk_join(&w->walk, w->job->graph, w->job->parameters, err);
+		return walk_join(&w->walk, w->job->graph, w->job->parameters, 0, err);
 	if (s == TAMIS_OK && !w->walk.n_path && w->walk.gentlest.bytes) {
 		/* Judged all the same, so that the caller hears by how much it fails. */
 		w->walk.path[w->walk.n_path++] = w->walk.gentlest;
@@ -335,7 +335,7 @@ static enum tamis_status repair_narrowed(void *ctx, int round, struct tamis_erro
 }
 
 /* A state without some channels joins the path. Its share of connections is counted among all there were. */
-static enum tamis_status take_narrowed(void *ctx, struct tamis_error *err)
+static enum tamis_status take_narrowed(void *ctx, double spent, struct tamis_error *err)
 {
 	struct search *w = ctx;
 	const struct rounds_job *j = w->job;
@@ -344,7 +344,7 @@ static enum tamis_status take_narrowed(void *ctx, struct tamis_error *err)
 	for (int i = 0; i < j->layers->n; i++)
 		all += j->layers->list[i].note ? 0 : (double)j->layers->list[i].entries;
 	w->walk.keep = (double)alive_in(j, j->graph) / all;
-	return walk_join(&w->walk, j->graph, j->parameters, err);
+	return walk_join(&w->walk, j->graph, j->parameters, spent, err);
 }
 
 static enum tamis_status narrow(struct search *w, struct narrow_result *out, struct tamis_error *err)

@@ -8,6 +8,7 @@
 struct snapshot {
 	double keep;     /* share of connections that the cut was to keep */
 	int64_t kept;    /* connections that are not zero */
+	double spent;    /* of what the gate allows, as guessed; 0 = not looked at */
 	uint8_t *bytes;
 	size_t size;
 };

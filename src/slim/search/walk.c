@@ -25,8 +25,17 @@ static int64_t dispensable(const struct walk *w)
 	return best;
 }
 
-enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct parameters *p, struct tamis_error *err)
+enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct parameters *p, double spent,
+                            struct tamis_error *err)
 {
+	struct snapshot now;
+	enum tamis_status s = snapshot_take(g, p, w->keep, &now, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	now.spent = spent;
+	while (w->n_path && w->path[w->n_path - 1].spent >= spent)
+		snapshot_free(&w->path[--w->n_path]);
 	if (w->n_path == WALK_PATH) {
 		int64_t i = dispensable(w);
 
@@ -34,7 +43,8 @@ enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct 
 		memmove(&w->path[i], &w->path[i + 1], (size_t)(w->n_path - i - 1) * sizeof *w->path);
 		w->n_path--;
 	}
-	return snapshot_take(g, p, w->keep, &w->path[w->n_path++], err);
+	w->path[w->n_path++] = now;
+	return TAMIS_OK;
 }
 
 enum tamis_status walk_note_gentlest(struct walk *w, const struct graph *g, const struct parameters *p,
@@ -69,7 +79,7 @@ void walk_free(struct walk *w)
 
 /* Fields as they are in memory: a checkpoint is read by the machine that wrote it. */
 struct fields { int64_t rounds, fine, bad, n_path; double keep, best_loss; };
-struct snapshot_fields { double keep; int64_t kept; uint64_t size; };
+struct snapshot_fields { double keep, spent; int64_t kept; uint64_t size; };
 
 static uint8_t *put(uint8_t *to, const void *from, size_t size)
 {
@@ -80,7 +90,7 @@ static uint8_t *put(uint8_t *to, const void *from, size_t size)
 
 static uint8_t *put_snapshot(uint8_t *to, const struct snapshot *s)
 {
-	struct snapshot_fields f = { s->keep, s->kept, s->size };
+	struct snapshot_fields f = { s->keep, s->spent, s->kept, s->size };
 
 	return put(put(to, &f, sizeof f), s->bytes, s->size);
 }
@@ -143,7 +153,7 @@ static enum tamis_status take_snapshot(struct source *s, struct snapshot *out, s
 	*out = (struct snapshot){ 0 };
 	if (!take(s, &f, sizeof f) || f.size > (uint64_t)(s->end - s->at))
 		return damaged(err);
-	*out = (struct snapshot){ .keep = f.keep, .kept = f.kept, .size = (size_t)f.size };
+	*out = (struct snapshot){ .keep = f.keep, .spent = f.spent, .kept = f.kept, .size = (size_t)f.size };
 	out->bytes = f.size ? tm_array_uninit(out->size, 1) : NULL;
 	if (f.size && !out->bytes)
 		return tm_no_memory(err, "reading the checkpoint");

@@ -13,16 +13,18 @@ struct walk {
 	double keep;        /* of the last one */
 	int64_t fine;       /* 1 on the second approach */
 	int64_t bad;        /* rounds in a row that did not look good */
-	struct snapshot path[WALK_PATH]; /* states worth judging, from gentle to deep */
+	struct snapshot path[WALK_PATH]; /* states worth judging, from gentle to deep: each is guessed to spend more than the last */
 	int64_t n_path;
 	struct snapshot gentlest; /* of all rounds, while none is worth judging */
 	struct snapshot best;     /* of the states that settling has gone through */
 	double best_loss;         /* its loss of distilling; valid where there is a best */
 };
 
-/* The state in the graph joins the path. Where the path is full, of the states between the first and the last six the one
- * whose neighbours are closest goes. */
-enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct parameters *p, struct tamis_error *err);
+/* The state in the graph, deeper than all before it and guessed to spend so much, joins the path. Those that spend no less
+ * leave it: judging ends at the first that fails, and they would only stand in its way. Where the path is full, of the states
+ * between the first and the last six the one whose neighbours are closest goes. */
+enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct parameters *p, double spent,
+                            struct tamis_error *err);
 /* The state in the graph becomes the gentlest, unless it is not. */
 enum tamis_status walk_note_gentlest(struct walk *w, const struct graph *g, const struct parameters *p,
                                      struct tamis_error *err);
