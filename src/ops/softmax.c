@@ -27,102 +27,16 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 
 #define LANES 8
 
-/* The passes over a block, each with a form of its own for inner = 1, where the reduction runs along memory
- * in eight lanes. m[i] = the largest of x[. * inner + i]: subtracting it keeps exp from overflowing. */
-#define PASSES(type) \
-	LOOP_VERSIONS \
-	static void largest_##type(const type *x, int64_t n, int64_t inner, type *m) \
-	{ \
-		type lane[LANES]; \
-		int64_t k = 0; \
- \
-		memcpy(m, x, (size_t)inner * sizeof *m); \
-		for (; k < n && inner != 1; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				m[i] = x[k * inner + i] > m[i] ? x[k * inner + i] : m[i]; \
-		for (int j = 0; j < LANES; j++) \
-			lane[j] = x[0]; \
-		for (; k + LANES <= n; k += LANES) \
-			for (int j = 0; j < LANES; j++) \
-				lane[j] = x[k + j] > lane[j] ? x[k + j] : lane[j]; \
-		for (int j = 0; k < n; k++, j++) \
-			lane[j] = x[k] > lane[j] ? x[k] : lane[j]; \
-		for (int j = 0; j < LANES && inner == 1; j++) \
-			m[0] = lane[j] > m[0] ? lane[j] : m[0]; \
-	} \
-	/* y = exp(x - m) */ \
-	LOOP_VERSIONS \
-	static void exponents_##type(const type *x, int64_t n, int64_t inner, const type *m, type *y) \
-	{ \
-		const type single = m[0]; \
-		const int64_t dense = inner == 1 ? n : 0; \
- \
-		LOOP_INDEPENDENT \
-		for (int64_t k = 0; k < dense; k++) \
-			y[k] = VECTOR_EXP(x[k] - single); \
-		for (int64_t k = 0; k < n && !dense; k++) { \
-			LOOP_INDEPENDENT \
-			for (int64_t i = 0; i < inner; i++) \
-				y[k * inner + i] = VECTOR_EXP(x[k * inner + i] - m[i]); \
-		} \
-	} \
-	/* s[i] = the sum of x[. * inner + i] */ \
-	LOOP_VERSIONS \
-	static void sums_##type(const type *x, int64_t n, int64_t inner, double *s) \
-	{ \
-		double lane[LANES] = {0}; \
-		int64_t k = 0; \
- \
-		memset(s, 0, (size_t)inner * sizeof *s); \
-		for (; k < n && inner != 1; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				s[i] += (double)x[k * inner + i]; \
-		for (; k + LANES <= n; k += LANES) \
-			for (int j = 0; j < LANES; j++) \
-				lane[j] += (double)x[k + j]; \
-		for (int j = 0; k < n; k++, j++) \
-			lane[j] += (double)x[k]; \
-		for (int j = 0; j < LANES && inner == 1; j++) \
-			s[0] += lane[j]; \
-	} \
-	/* s[i] = the sum of the products of a[. * inner + i] and b[. * inner + i] */ \
-	LOOP_VERSIONS \
-	static void products_##type(const type *a, const type *b, int64_t n, int64_t inner, double *s) \
-	{ \
-		double lane[LANES] = {0}; \
-		int64_t k = 0; \
- \
-		memset(s, 0, (size_t)inner * sizeof *s); \
-		for (; k < n && inner != 1; k++) \
-			for (int64_t i = 0; i < inner; i++) \
-				s[i] += (double)(a[k * inner + i] * b[k * inner + i]); \
-		for (; k + LANES <= n; k += LANES) \
-			for (int j = 0; j < LANES; j++) \
-				lane[j] += (double)(a[k + j] * b[k + j]); \
-		for (int j = 0; k < n; k++, j++) \
-			lane[j] += (double)(a[k] * b[k]); \
-		for (int j = 0; j < LANES && inner == 1; j++) \
-			s[0] += lane[j]; \
-	} \
-	/* y = x * f or, where that is wanted, x - m - f */ \
-	LOOP_VERSIONS \
-	static void finish_##type(const type *x, int64_t n, int64_t inner, const type *m, const type *f, bool logs, \
-	                          type *y) \
-	{ \
-		const type m0 = m[0], f0 = f[0]; \
-		const int64_t dense = inner == 1 ? n : 0; \
- \
-		LOOP_INDEPENDENT \
-		for (int64_t k = 0; k < dense; k++) \
-			y[k] = logs ? x[k] - m0 - f0 : x[k] * f0; \
-		for (int64_t k = 0; k < n && !dense; k++) { \
-			LOOP_INDEPENDENT \
-			for (int64_t i = k * inner; i < (k + 1) * inner; i++) \
-				y[i] = logs ? x[i] - m[i - k * inner] - f[i - k * inner] : x[i] * f[i - k * inner]; \
-		} \
-	}
-PASSES(float)
-PASSES(double)
+#define T float
+#define NAME(x) x##_float
+#include "ops/softmax.inc"
+#undef T
+#undef NAME
+#define T double
+#define NAME(x) x##_double
+#include "ops/softmax.inc"
+#undef T
+#undef NAME
 
 /* Element `at` of a block, whose sum has index i. */
 #define EACH_OF_BLOCK(statement) \
