@@ -38,25 +38,6 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 #undef T
 #undef NAME
 
-/* Element `at` of a block, whose sum has index i. */
-#define EACH_OF_BLOCK(statement) \
-	if (inner == 1) { \
-		const int64_t i = 0; \
- \
-		LOOP_INDEPENDENT \
-		for (int64_t at = 0; at < n; at++) \
-			statement; \
-		return; \
-	} \
-	for (int64_t k = 0; k < n; k++) { \
-		LOOP_INDEPENDENT \
-		for (int64_t i = 0; i < inner; i++) { \
-			const int64_t at = k * inner + i; \
- \
-			statement; \
-		} \
-	}
-
 #define SOFTMAX(name, type) \
 	static void name(const struct block *b, const void *x, void *y) \
 	{ \
@@ -68,16 +49,6 @@ typedef void (*softmax_slope)(const void *y, const void *g, int64_t n, int64_t i
 		for (int64_t i = 0; i < b->inner; i++) \
 			f[i] = (type)(1 / b->s[i]); \
 		finish_##type(y, b->n, b->inner, m, f, false, y); \
-	} \
-	/* y (g - sum g y) */ \
-	LOOP_VERSIONS \
-	static void name##_slope(const void *py, const void *pg, int64_t n, int64_t inner, double *s, void *pgx) \
-	{ \
-		const type *y = py, *g = pg; \
-		type *gx = pgx; \
- \
-		products_##type(g, y, n, inner, s); \
-		EACH_OF_BLOCK(gx[at] += y[at] * (g[at] - (type)s[i])); \
 	}
 SOFTMAX(softmax_float, float)
 SOFTMAX(softmax_double, double)
@@ -94,16 +65,6 @@ SOFTMAX(softmax_double, double)
 		for (int64_t i = 0; i < b->inner; i++) \
 			f[i] = (type)log(b->s[i]); \
 		finish_##type(x, b->n, b->inner, m, f, true, y); \
-	} \
-	/* g - exp(y) sum g */ \
-	LOOP_VERSIONS \
-	static void name##_slope(const void *py, const void *pg, int64_t n, int64_t inner, double *s, void *pgx) \
-	{ \
-		const type *y = py, *g = pg; \
-		type *gx = pgx; \
- \
-		sums_##type(g, n, inner, s); \
-		EACH_OF_BLOCK(gx[at] += g[at] - VECTOR_EXP(y[at]) * (type)s[i]); \
 	}
 LOG_SOFTMAX(log_softmax_float, float)
 LOG_SOFTMAX(log_softmax_double, double)
@@ -228,7 +189,7 @@ static enum tamis_status softmax_run(struct op_call *c)
 
 static enum tamis_status softmax_reverse(struct op_grad *g)
 {
-	return reverse_blocks(g, softmax_float_slope, softmax_double_slope);
+	return reverse_blocks(g, softmax_slope_float, softmax_slope_double);
 }
 
 static enum tamis_status log_softmax_run(struct op_call *c)
@@ -238,7 +199,7 @@ static enum tamis_status log_softmax_run(struct op_call *c)
 
 static enum tamis_status log_softmax_reverse(struct op_grad *g)
 {
-	return reverse_blocks(g, log_softmax_float_slope, log_softmax_double_slope);
+	return reverse_blocks(g, log_softmax_slope_float, log_softmax_slope_double);
 }
 
 static enum tamis_status hardmax_run(struct op_call *c)
