@@ -10,6 +10,7 @@ enum { LANES = 8 };
 
 typedef float eight __attribute__((vector_size(32)));
 typedef double four __attribute__((vector_size(32))); /* doubles */
+typedef double eight_doubles __attribute__((vector_size(64))); /* in a register or two */
 typedef float four_floats __attribute__((vector_size(16)));
 typedef int32_t mask __attribute__((vector_size(32))); /* what comparing two of them gives: -1 where true */
 

@@ -83,7 +83,7 @@ static enum tamis_status run(struct op_call *c)
 	return TAMIS_OK;
 }
 
-LOOP_VERSIONS_WIDE
+LOOP_VERSIONS
 static void add(const float *restrict g, int64_t n, float *restrict to)
 {
 	for (int64_t i = 0; i < n; i++)

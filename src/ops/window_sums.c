@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/eight.h"
 #include "base/loop.h"
 
 /* Elements of one axis that a kernel element meets: start, start + step, ... count of them. */
@@ -38,18 +39,15 @@ struct lines {
 	int64_t length;
 };
 
-typedef float floats __attribute__((vector_size(32)));
-typedef double doubles __attribute__((vector_size(64))); /* a register or two */
+enum { STRIP = 2 * LANES }; /* elements whose sums stay in registers: a cache line */
 
-enum { WIDE = 8, STRIP = 2 * WIDE }; /* elements whose sums stay in registers: a cache line */
-
-static inline __attribute__((always_inline)) void add_values(const float *x, doubles *sum, doubles *square)
+static inline __attribute__((always_inline)) void add_values(const float *x, eight_doubles *sum, eight_doubles *square)
 {
-	floats narrow;
-	doubles v;
+	eight narrow;
+	eight_doubles v;
 
 	memcpy(&narrow, x, sizeof narrow);
-	v = __builtin_convertvector(narrow, doubles);
+	v = __builtin_convertvector(narrow, eight_doubles);
 	*sum += v;
 	*square += v * v;
 }
@@ -58,13 +56,13 @@ static inline __attribute__((always_inline)) void add_values(const float *x, dou
 static inline __attribute__((always_inline)) void add_column(const float *line, int64_t n, int64_t pitch, double *sum,
                                                              double *square)
 {
-	doubles s[2], q[2];
+	eight_doubles s[2], q[2];
 
 	memcpy(s, sum, sizeof s);
 	memcpy(q, square, sizeof q);
 	for (int64_t y = 0; y < n; y++) {
 		add_values(line + y * pitch, &s[0], &q[0]);
-		add_values(line + y * pitch + WIDE, &s[1], &q[1]);
+		add_values(line + y * pitch + LANES, &s[1], &q[1]);
 	}
 	memcpy(sum, s, sizeof s);
 	memcpy(square, q, sizeof q);
@@ -120,11 +118,11 @@ static void shared_extent(const struct window *w, bool transposed, int axis, int
 	*to = larger(*from, *to);
 }
 
-/* WIDE of `lanes` lanes: elements from, from + step, ... of both lines, sums to total, squares behind them. */
+/* LANES of `lanes` lanes: elements from, from + step, ... of both lines, sums to total, squares behind them. */
 LOOP_VERSIONS_WIDE
 static void add_lanes(const struct lines *l, int lanes, int64_t from, int64_t step, int64_t count, double *total)
 {
-	doubles s, q, v;
+	eight_doubles s, q, v;
 
 	memcpy(&s, total, sizeof s);
 	memcpy(&q, total + WINDOW_LANES, sizeof q);
@@ -143,7 +141,7 @@ static void add_elements(const struct lines *l, int lanes, int64_t from, int64_t
 {
 	int i = 0;
 
-	for (; i + WIDE <= lanes; i += WIDE) {
+	for (; i + LANES <= lanes; i += LANES) {
 		const struct lines part = {l->sum + i, l->square + i, l->length};
 
 		add_lanes(&part, lanes, from, step, count, total + i);
