@@ -156,70 +156,121 @@ Test(head, values_are_the_outputs)
 
 /* ---- seeds -------------------------------------------------------------------------------------------------- */
 
-/* Adds the seeds of one draw for each item to sum; returns how often each class of item 0's first row was drawn. */
-static void draw(const struct run *r, uint64_t seed, double *sum, int64_t *drawn)
+enum { SEED_CLASSES = 4, SEED_DRAWS = 40000 };
+
+/* Means of the seeds of output 0 and of their products within a row, over draws. */
+struct moments { double *mean, *product; };
+
+static void add_draw(const struct run *r, uint64_t seed, struct moments *m)
 {
-	const struct tensor *y = runner_output(r->runner, 0);
 	int64_t items = r->lab.shelf.items, item[8] = { 10, 11, 12, 13, 14, 15, 16, 17 };
 	struct tensor out[2];
 
 	cr_assert_eq(head_seed(&r->head, r->runner, NULL, item, items, seed, out, NULL), TAMIS_OK);
-	cr_assert_eq(out[0].count, y->count);
-	for (int64_t i = 0; i < y->count; i++)
-		sum[i] += tensor_get(&out[0], i);
-	for (int64_t c = 0; c < r->head.classes; c++)
-		drawn[c] += tensor_get(&out[0], c) > 0;
+	cr_assert_eq(out[0].count, runner_output(r->runner, 0)->count);
+	for (int64_t i = 0; i < out[0].count; i++) {
+		double a = tensor_get(&out[0], i);
+
+		m->mean[i] += a / SEED_DRAWS;
+		for (int64_t c = 0; c < SEED_CLASSES; c++)
+			m->product[i * SEED_CLASSES + c] += a * tensor_get(&out[0], i - i % SEED_CLASSES + c) / SEED_DRAWS;
+	}
 	tensor_free(&out[0]);
 }
 
-/* The score has mean zero, and labels come as often as the network's own probabilities say: within five standard errors
- * of 4,000 draws. */
+static struct moments draw_many(const struct run *r)
+{
+	int64_t n = runner_output(r->runner, 0)->count;
+	struct moments m = { calloc((size_t)n, sizeof *m.mean), calloc((size_t)n * SEED_CLASSES, sizeof *m.product) };
+
+	cr_assert_eq(r->head.classes, SEED_CLASSES);
+	for (uint64_t k = 0; k < SEED_DRAWS; k++)
+		add_draw(r, k, &m);
+	return m;
+}
+
+static void free_moments(struct moments *m)
+{
+	free(m->mean);
+	free(m->product);
+}
+
+/* The information of a row is diag(p) - p p'. Within five standard errors, which for a product are twice sqrt(p q / draws) at
+ * most. */
 Test(head, logit_seeds)
 {
-	enum { DRAWS = 4000, ITEMS = 3, ROWS = 5, C = 4 };
+	enum { ITEMS = 3, ROWS = 5, C = SEED_CLASSES };
 	struct run r;
-	double sum[ITEMS * ROWS * C] = { 0 };
-	int64_t drawn[C] = { 0 };
+	struct moments m;
 
 	run_open(&r, chain(3, DIMS(-1, ROWS, C), "Neg"), ITEMS);
 	cr_assert_eq(detect(&r, "logits"), TAMIS_OK);
-	for (uint64_t k = 0; k < DRAWS; k++)
-		draw(&r, k, sum, drawn);
+	m = draw_many(&r);
 	for (int i = 0; i < ITEMS * ROWS; i++) {
-		double all = 0;
+		double p[C], all = 0;
 
 		for (int c = 0; c < C; c++)
-			all += exp(tensor_get(runner_output(r.runner, 0), i * C + c));
+			all += p[c] = exp(tensor_get(runner_output(r.runner, 0), i * C + c));
 		for (int c = 0; c < C; c++) {
-			double p = exp(tensor_get(runner_output(r.runner, 0), i * C + c)) / all, sd = sqrt(p * (1 - p) / DRAWS);
+			double sd = sqrt(p[c] / all * (1 - p[c] / all) / SEED_DRAWS);
 
-			cr_assert(fabs(sum[i * C + c] / DRAWS) < 5 * sd + 1e-6, "row %d class %d: mean %g, sd %g", i, c,
-			          sum[i * C + c] / DRAWS, sd);
-			if (i == 0)
-				cr_assert(fabs((double)drawn[c] / DRAWS - p) < 5 * sd + 1e-6, "class %d drawn %lld times, p %g", c,
-				          (long long)drawn[c], p);
+			cr_assert(fabs(m.mean[i * C + c]) < 5 * sd + 1e-6, "row %d class %d: mean %g, sd %g", i, c,
+			          m.mean[i * C + c], sd);
+			for (int k = 0; k < C; k++) {
+				double want = p[c] / all * ((c == k) - p[k] / all), got = m.product[(i * C + c) * C + k];
+
+				cr_assert(fabs(got - want) < 10 * sqrt(p[c] * p[k]) / all / sqrt(SEED_DRAWS) + 1e-6,
+				          "row %d, classes %d and %d: %g, not %g", i, c, k, got, want);
+			}
 		}
 	}
+	free_moments(&m);
 	run_close(&r);
 }
 
-/* d log p(label) / d p is 1/p at the label: one on average wherever p > 0. */
+/* Squares of single seeds are 1 / p, always; different classes know nothing of each other. */
 Test(head, probability_seeds)
 {
-	enum { DRAWS = 4000, ITEMS = 2, C = 4 };
+	enum { ITEMS = 2, C = SEED_CLASSES };
 	struct run r;
-	double sum[ITEMS * C] = { 0 };
-	int64_t drawn[C] = { 0 };
+	struct moments m;
 
 	run_open(&r, chain(2, DIMS(-1, C), "Softmax"), ITEMS);
 	cr_assert_eq(detect(&r, "auto"), TAMIS_OK);
-	for (uint64_t k = 0; k < DRAWS; k++)
-		draw(&r, k, sum, drawn);
+	m = draw_many(&r);
 	for (int i = 0; i < ITEMS * C; i++) {
-		double p = tensor_get(runner_output(r.runner, 0), i), sd = sqrt((1 - p) / p / DRAWS);
+		double p = tensor_get(runner_output(r.runner, 0), i);
 
-		cr_assert(fabs(sum[i] / DRAWS - 1) < 5 * sd, "class %d: mean %g, sd %g", i, sum[i] / DRAWS, sd);
+		cr_assert(fabs(m.mean[i] * sqrt(p)) < 5 / sqrt(SEED_DRAWS), "class %d: mean %g", i, m.mean[i]);
+		for (int k = 0; k < C; k++) {
+			double q = tensor_get(runner_output(r.runner, 0), i - i % C + k), got = m.product[i * C + k] * sqrt(p * q);
+
+			cr_assert(fabs(got - (i % C == k)) < (i % C == k ? 1e-5 : 5 / sqrt(SEED_DRAWS)), "%d and %d: %g", i, k, got);
+		}
 	}
+	free_moments(&m);
+	run_close(&r);
+}
+
+/* Thousands of classes go another way, in floats; types that are no floats go by double. */
+Test(head, many_classes)
+{
+	enum { C = 301 };
+	struct run r;
+	int64_t item[2] = { 3, 4 };
+	struct tensor out[1];
+
+	run_open(&r, chain(2, DIMS(-1, C), "Softmax"), 2);
+	cr_assert_eq(detect(&r, "auto"), TAMIS_OK);
+	cr_assert_eq(head_seed(&r.head, r.runner, NULL, item, 2, 5, out, NULL), TAMIS_OK);
+	for (int64_t i = 0, up = 0; i < 2 * C; i++) {
+		double p = tensor_get(runner_output(r.runner, 0), i), g = tensor_get(&out[0], i);
+
+		up += g > 0;
+		cr_assert(fabs(g * g * p - 1) < 1e-5, "class %lld: %g", (long long)i, g * g * p);
+		cr_assert(i + 1 < 2 * C || (up > 220 && up < 382), "%lld of 602 are positive", (long long)up);
+	}
+	tensor_free(&out[0]);
 	run_close(&r);
 }
 

@@ -71,22 +71,24 @@ static double x(const struct oracle *o, int64_t t, int64_t i)
 	return tensor_get(in, o->item[t] * (in->count / o->lab->shelf.items) + i);
 }
 
-/* What the probe adds at logits: one draw a row from the row's own probabilities. */
+static double sign_of(uint64_t bits, int64_t k)
+{
+	return bits >> k & 1 ? -1 : 1;
+}
+
+/* What the probe adds at the logits of one row: (diag(sqrt p) - p sqrt(p)') e. */
 static void fisher_probe(const struct oracle *o, int64_t t, const double *z, int64_t classes, double *d)
 {
 	struct rng r = rng_make(SEED, (uint64_t)o->item[t]);
-	double sum = 0, u = rng_uniform(&r);
-	int64_t label = -1;
+	uint64_t bits = rng_next(&r);
+	double sum = 0, along = 0;
 
 	for (int64_t c = 0; c < classes; c++)
 		sum += exp(z[c]);
-	for (int64_t c = 0; c < classes; c++) {
-		u -= exp(z[c]) / sum;
-		if (u < 0 && label < 0)
-			label = c;
-	}
 	for (int64_t c = 0; c < classes; c++)
-		d[c] = (c == label) - exp(z[c]) / sum;
+		along += sqrt(exp(z[c]) / sum) * sign_of(bits, c);
+	for (int64_t c = 0; c < classes; c++)
+		d[c] = sqrt(exp(z[c]) / sum) * sign_of(bits, c) - exp(z[c]) / sum * along;
 }
 
 static void logits_forward(struct oracle *o, int64_t t)
@@ -192,11 +194,12 @@ static void general_reverse(struct oracle *o, int64_t t)
 	double *d1 = o->layer[0].delta + t * 5, *d2 = o->layer[1].delta + t * 2, *d3 = o->layer[2].delta + t * 3;
 	const double *h = o->layer[1].u + t * 5;
 	struct rng r = rng_make(SEED, (uint64_t)o->item[t]), q = rng_make(SEED + 1, (uint64_t)o->item[t]);
+	uint64_t a = rng_next(&r), b = rng_next(&q);
 
 	for (int64_t c = 0; c < 2; c++)
-		d2[c] = rng_normal(&r) * (double)o->map.scale[c];
+		d2[c] = sign_of(a, c) * (double)o->map.scale[c];
 	for (int64_t c = 0; c < 3; c++)
-		d3[c] = rng_normal(&q) * (double)o->map.scale[2 + c];
+		d3[c] = sign_of(b, c) * (double)o->map.scale[2 + c];
 	for (int64_t k = 0; k < 5; k++) {
 		for (int64_t c = 0; c < 2; c++)
 			d1[k] += w(o, "w2", k * 2 + c) * d2[c];

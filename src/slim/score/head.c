@@ -8,6 +8,8 @@
 #include "base/eight.h"
 #include "base/loop.h"
 
+#define LEAST 1e-12 /* probabilities are taken as no smaller where they are divided by */
+
 static const struct node *producer(const struct graph *g, int value)
 {
 	return g->values[value].producer == GRAPH_NONE ? NULL : &g->nodes[g->values[value].producer];
@@ -184,16 +186,6 @@ enum tamis_status head_values(const struct head *h, const struct runner *r, int6
 
 /* ---- seeds -------------------------------------------------------------------------------------------------- */
 
-static int64_t argmax_float(const float *x, int64_t n)
-{
-	int64_t best = 0;
-
-	for (int64_t i = 1; i < n; i++)
-		if (x[i] > x[best] || isnan(x[best]))
-			best = i;
-	return best;
-}
-
 static void row_probabilities(const struct head *h, const struct tensor *t, int64_t at, double *p)
 {
 	double top = -INFINITY, sum = 0;
@@ -209,16 +201,6 @@ static void row_probabilities(const struct head *h, const struct tensor *t, int6
 	}
 	for (int64_t c = 0; sum > 0 && c < h->classes; c++)
 		p[c] /= sum;
-}
-
-static int64_t draw(const double *p, int64_t n, double u)
-{
-	for (int64_t c = 0; c < n - 1; c++) {
-		u -= p[c];
-		if (u < 0)
-			return c;
-	}
-	return n - 1;
 }
 
 LOOP_VERSIONS
@@ -241,59 +223,73 @@ static double sum_of(const float *x, int64_t n)
 	return sum[0][0] + sum[0][1] + (sum[0][2] + sum[0][3]) + rest;
 }
 
-enum { PART = 64 }; /* classes passed over at a time */
+enum { SIGNS = 64 }; /* in a word of random bits */
 
-/* u in [0, 1). What rounding leaves over goes to the likeliest class. */
-static int64_t draw_float(const float *p, int64_t n, double sum, double u)
+struct signs { struct rng rng; uint64_t bits; int left; };
+
+static double next_sign(struct signs *s)
 {
-	int64_t c = 0;
+	double sign;
 
-	for (u *= sum; c < n; c += PART) {
-		double part = sum_of(p + c, n - c < PART ? n - c : PART);
-
-		if (u < part)
-			break;
-		u -= part;
+	if (!s->left) {
+		s->bits = rng_next(&s->rng);
+		s->left = SIGNS;
 	}
-	for (int64_t end = c + PART; c < n && c < end; c++) {
-		u -= p[c];
-		if (u < 0)
-			return c;
-	}
-	return argmax_float(p, n);
+	sign = s->bits & 1 ? -1 : 1;
+	s->bits >>= 1;
+	s->left--;
+	return sign;
 }
 
-/* d log p(label) / d logit = [label] - p. */
-static void seed_logits(const struct head *h, const double *p, int64_t label, float *out)
+/* The information of logits is diag(p) - p p' = A A' with A = diag(sqrt p) - p sqrt(p)'. */
+static void seed_logits(const struct head *h, const double *p, struct signs *signs, float *out)
+{
+	double sum = 0;
+
+	for (int64_t c = 0; c < h->classes; c++) {
+		double root = p[c] > 0 ? sqrt(p[c]) * next_sign(signs) : 0;
+
+		sum += root;
+		out[c] = (float)root;
+	}
+	for (int64_t c = 0; c < h->classes; c++)
+		out[c] -= (float)(p[c] * sum);
+}
+
+/* That of probabilities is diag(1 / p). */
+static void seed_probabilities(const struct head *h, const double *p, struct signs *signs, float *out)
 {
 	for (int64_t c = 0; c < h->classes; c++)
-		out[c] = (float)((c == label) - p[c]);
+		out[c] = (float)(next_sign(signs) / sqrt(fmax(p[c], LEAST)));
 }
 
-/* d log p(label) / d p = [label] / p. */
-static float seed_probability(double p)
+LOOP_VERSIONS
+static void seed_part(const float *x, float scale, uint64_t bits, int64_t n, float *restrict out)
 {
-	return (float)(1 / fmax(p, 1e-12));
+	for (int64_t c = 0; c < n; c++) {
+		float p = x[c] * scale, root = sqrtf(p > (float)LEAST ? p : (float)LEAST);
+
+		out[c] = (bits >> c & 1 ? -1.0f : 1.0f) / root;
+	}
 }
 
-static void seed_row(const struct head *h, const struct tensor *t, int64_t at, double u, double *p, float *out)
+/* The same for floats: there may be thousands of classes. */
+static void seed_floats(const struct head *h, const float *x, struct rng *g, float *out)
 {
-	const float *x = (const float *)t->data + at;
-	int64_t label;
+	float scale = (float)(1 / sum_of(x, h->classes));
 
-	if (h->kind == HEAD_PROBABILITIES && t->type == DT_FLOAT) { /* there may be thousands of classes */
-		double sum = sum_of(x, h->classes);
+	for (int64_t c = 0; c < h->classes; c += SIGNS)
+		seed_part(x + c, scale, rng_next(g), h->classes - c < SIGNS ? h->classes - c : SIGNS, out + c);
+}
 
-		label = draw_float(x, h->classes, sum, u);
-		out[label] = seed_probability(x[label] / sum);
+static void seed_row(const struct head *h, const struct tensor *t, int64_t at, struct signs *signs, double *p, float *out)
+{
+	if (h->kind == HEAD_PROBABILITIES && t->type == DT_FLOAT) {
+		seed_floats(h, (const float *)t->data + at, &signs->rng, out);
 		return;
 	}
 	row_probabilities(h, t, at, p);
-	label = draw(p, h->classes, u);
-	if (h->kind == HEAD_LOGITS)
-		seed_logits(h, p, label, out);
-	else
-		out[label] = seed_probability(p[label]);
+	(h->kind == HEAD_LOGITS ? seed_logits : seed_probabilities)(h, p, signs, out);
 }
 
 static enum tamis_status fresh_seed(const struct tensor *like, struct tensor *out, struct tamis_error *err)
@@ -310,15 +306,15 @@ static enum tamis_status seed_classes(const struct head *h, const struct runner 
 	const struct tensor *t = runner_output(r, h->output);
 	int64_t rows = t->count / h->classes / items;
 	double *p = tm_array((size_t)h->classes, sizeof *p);
-	enum tamis_status s = p ? fresh_seed(t, &out[h->output], err) : tm_no_memory(err, "drawing labels");
+	enum tamis_status s = p ? fresh_seed(t, &out[h->output], err) : tm_no_memory(err, "drawing probes");
 
 	for (int64_t i = 0; s == TAMIS_OK && i < items; i++) {
-		struct rng g = rng_make(seed, (uint64_t)item[i]);
+		struct signs signs = { .rng = rng_make(seed, (uint64_t)item[i]) };
 
 		for (int64_t k = 0; k < rows; k++) {
 			int64_t at = (i * rows + k) * h->classes;
 
-			seed_row(h, t, at, rng_uniform(&g), p, (float *)out[h->output].data + at);
+			seed_row(h, t, at, &signs, p, (float *)out[h->output].data + at);
 		}
 	}
 	free(p);
@@ -347,11 +343,11 @@ static enum tamis_status seed_general(const struct head *h, const struct runner 
 			continue;
 		s = fresh_seed(t, &out[o], err);
 		for (int64_t i = 0; s == TAMIS_OK && i < items; i++) {
-			struct rng g = rng_make(seed + (uint64_t)o, (uint64_t)item[i]);
+			struct signs signs = { .rng = rng_make(seed + (uint64_t)o, (uint64_t)item[i]) };
 
 			for (int64_t k = 0; k < each; k++)
 				((float *)out[o].data)[i * each + k] =
-					(float)(rng_normal(&g) * scale_of(h, map, before + k, total));
+					(float)(next_sign(&signs) * scale_of(h, map, before + k, total));
 		}
 		before += each;
 	}
@@ -413,6 +409,16 @@ void head_sums(const struct head *h, const struct runner *r, int64_t items, doub
 			sum[k % each] += tensor_get(t, k);
 		sum += each;
 	}
+}
+
+static int64_t argmax_float(const float *x, int64_t n)
+{
+	int64_t best = 0;
+
+	for (int64_t i = 1; i < n; i++)
+		if (x[i] > x[best] || isnan(x[best]))
+			best = i;
+	return best;
 }
 
 static int64_t argmax_tensor(const struct tensor *t, int64_t at, int64_t n, bool *nan)

@@ -31,10 +31,12 @@ enum tamis_status head_detect(const struct graph *g, const struct runner *r, int
 enum tamis_status head_values(const struct head *h, const struct runner *r, int64_t items, float *y,
                               struct tamis_error *err);
 
-/* Seeds of the Fisher probe for the last run: the derivative of log p(label) for a label drawn from each row's own
- * probabilities, or v * scale with v standard normal (HEAD_GENERAL; scale from the feature map, may be NULL = 1).
+/* Seeds of the Fisher probe for the last run: A e with A A' the Fisher information of each row of classes, about its
+ * probabilities, and e random signs; or e * scale (HEAD_GENERAL; scale from the feature map, may be NULL = 1). Mean zero, and the
+ * mean of squares of what a reverse pass makes of them is the diagonal of the information of whatever it reaches, with less
+ * variance than the derivative of log p of a label that is drawn: that is nearly always zero where the network is sure of itself.
  * seed: one tensor per graph output; those with gradients get fresh data (tensor_free each), the others data NULL.
- * item: indices of the items, which alone fix the draws. */
+ * item: indices of the items, which alone fix the signs. */
 enum tamis_status head_seed(const struct head *h, const struct runner *r, const struct feature_map *map,
                             const int64_t *item, int64_t items, uint64_t seed, struct tensor *out,
                             struct tamis_error *err);

@@ -92,7 +92,7 @@ enum tamis_status needs_add_energy(const struct layer *l, struct worker *w, stru
 	return TAMIS_OK;
 }
 
-/* The gradient of a batch is the sum over its items. Labels are drawn independently and a score has mean zero, so the
+/* The gradient of a batch is the sum over its items. Probes of items are independent and have mean zero, so the
  * expected square of the sum is the sum of the items' squares. */
 void needs_merge(const struct partial *a, struct layer_sums *to)
 {
