@@ -4,6 +4,8 @@
 #include <string.h>
 #include <tgmath.h>
 
+#include "base/eight.h"
+#include "base/loop.h"
 #include "ops/args.h"
 #include "ops/broadcast.h"
 #include "ops/reduce.h"
@@ -146,21 +148,44 @@ static enum tamis_status batch_run(struct op_call *c)
 /* Of one channel: sum of g and of g (x - mean); adds factor * g to gx where that is wanted. */
 struct batch_sums { double g, gx; };
 
+/* Partial sums side by side, so that they are vectors; their number fixes the order. */
 #define BATCH_SLOPE(name, type) \
+	LOOP_VERSIONS static void name##_sums(const type *x, const type *g, int64_t n, double mean, struct batch_sums *to) \
+	{ \
+		double a[LANES] = { 0 }, b[LANES] = { 0 }; \
+		int64_t i = 0; \
+ \
+		for (; i + LANES <= n; i += LANES) \
+			for (int k = 0; k < LANES; k++) { \
+				a[k] += (double)g[i + k]; \
+				b[k] += (double)g[i + k] * ((double)x[i + k] - mean); \
+			} \
+		for (; i < n; i++) { \
+			a[0] += (double)g[i]; \
+			b[0] += (double)g[i] * ((double)x[i] - mean); \
+		} \
+		for (int k = 0; k < LANES; k++) { \
+			to->g += a[k]; \
+			to->gx += b[k]; \
+		} \
+	} \
+ \
+	LOOP_VERSIONS static void name##_inputs(const type *g, int64_t n, type factor, type *restrict gx) \
+	{ \
+		for (int64_t i = 0; i < n; i++) \
+			gx[i] += g[i] * factor; \
+	} \
+ \
 	static void name(const type *x, const type *g, struct cut cut, const type *mean, const double *factor, \
 	                 struct batch_sums *sums, type *gx) \
 	{ \
 		for (int64_t row = 0; row < cut.outer * cut.n; row++) { \
-			int64_t k = row % cut.n; \
-			const double m = (double)mean[k]; \
-			const type f = (type)factor[k]; \
+			int64_t k = row % cut.n, at = row * cut.inner; \
  \
-			for (int64_t i = row * cut.inner; i < (row + 1) * cut.inner; i++) { \
-				sums[k].g += (double)g[i]; \
-				sums[k].gx += (double)g[i] * ((double)x[i] - m); \
-				if (gx) \
-					gx[i] += g[i] * f; \
-			} \
+			if (sums) \
+				name##_sums(x + at, g + at, cut.inner, (double)mean[k], &sums[k]); \
+			if (gx) \
+				name##_inputs(g + at, cut.inner, (type)factor[k], gx + at); \
 		} \
 	}
 BATCH_SLOPE(batch_slope_float, float)
@@ -179,23 +204,25 @@ static enum tamis_status batch_reverse(struct op_grad *g)
 	const struct batch_attr *a = g->call->node->attr;
 	const struct tensor *const *in = g->call->in;
 	struct cut cut = batch_cut(g->call);
-	struct batch_sums *sums = scratch_alloc(g->call->scratch, (size_t)cut.n, sizeof *sums);
+	bool wanted = g->gin[1] || g->gin[2] || g->gin[3] || g->gin[4];
+	struct batch_sums *sums = wanted ? scratch_alloc(g->call->scratch, (size_t)cut.n, sizeof *sums) : NULL;
 	double *factor = scratch_alloc(g->call->scratch, (size_t)cut.n, sizeof *factor);
 	void *gx = g->gin[0] ? g->gin[0]->data : NULL;
 
-	if (!sums || !factor)
+	if ((wanted && !sums) || !factor)
 		return tm_no_memory(g->call->err, "reversing a normalization");
 	if (!g->gout[0] || in[0]->count == 0)
 		return TAMIS_OK;
 	for (int64_t k = 0; k < cut.n; k++) {
-		sums[k] = (struct batch_sums){0, 0};
+		if (sums)
+			sums[k] = (struct batch_sums){0, 0};
 		factor[k] = tensor_get(in[1], k) / sqrt(tensor_get(in[4], k) + a->epsilon);
 	}
 	if (in[0]->type == DT_FLOAT)
 		batch_slope_float(in[0]->data, g->gout[0]->data, cut, in[3]->data, factor, sums, gx);
 	else
 		batch_slope_double(in[0]->data, g->gout[0]->data, cut, in[3]->data, factor, sums, gx);
-	for (int64_t k = 0; k < cut.n; k++) {
+	for (int64_t k = 0; sums && k < cut.n; k++) {
 		double inverse = 1 / sqrt(tensor_get(in[4], k) + a->epsilon);
 
 		add_at(g->gin[1], k, inverse * sums[k].gx);
