@@ -296,11 +296,12 @@ Test(rounds, what_a_deeper_state_outdoes_leaves_the_path)
 	join(&s, &w, 0.7, 0.9);
 	join(&s, &w, 0.6, 0.8);
 	check_path(&w, (const double[]){ 0.1, 0.4, 0.8 }, 3);
+	join(&s, &w, 0.55, 0.8);
+	cr_assert_eq(w.path[2].keep, 0.55, "of equals the deepest stays");
+	check_path(&w, (const double[]){ 0.1, 0.4, 0.8 }, 3);
 	join(&s, &w, 0.5, 0.3);
-	check_path(&w, (const double[]){ 0.1, 0.3 }, 2);
-	join(&s, &w, 0.4, 0.3);
-	cr_assert_eq(w.path[1].keep, 0.4, "of equals the deepest stays");
-	check_path(&w, (const double[]){ 0.1, 0.3 }, 2);
+	join(&s, &w, 0.4, 0.2);
+	check_path(&w, (const double[]){ 0.1, 0.4, 0.3, 0.2 }, 4); /* those will pass, and stand in nobody's way */
 	for (int i = 0; i < 2 * WALK_PATH; i++)
 		join(&s, &w, 0.4 / (i + 2), 0.4 + i);
 	cr_assert_eq(w.n_path, WALK_PATH);

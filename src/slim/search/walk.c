@@ -34,7 +34,7 @@ enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct 
 	if (s != TAMIS_OK)
 		return s;
 	now.spent = spent;
-	while (w->n_path && w->path[w->n_path - 1].spent >= spent)
+	while (w->n_path && w->path[w->n_path - 1].spent >= spent && w->path[w->n_path - 1].spent > WALK_SURE)
 		snapshot_free(&w->path[--w->n_path]);
 	if (w->n_path == WALK_PATH) {
 		int64_t i = dispensable(w);
