@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "ops/sparse.h"
+#include "slim/repair/tune.h"
 
 #define TELL_EVERY 0.2 /* seconds between two calls of the observer */
 
@@ -56,6 +57,14 @@ double slim_refit_passes(const struct slim *s)
 	return refit_passes(&job) + REFIT_COMPARED;
 }
 
+double slim_tune_passes(const struct slim *s)
+{
+	struct refit_job job = { .layers = &s->layers, .head = &s->head, .items = (int64_t)slim_items_in(&s->refitted),
+		.tune = slim_refit_keeps(s) };
+
+	return tune_passes(&job);
+}
+
 size_t slim_refit_keeps(const struct slim *s)
 {
 	uint64_t most = s->in->options->max_memory / 8 / sizeof(float);
@@ -85,6 +94,8 @@ static double round_work(const struct slim *s, double refits)
 		work += slim_items_in(&s->again) * SCORE_COST;
 	if (o->refit)
 		work += slim_items_in(&s->refitted) * REFIT_COST * slim_refit_passes(s) * refits;
+	if (o->refit && o->keep < 0)
+		work += slim_items_in(&s->refitted) * REFIT_COST * slim_tune_passes(s) * SLIM_TUNED;
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
 	if (o->keep < 0 && o->distil)
@@ -100,6 +111,8 @@ static void expect(struct slim *s, int cutting, int settling, double refits)
 
 	s->work_total = s->work_done + cutting * round_work(s, refits) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
 	s->distil_cost = slim_distil_cost(s, 1);
+	if (o->keep > 0 && o->refit && cutting)
+		s->work_total += slim_items_in(&s->refitted) * REFIT_COST * slim_tune_passes(s);
 	if (o->keep > 0 && o->distil) {
 		s->work_total += epochs_work(s, rounds - cutting, rounds) + settling * epoch_work(s, o->keep);
 		s->distil_cost = slim_distil_cost(s, cutting ? pow(o->keep, (rounds - cutting + 1.0) / rounds) : o->keep);

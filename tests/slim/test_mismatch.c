@@ -102,3 +102,78 @@ Test(mismatch, is_the_relative_error_of_anything_else)
 	cr_assert_float_eq(mismatch_of(NULL, 3, &a, &b), 5.0 / 25, 1e-15);
 	cr_assert_eq(mismatch_of(NULL, 0, &a, &c), 0);
 }
+
+/* ---- its slope ------------------------------------------------------------------------------------------------ */
+
+/* Of the sum over rows, by central differences in the logits. */
+static double by_differences(const float *now, const float *before, int at)
+{
+	const double step = 1e-2;
+	float up[ROWS * CLASSES], down[ROWS * CLASSES];
+
+	for (int i = 0; i < ROWS * CLASSES; i++)
+		up[i] = down[i] = now[i];
+	up[at] += (float)step;
+	down[at] -= (float)step;
+	return ROWS * (divergence(up, before) - divergence(down, before)) / ((double)up[at] - (double)down[at]);
+}
+
+/* Through the Softmax before them where outputs are probabilities. */
+Test(mismatch, slopes_are_those_of_the_divergence)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct rng r = rng_make(seed, 0);
+		float before[ROWS * CLASSES], now[ROWS * CLASSES], p[ROWS * CLASSES], q[ROWS * CLASSES];
+		struct tensor a = floats(now, ROWS * CLASSES), b = floats(before, ROWS * CLASSES), seeds[2];
+		struct tensor c = floats(q, ROWS * CLASSES), d = floats(p, ROWS * CLASSES);
+		const struct head logits = classes(HEAD_LOGITS, 1), probabilities = classes(HEAD_PROBABILITIES, 1);
+
+		a.rank = b.rank = c.rank = d.rank = 2;
+		a.dims[0] = b.dims[0] = c.dims[0] = d.dims[0] = ROWS;
+		a.dims[1] = b.dims[1] = c.dims[1] = d.dims[1] = CLASSES;
+		for (int i = 0; i < ROWS * CLASSES; i++) {
+			before[i] = (float)(2 * rng_normal(&r));
+			now[i] = before[i] + (float)rng_normal(&r);
+		}
+		for (int row = 0; row < ROWS * CLASSES; row += CLASSES) {
+			long double x[CLASSES], y[CLASSES];
+
+			softmax(before + row, x);
+			softmax(now + row, y);
+			for (int k = 0; k < CLASSES; k++) {
+				p[row + k] = (float)x[k];
+				q[row + k] = (float)y[k];
+			}
+		}
+		cr_assert_eq(mismatch_slope(&logits, 1, &a, &b, &seeds[0], NULL), TAMIS_OK);
+		cr_assert_eq(mismatch_slope(&probabilities, 1, &c, &d, &seeds[1], NULL), TAMIS_OK);
+		for (int i = 0; i < ROWS * CLASSES; i++) {
+			double want = by_differences(now, before, i), along = 0;
+			int row = i - i % CLASSES;
+
+			for (int k = 0; k < CLASSES; k++)
+				along += q[row + k] * tensor_get(&seeds[1], row + k);
+			cr_assert_float_eq(tensor_get(&seeds[0], i), want, 1e-4, "seed %d", (int)seed);
+			cr_assert_float_eq(q[i] * (tensor_get(&seeds[1], i) - along), want, 1e-4, "seed %d", (int)seed);
+		}
+		tensor_free(&seeds[0]);
+		tensor_free(&seeds[1]);
+	}
+}
+
+Test(mismatch, other_slopes)
+{
+	const struct head general = { .kind = HEAD_GENERAL }, logits = classes(HEAD_LOGITS, 0);
+	float before[] = { 3, -4, 0, 1 }, now[] = { 3, -3, NAN, 3 };
+	struct tensor a = floats(now, 4), b = floats(before, 4), few = floats(before, 3), seed;
+
+	a.rank = b.rank = 1;
+	a.dims[0] = b.dims[0] = 4;
+	cr_assert_eq(mismatch_slope(&general, 0, &a, &b, &seed, NULL), TAMIS_OK);
+	cr_assert(tensor_get(&seed, 0) == 0 && tensor_get(&seed, 1) == 1 && tensor_get(&seed, 2) == 0 && tensor_get(&seed, 3) == 2);
+	tensor_free(&seed);
+	cr_assert_eq(mismatch_slope(&logits, 1, &a, &b, &seed, NULL), TAMIS_OK);
+	cr_assert_null(seed.data, "not the output with classes");
+	cr_assert_eq(mismatch_slope(&general, 0, &a, &few, &seed, NULL), TAMIS_OK);
+	cr_assert_null(seed.data, "other extents");
+}

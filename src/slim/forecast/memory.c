@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "slim/forecast/parts.h"
+#include "slim/repair/tune.h"
 #include "slim/work.h"
 
 #define PROCESS (16 << 20)      /* code, libraries, the heap's own books */
@@ -130,23 +131,24 @@ static void add_gates(struct slim *s, struct forecast_figures *f, const struct s
 static struct refit_job refit_shapes(const struct slim *s, const struct forecast_figures *f)
 {
 	return (struct refit_job){ .layers = &s->layers, .items = f->refitted < 0 ? 0 : f->refitted,
-		.passes = ROUNDS_PASSES, .keep = slim_refit_keeps(s) };
+		.passes = ROUNDS_PASSES, .keep = slim_refit_keeps(s), .tune = slim_refit_keeps(s) };
 }
 
 static void add_refitting(struct slim *s, struct forecast_figures *f, const struct sizes *z)
 {
 	struct refit_job job = refit_shapes(s, f);
 	struct score_bytes b = bytes_of_scores(s, f, z);
+	double width = (double)tune_width(&s->layers), rows = width * (double)job.items, chunk_rows = 8 * width * z->chunk;
 	double kept = refit_kept_floats(&job, z->output), all = 0, chunk = 0, widest = 0, solving = 0, effects = 0, ranking = 0;
 
 	for (int i = 0; i < s->layers.n; i++) {
 		const struct layer *l = &s->layers.list[i];
-		double rows = z->chunk * (double)(l->positions < REFIT_POSITIONS ? l->positions : REFIT_POSITIONS);
+		double seen = z->chunk * (double)(l->positions < REFIT_POSITIONS ? l->positions : REFIT_POSITIONS);
 		double product = (double)l->view.fan_in * fmax((double)l->view.fan_in, (double)l->view.outs);
 
 		all += refit_layer_bytes(&job, l, job.items);
 		chunk += refit_layer_bytes(&job, l, f->chunk);
-		widest = fmax(widest, l->note ? 0 : 4 * (rows * (double)(l->features + l->view.outs) + product));
+		widest = fmax(widest, l->note ? 0 : 4 * (seen * (double)(l->features + l->view.outs) + product));
 		solving = fmax(solving, refit_solve_bytes(&job, l));
 		ranking = fmax(ranking, l->note ? 0 : 16 * (double)(l->view.fan_in * (l->view.fan_in + 2)) + 8 * (double)l->entries);
 		effects += l->note ? 0 : 8 * (double)l->view.fan_in * (double)(l->view.fan_in + l->view.outs);
@@ -159,6 +161,8 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 	add(f, FORECAST_REFITTING, "moments", 3 * all + z->workers * chunk,
 	    arena_printf(s->arena, "3 sets x %.0f + %.0f workers x %.0f", all, z->workers, chunk));
 	add(f, FORECAST_REFITTING, "what the original gives", 6 * kept, each(s, kept, "floats and room to grow", 6));
+	add(f, FORECAST_REFITTING, "gradients of channels", 4 * fmin(rows, (double)job.tune) + z->workers * chunk_rows,
+	    arena_printf(s->arena, "4 x %.0f + %.0f workers x %.0f", fmin(rows, (double)job.tune), z->workers, chunk_rows));
 	add(f, FORECAST_REFITTING, "weights before refitting", z->weights, each(s, 1, "graph", z->weights));
 	add(f, FORECAST_REFITTING, "columns of a layer", z->workers * widest, each(s, z->workers, "workers", widest));
 	add(f, FORECAST_REFITTING, "solving", z->workers * solving, each(s, z->workers, "workers", solving));

@@ -100,6 +100,9 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 	if (o->refit)
 		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + refits * slim_refit_passes(s), REFIT_COST);
 	if (o->refit)
+		add_stage(out, "tuning", items_of(out->refitted, &s->refitted), (o->keep > 0 ? 1 : SLIM_TUNED * rounds) * slim_tune_passes(s),
+		          REFIT_COST);
+	if (o->refit)
 		add_stage(out, "solving", 1, refits, solving(s, out));
 	add_stage(out, "distilling", fit * slim_distil_cost(s, 1) + guess, epochs, 1);
 	if (o->keep < 0 && o->distil)
@@ -115,7 +118,7 @@ enum tamis_status forecast_time(struct slim *s, struct forecast_figures *out, st
 	double share = out->shards ? 1.0 / out->shards : 1;
 	enum tamis_status status = measure(s, out, err);
 
-	out->stages = arena_array(s->arena, 9, sizeof *out->stages);
+	out->stages = arena_array(s->arena, 10, sizeof *out->stages);
 	if (status == TAMIS_OK && !out->stages)
 		return tm_no_memory(err, "forecasting a run");
 	if (status != TAMIS_OK)

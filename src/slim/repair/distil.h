@@ -14,7 +14,6 @@
 #define DISTIL_TRIALS 5   /* so many times at most, */
 #define DISTIL_SLOWER 4   /* each with the rate of the last over this, */
 #define DISTIL_WORSE 1.5  /* until the loss on the check items is at most so many times what it was */
-#define DISTIL_MENDED 0.4 /* of what the gate allows: a state on the way that spends no more of it is not trained */
 #define DISTIL_SHARD 64   /* of them at most in one run; shards are shared out to the workers */
 
 struct distil_job {

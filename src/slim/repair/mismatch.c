@@ -69,3 +69,47 @@ double mismatch_of(const struct head *head, int output, const struct tensor *now
 		return relative_error(now, before);
 	return output == head->output ? divergence(head, now, before) : 0;
 }
+
+/* ---- its slope -------------------------------------------------------------------------------------------------- */
+
+/* q - p at the logits; through log q, -p / q at probabilities, up to what a Softmax before them takes away. */
+static void slope_of_row(const struct head *h, const struct tensor *now, const struct tensor *before, int64_t row, float *out)
+{
+	double all_now = log_sum(h, now, row), all_before = log_sum(h, before, row);
+
+	for (int64_t c = 0; c < h->classes; c++) {
+		double p = exp(logit(h, before, row + c) - all_before), log_q = logit(h, now, row + c) - all_now;
+		double slope = h->kind == HEAD_LOGITS ? exp(log_q) - p : -p * exp(-log_q);
+
+		out[row + c] = isfinite(slope) ? (float)slope : 0;
+	}
+}
+
+static void slope_of_numbers(const struct tensor *now, const struct tensor *before, float *out)
+{
+	for (int64_t k = 0; k < now->count; k++) {
+		double d = tensor_get(now, k) - tensor_get(before, k);
+
+		out[k] = isfinite(d) ? (float)d : 0;
+	}
+}
+
+enum tamis_status mismatch_slope(const struct head *head, int output, const struct tensor *now, const struct tensor *before,
+                                 struct tensor *seed, struct tamis_error *err)
+{
+	bool general = head->kind == HEAD_GENERAL;
+	enum tamis_status s;
+
+	*seed = (struct tensor){ .type = DT_UNDEFINED };
+	if (now->count != before->count || (general ? !dtype_is_float((int)now->type) : output != head->output))
+		return TAMIS_OK;
+	*seed = *now;
+	seed->type = DT_FLOAT;
+	seed->data = NULL;
+	s = tensor_alloc(seed, err);
+	for (int64_t row = 0; s == TAMIS_OK && !general && row + head->classes <= now->count; row += head->classes)
+		slope_of_row(head, now, before, row, seed->data);
+	if (s == TAMIS_OK && general)
+		slope_of_numbers(now, before, seed->data);
+	return s;
+}

@@ -10,4 +10,10 @@
  * where extents differ or there is no energy. NaN in, NaN out. O(values), no memory. */
 double mismatch_of(const struct head *head, int output, const struct tensor *now, const struct tensor *before);
 
+/* Fills *seed with what a reverse pass wants to follow it down (tensor_free): of classes the derivative of the divergence summed
+ * over rows, of anything else the difference now - before, half the derivative of the squared error. So the curvature is what the
+ * probes of head_seed tell. data NULL for outputs that do not count. NaN in, 0 out. TAMIS_E_MEMORY. */
+enum tamis_status mismatch_slope(const struct head *head, int output, const struct tensor *now, const struct tensor *before,
+                                 struct tensor *seed, struct tamis_error *err);
+
 #endif

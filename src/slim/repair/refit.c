@@ -6,6 +6,7 @@
 
 #include "slim/repair/refit_pass.h"
 #include "slim/repair/refit_solve.h"
+#include "slim/repair/tune.h"
 
 struct refit {
 	struct refit_job job;
@@ -228,6 +229,29 @@ enum tamis_status refit_run(struct refit *r, struct tamis_error *err)
 	if (s == TAMIS_OK)
 		s = refit_solve(&r->job, r->on_original.total, r->ridge, err);
 	return s == TAMIS_OK ? fit_in_order(r, err) : s;
+}
+
+bool refit_wants_tuning(double spent, double limit)
+{
+	return spent > TUNE_WANTED * limit && spent <= TUNE_HOPELESS * limit;
+}
+
+/* Until a step would lead away from the original's outputs. */
+enum tamis_status refit_tune(struct refit *r, struct tamis_error *err)
+{
+	bool more = tune_every(&r->job) > 0;
+	enum tamis_status s = more ? find_mismatch(r, &r->error, err) : TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && more && i < TUNE_STEPS; i++) {
+		double before = r->error;
+
+		save(r);
+		s = tune_step(&r->job, r->original, err);
+		if (s == TAMIS_OK)
+			s = go_while_better(r, err);
+		more = r->error < before;
+	}
+	return s;
 }
 
 double refit_error(const struct refit *r)

@@ -14,6 +14,7 @@
 #define REFIT_LAMBDA 1e-3   /* ridge where it cannot be chosen, in units of the mean diagonal of the second moments */
 #define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on, and another to compare outputs on */
 #define REFIT_SHORTEST 0.125 /* of the way to what was found, that is tried */
+#define REFIT_MENDED 0.4     /* of what the gate allows: a state on the way that spends no more of it is not trained */
 #define REFIT_ENOUGH 32     /* rows for each input of a layer, that it is fitted on in order, */
 #define REFIT_LEAST 512     /* of this many items at least, */
 #define REFIT_LEG_CHUNKS 4  /* and chunks */
@@ -38,6 +39,7 @@ struct refit_job {
 	int64_t items;                  /* expected; 0 = unknown */
 	double ridge;                   /* in units of the mean diagonal; 0 = chosen for each layer by the error on chunks apart */
 	size_t keep;                    /* floats of what the original gives that may be kept instead of running it again; 0 = none */
+	size_t tune;                    /* floats of gradients that tuning scales and shifts may take (tune.h); 0 = not tuned */
 	double passes;                  /* over the items, that fitting in order may take; 0: on what the original gives alone */
 	struct pool *pool;
 	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* of a pass; as in struct score_job */
@@ -61,6 +63,9 @@ double refit_kept_floats(const struct refit_job *job, double outputs);
 
 struct refit;
 
+/* Whether tuning what spends so much of what the gate allows may bring it below the limit, and is needed for that. */
+bool refit_wants_tuning(double spent, double limit);
+
 /* Gathers what the original gives each layer, which every refit starts from: a pass over the items. What the job points to
  * must outlive *out; refit_close, also after a failure. */
 enum tamis_status refit_open(const struct refit_job *job, struct refit **out, struct tamis_error *err);
@@ -82,8 +87,13 @@ const struct refit_sums *refit_moments(const struct refit *r);
  * O(steps * outs * rows * fan_in) and 4 rows (fan_in + outs) instead. */
 enum tamis_status refit_run(struct refit *r, struct tamis_error *err);
 
-/* How far the outputs were from the original's after the last refit_run (refit_mismatch), and how far they are now: a run of
- * every fourth chunk. 0 after a refit_run that did not look, for there was one layer or job->passes is 0. */
+/* Scales and shifts of all layers' channels, fitted together to the outputs (tune.h): TUNE_STEPS steps, each kept as far as above,
+ * on chunks that were not looked at to find it. Does nothing with job->tune or job->head 0, and no harm after refit_run alone, whose
+ * next call starts from the original's results again. */
+enum tamis_status refit_tune(struct refit *r, struct tamis_error *err);
+
+/* How far the outputs were from the original's after the last refit_run or refit_tune (refit_mismatch), and how far they are
+ * now: a run of every fourth chunk. 0 after a refit_run that did not look, for there was one layer or job->passes is 0. */
 double refit_error(const struct refit *r);
 enum tamis_status refit_measure(struct refit *r, struct tamis_error *err);
 

@@ -37,7 +37,8 @@ struct narrowing {
 	double spent;               /* of what the gate allows, by the state in hand */
 	bool dear;                  /* the last choice was trained, be that taken back or not */
 	struct trial *trial;        /* NARROW_TRIES */
-	int tries, n_trials;        /* at most, and in this round */
+	int tries, n_trials;        /* at most, and in this round, */
+	int round;                  /* the how many-th */
 	bool trained;
 	struct arena arena;
 };
@@ -254,38 +255,57 @@ static enum tamis_status try_choices(struct narrowing *n, struct tamis_error *er
 	return s;
 }
 
-static enum tamis_status train(struct narrowing *n, int round, double *spent, struct tamis_error *err)
+static enum tamis_status tune(struct narrowing *n, struct tamis_error *err)
 {
-	enum tamis_status s;
-
-	if (!n->job->repair)
-		return TAMIS_OK;
-	n->trained = n->dear = true;
-	s = n->job->repair(n->job->ctx, round, err);
-	return s == TAMIS_OK ? look(n, spent, err) : s;
+	return refit_tune(n->job->refit, err);
 }
 
-/* What refitting alone has mended well enough is not trained as well: a deeper state will be. Training that makes matters worse is
- * taken back: what it lowers is not what the gate looks at. */
-static enum tamis_status judge(struct narrowing *n, const struct trial *t, int round, bool *good, struct tamis_error *err)
+static enum tamis_status train(struct narrowing *n, struct tamis_error *err)
 {
-	double spent = 0, refitted;
+	n->trained = n->dear = true;
+	return n->job->repair(n->job->ctx, n->round, err);
+}
+
+/* Does so, and takes it back where it makes matters worse: what it lowers is not what the gate looks at. */
+static enum tamis_status mend(struct narrowing *n, enum tamis_status (*how)(struct narrowing *n, struct tamis_error *err),
+                              struct tamis_error *err)
+{
+	struct snapshot before = { 0 };
+	double spent = n->spent;
+	enum tamis_status s = snapshot_take(n->job->graph, n->job->parameters, 1, &before, err);
+
+	if (s == TAMIS_OK)
+		s = how(n, err);
+	if (s == TAMIS_OK)
+		s = look(n, &n->spent, err);
+	if (s == TAMIS_OK && n->spent > spent) {
+		n->trained = false;
+		n->spent = spent;
+		s = snapshot_restore(&before, n->job->graph, n->job->parameters, err);
+	}
+	snapshot_free(&before);
+	return s;
+}
+
+/* Refitting alone may be enough on the way to a deeper state. */
+static bool is_mended(const struct narrowing *n, const struct trial *t)
+{
+	return t->share > n->job->target && n->spent <= REFIT_MENDED;
+}
+
+static enum tamis_status judge(struct narrowing *n, const struct trial *t, bool *good, struct tamis_error *err)
+{
 	enum tamis_status s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
 
 	n->trained = n->dear = false;
 	memcpy(n->dead, t->dead, (size_t)n->groups.n_units * sizeof *n->dead);
 	if (s == TAMIS_OK)
-		s = look(n, &spent, err);
-	refitted = spent;
-	if (s == TAMIS_OK && (t->share <= n->job->target || spent > DISTIL_MENDED))
-		s = train(n, round, &spent, err);
-	if (s == TAMIS_OK && spent > refitted) {
-		n->trained = false;
-		spent = refitted;
-		s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
-	}
-	n->spent = spent;
-	*good = spent <= n->limit;
+		s = look(n, &n->spent, err);
+	if (s == TAMIS_OK && (t->share <= n->job->target || refit_wants_tuning(n->spent, n->limit)))
+		s = mend(n, tune, err);
+	if (s == TAMIS_OK && n->job->repair && !is_mended(n, t))
+		s = mend(n, train, err);
+	*good = n->spent <= n->limit;
 	return s;
 }
 
@@ -328,11 +348,11 @@ static enum tamis_status round_of(struct narrowing *n, int *misses, struct narro
 {
 	enum tamis_status s = try_choices(n, err);
 	double step = n->step;
-	int round = out->rounds++;
 	bool good = false;
 
+	n->round = out->rounds++;
 	for (int i = 0; s == TAMIS_OK && !good && *misses && !(i && n->dear) && i < n->n_trials; i++) {
-		s = judge(n, &n->trial[i], round, &good, err);
+		s = judge(n, &n->trial[i], &good, err);
 		if (s == TAMIS_OK && good)
 			s = go_on(n, &n->trial[i], out, err);
 		else if (s == TAMIS_OK)

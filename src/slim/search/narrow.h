@@ -37,7 +37,7 @@ struct narrow_job {
 	int misses;                  /* choices of the second approach that may look bad */
 	int tries;                   /* choices that each of them refits, 1 to NARROW_TRIES */
 	struct pool *pool;
-	/* Called while the graph is in the state: trains it, where refitting alone spends more than DISTIL_MENDED of what the
+	/* Called while the graph is in the state: trains it, where refitting alone spends more than REFIT_MENDED of what the
 	 * gate allows, or the target is reached (may be NULL); takes one that looks good, and what of that it spends. */
 	enum tamis_status (*repair)(void *ctx, int round, struct tamis_error *err);
 	enum tamis_status (*good)(void *ctx, double spent, struct tamis_error *err);

@@ -167,7 +167,7 @@ static enum tamis_status open_refit(struct slim *s, struct slim_told *told, stru
 	struct refit_job job = { .reference = s->reference, .graph = s->graph, .layers = &s->layers,
 		.head = &s->head, .reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
 		.chunk = refit_chunk(s), .items = (int64_t)slim_items_in(&s->refitted),
-		.keep = slim_refit_keeps(s), .passes = ROUNDS_PASSES, .pool = s->pool, .progress = slim_tell, .progress_ctx = told };
+		.keep = slim_refit_keeps(s), .tune = slim_refit_keeps(s), .passes = ROUNDS_PASSES, .pool = s->pool, .progress = slim_tell, .progress_ctx = told };
 
 	return s->in->options->refit ? refit_open(&job, out, err) : TAMIS_OK;
 }

@@ -104,6 +104,11 @@ static int settling_rounds(const struct rounds_job *j)
 	return j->distil ? rounds_settling(j->epochs) : 0;
 }
 
+static bool is_last(const struct search *w)
+{
+	return is_given(w) && w->walk.rounds + 1 == cutting_rounds(w->job);
+}
+
 /* One look at a state: w->spent. */
 static enum tamis_status guess(struct search *w, struct tamis_error *err)
 {
@@ -146,6 +151,35 @@ static enum tamis_status distil_once(struct search *w, struct tamis_error *err)
 	return s == TAMIS_OK && settled >= 0 ? walk_note_best(&w->walk, j->graph, j->parameters, r.after, err) : s;
 }
 
+/* The last guesses are generous: what is a little too deep will be told by the gate, what was never tried is lost. The first
+ * approach stops short of that, so that the second leaves no wide gap where the gate will stop. */
+static double limit_of(const struct search *w)
+{
+	return w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE;
+}
+
+/* On the way to a deeper state refitting alone may be enough. */
+static bool is_mended(const struct search *w)
+{
+	return w->spent <= REFIT_MENDED && !reached_target(w);
+}
+
+static enum tamis_status refit(struct search *w, struct tamis_error *err)
+{
+	const struct rounds_job *j = w->job;
+	enum tamis_status s = j->refit ? refit_run(j->refit, err) : TAMIS_OK;
+
+	if (s != TAMIS_OK || !j->refit)
+		return s;
+	if (is_given(w))
+		return is_last(w) ? refit_tune(j->refit, err) : TAMIS_OK;
+	s = guess(w, err);
+	if (s != TAMIS_OK || !(reached_target(w) || refit_wants_tuning(w->spent, limit_of(w))))
+		return s;
+	w->spent = -1;
+	return refit_tune(j->refit, err);
+}
+
 static enum tamis_status distil(struct search *w, struct tamis_error *err)
 {
 	const struct rounds_job *j = w->job;
@@ -159,19 +193,17 @@ static enum tamis_status distil(struct search *w, struct tamis_error *err)
 	if (is_given(w))
 		return distil_once(w, err);
 	s = guess(w, err);
-	if (s != TAMIS_OK || (w->spent <= DISTIL_MENDED && !reached_target(w)))
+	if (s != TAMIS_OK || is_mended(w))
 		return s;
 	w->spent = -1;
 	return distil_run(j->distil, &leg, &r, err);
 }
 
-/* The last guesses are generous: what is a little too deep will be told by the gate, what was never tried is lost. The first
- * approach stops short of that, so that the second leaves no wide gap where the gate will stop. */
 static enum tamis_status look_good(struct search *w, bool *good, struct tamis_error *err)
 {
 	enum tamis_status s = guess(w, err);
 
-	*good = w->spent <= (w->walk.fine ? ROUNDS_GENEROUS : ROUNDS_SAFE);
+	*good = w->spent <= limit_of(w);
 	return s;
 }
 
@@ -216,11 +248,6 @@ static enum tamis_status finish_round(struct search *w, struct tamis_error *err)
 	return s;
 }
 
-static bool is_last(const struct search *w)
-{
-	return is_given(w) && w->walk.rounds + 1 == cutting_rounds(w->job);
-}
-
 /* Cuts a little deeper than `keep`, so that what regrows makes up for it; the last cut on the way to a given share is
  * final. */
 static enum tamis_status cut_and_repair(struct search *w, const struct scores *scores, double keep,
@@ -232,8 +259,8 @@ static enum tamis_status cut_and_repair(struct search *w, const struct scores *s
 		.original = j->original, .start = j->rate };
 	enum tamis_status s = cut_with(w, scores, keep * (1 - share), err);
 
-	if (s == TAMIS_OK && j->refit)
-		s = refit_run(j->refit, err);
+	if (s == TAMIS_OK)
+		s = refit(w, err);
 	if (s == TAMIS_OK && share > 0)
 		s = regrow_run(&regrow, llround(keep * share * (double)connections_in(j->layers)), err);
 	return s == TAMIS_OK ? distil(w, err) : s;
