@@ -88,8 +88,8 @@ const struct refit_sums *refit_moments(const struct refit *r);
 enum tamis_status refit_run(struct refit *r, struct tamis_error *err);
 
 /* Scales and shifts of all layers' channels, fitted together to the outputs (tune.h): TUNE_STEPS steps, each kept as far as above,
- * on chunks that were not looked at to find it. Does nothing with job->tune or job->head 0, and no harm after refit_run alone, whose
- * next call starts from the original's results again. */
+ * on chunks that were not looked at to find it. Does nothing where job->tune is 0 or job->head NULL. The next refit_run starts from
+ * the original's results again. */
 enum tamis_status refit_tune(struct refit *r, struct tamis_error *err);
 
 /* How far the outputs were from the original's after the last refit_run or refit_tune (refit_mismatch), and how far they are

@@ -7,7 +7,7 @@
 #include "slim/search/snapshot.h"
 
 #define WALK_PATH 10 /* states that are kept to be judged */
-#define WALK_SURE 0.7 /* of what the gate allows: what is guessed to spend no more of it will pass */
+#define WALK_SURE 0.7 /* of what the gate allows: what is guessed to spend no more of it is taken to pass */
 
 struct walk {
 	int64_t rounds;     /* done */
@@ -22,8 +22,8 @@ struct walk {
 };
 
 /* The state in the graph, deeper than all before it and guessed to spend so much, joins the path. Those that spend no less
- * leave it, but for what spends at most WALK_SURE: judging ends at the first that fails, and they would only stand in its way. Where the path is full, of the states
- * between the first and the last six the one whose neighbours are closest goes. */
+ * leave it, but for what spends at most WALK_SURE: judging ends at the first that fails, and they would only stand in its way.
+ * Where the path is full, of the states between the first and the last six the one whose neighbours are closest goes. */
 enum tamis_status walk_join(struct walk *w, const struct graph *g, const struct parameters *p, double spent,
                             struct tamis_error *err);
 /* The state in the graph becomes the gentlest, unless it is not. */
