@@ -175,7 +175,8 @@ static const char *storage_of(const struct value *w)
 	return "dense";
 }
 
-/* A layer's line finds its weight again by name: layers keep their weights' names through all rewrites. */
+/* A layer's line finds its weight again by name: layers keep their weights' names through all rewrites. One that is not found
+ * was silent, and is gone. */
 static void update_line(const struct slim *s, struct layer_line *line)
 {
 	for (int i = 0; i < s->layers.n; i++) {
@@ -188,6 +189,8 @@ static void update_line(const struct slim *s, struct layer_line *line)
 		line->storage = storage_of(w);
 		return;
 	}
+	line->kept = line->channels_kept = 0;
+	line->storage = "gone";
 }
 
 enum tamis_status figures_after(struct slim *s, struct tamis_error *err)

@@ -160,8 +160,8 @@ static enum tamis_status split_items(struct slim *s, struct tamis_error *err)
 		s->held.from = top;
 	}
 	s->guess.to = top;
-	s->guess.from = fmax(top - (o->keep > 0 ? guess * CHECK_SHARE : guess), top / 2);
-	s->fit.to = o->keep > 0 && !o->distil ? top : s->guess.from;
+	s->guess.from = fmax(top - (slim_depth_told(o) ? guess * CHECK_SHARE : guess), top / 2);
+	s->fit.to = slim_depth_told(o) && !o->distil ? top : s->guess.from;
 	s->again.to = share_of(s, o->distil ? AGAIN_DISTILLED : AGAIN_ITEMS);
 	s->refitted = s->fit;
 	s->refitted.to = o->distil ? share_of(s, REFIT_DISTILLED) : s->fit.to;

@@ -88,17 +88,17 @@ double slim_refits(const struct slim *s)
 static double round_work(const struct slim *s, double refits)
 {
 	const struct tamis_slim_options *o = s->in->options;
-	double work = o->keep > 0 ? 0 : slim_items_in(&s->guess);
+	double work = slim_depth_told(o) ? 0 : slim_items_in(&s->guess);
 
 	if (o->refit || o->distil)
 		work += slim_items_in(&s->again) * SCORE_COST;
 	if (o->refit)
 		work += slim_items_in(&s->refitted) * REFIT_COST * slim_refit_passes(s) * refits;
-	if (o->refit && o->keep < 0)
+	if (o->refit && !slim_depth_told(o))
 		work += slim_items_in(&s->refitted) * REFIT_COST * slim_tune_passes(s) * SLIM_TUNED;
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
-	if (o->keep < 0 && o->distil)
+	if (o->distil && !slim_depth_told(o))
 		work += o->distil * epoch_work(s, 1) + slim_rate_trials(s);
 	return work;
 }
@@ -111,8 +111,10 @@ static void expect(struct slim *s, int cutting, int settling, double refits)
 
 	s->work_total = s->work_done + cutting * round_work(s, refits) + slim_items_in(&s->held) * (SLIM_LOOKS + 1);
 	s->distil_cost = slim_distil_cost(s, 1);
-	if (o->keep > 0 && o->refit && cutting)
+	if (slim_depth_told(o) && o->refit && cutting)
 		s->work_total += slim_items_in(&s->refitted) * REFIT_COST * slim_tune_passes(s);
+	if (o->target_macs > 0 && o->distil)
+		s->work_total += o->distil * epoch_work(s, 1) + slim_rate_trials(s);
 	if (o->keep > 0 && o->distil) {
 		s->work_total += epochs_work(s, rounds - cutting, rounds) + settling * epoch_work(s, o->keep);
 		s->distil_cost = slim_distil_cost(s, cutting ? pow(o->keep, (rounds - cutting + 1.0) / rounds) : o->keep);
@@ -123,6 +125,11 @@ static void expect(struct slim *s, int cutting, int settling, double refits)
 void slim_expect_rounds(void *ctx, int cutting, int settling)
 {
 	expect(ctx, cutting, settling, 1);
+}
+
+bool slim_depth_told(const struct tamis_slim_options *o)
+{
+	return o->keep > 0 || o->target_macs > 0;
 }
 
 bool slim_narrows(const struct tamis_slim_options *o)

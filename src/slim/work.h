@@ -27,6 +27,9 @@ double slim_items_in(const struct item_source *s);
 bool slim_narrows(const struct tamis_slim_options *o);
 /* Whether they are all that goes, and no connections behind them. */
 bool slim_only_channels(const struct tamis_slim_options *o);
+/* Whether the depth is told, as a share of the connections or of the MACs: nothing is guessed on the way there, and what the last
+ * cut leaves is tuned and trained alone. */
+bool slim_depth_told(const struct tamis_slim_options *o);
 /* What widths become multiples of: what was asked for, else what kernels like. Where connections are cut as well fine steps
  * leave a smaller file, and speed is not the aim. */
 int64_t slim_round_to(const struct tamis_slim_options *o);

@@ -8,6 +8,7 @@
 #include "onnx/check.h"
 #include "ops/table.h"
 #include "slim/channels/remove.h"
+#include "slim/channels/silent.h"
 
 static void must(enum tamis_status s, const struct tamis_error *err, const char *what)
 {
@@ -109,6 +110,31 @@ int64_t coupled_silence(struct document *d, double share, uint64_t seed)
 	dead = calloc((size_t)c.groups.n_units + 1, sizeof *dead);
 	n = choose(&c, share, seed, dead);
 	silence(d, &c, dead);
+	free(dead);
+	uncouple(&c);
+	return n;
+}
+
+int64_t coupled_silence_whole(struct document *d, uint64_t seed)
+{
+	struct rng r = rng_make(seed, 18);
+	struct coupled c;
+	bool *whole, *dead;
+	int64_t n = 0;
+
+	couple(d, &c);
+	whole = calloc((size_t)c.groups.n + 1, sizeof *whole);
+	dead = calloc((size_t)c.groups.n_units + 1, sizeof *dead);
+	silent_groups(&c.groups, whole);
+	for (int i = 0; i < c.groups.n; i++) {
+		bool goes = whole[i] && rng_below(&r, 2);
+
+		for (int u = 0; goes && u < c.groups.list[i].width; u++)
+			dead[c.groups.list[i].first + u] = true;
+		n += goes;
+	}
+	silence(d, &c, dead);
+	free(whole);
 	free(dead);
 	uncouple(&c);
 	return n;

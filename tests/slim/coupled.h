@@ -22,6 +22,9 @@ int64_t coupled_silence(struct document *d, double share, uint64_t seed);
 /* Takes the same units out, and checks the document. */
 void coupled_cut(struct document *d, double share, uint64_t seed);
 
+/* Zeroes what reads half of the groups that may go whole, picked at random; how many. */
+int64_t coupled_silence_whole(struct document *d, uint64_t seed);
+
 /* Zeroes what reads a random share of the units that may go, runs, takes those units out, checks the document and runs
  * again: the outputs must agree to `tolerance` of their largest magnitude. How many units went. */
 int64_t coupled_cut_and_compare(struct document *d, double share, uint64_t seed, double tolerance);

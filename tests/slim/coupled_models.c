@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Random networks as files, for others to judge (coupled.py). COUPLED_FOLDER, COUPLED_FROM and COUPLED_TO say where and which
  * seeds; without them there is nothing to do. `make` writes SEED.onnx. `cut` reads it, and writes SEED-zeroed.onnx, where
- * nothing reads some random units, and SEED-cut.onnx, without them. */
+ * nothing reads some random units, and SEED-cut.onnx, without them; and the same for whole groups, SEED-hushed.onnx and
+ * SEED-gone.onnx. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,17 @@ static void cut(uint64_t seed)
 	doc_free(d);
 }
 
+static void remove_whole(uint64_t seed)
+{
+	struct document *d = load(seed, "");
+
+	coupled_silence_whole(d, seed);
+	save(d, seed, "-hushed");
+	build_remove(d);
+	save(d, seed, "-gone");
+	doc_free(d);
+}
+
 Test(coupled, make)
 {
 	each(make);
@@ -71,4 +83,5 @@ Test(coupled, make)
 Test(coupled, cut)
 {
 	each(cut);
+	each(remove_whole);
 }

@@ -150,6 +150,50 @@ Test(narrow, takes_out_what_hardly_counts)
 	}
 }
 
+/* x[N,2,6,6] Conv 8 (3x3) Relu t; t Conv 8 (3x3, pads 1) Relu Conv 8 (3x3, pads 1), added to t; GlobalAveragePool Flatten Gemm 4.
+ * The branch hardly counts. */
+static struct document *net_beside(uint64_t seed)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(seed, 54);
+
+	build_input(d, "x", 4, DIMS(-1, 2, 6, 6));
+	build_floats(d, "w1", 4, DIMS(8, 2, 3, 3), 0.3, &r);
+	build_floats(d, "w2", 4, DIMS(8, 8, 3, 3), 0.3, &r);
+	build_floats(d, "b2", 1, DIMS(8), 0.3, &r);
+	build_floats(d, "w3", 4, DIMS(8, 8, 3, 3), 0.003, &r);
+	build_floats(d, "w4", 2, DIMS(4, 8), 1, &r);
+	build_floats(d, "b4", 1, DIMS(4), 0.1, &r);
+	build_node(d, "Conv", "x w1", "a");
+	build_node(d, "Relu", "a", "t");
+	build_attribute(d, build_node(d, "Conv", "t w2 b2", "c"), "pads", 4, DIMS(1, 1, 1, 1));
+	build_node(d, "Relu", "c", "h");
+	build_attribute(d, build_node(d, "Conv", "h w3", "e"), "pads", 4, DIMS(1, 1, 1, 1));
+	build_node(d, "Add", "t e", "s");
+	build_node(d, "GlobalAveragePool", "s", "g");
+	build_node(d, "Flatten", "g", "f");
+	build_number(d, build_node(d, "Gemm", "f w4 b4", "y"), "transB", 1);
+	build_output(d, "y", 2, DIMS(-1, 4));
+	return d;
+}
+
+/* All eight units of the branch at once: half of them would not be round. */
+Test(narrow, takes_branches_out_whole)
+{
+	struct slimming s;
+	int kept = 0;
+
+	open_narrow(&s, net_beside(9), 600);
+	run(&s);
+	cr_assert_eq(s.out->model->graph->n_node, 6);
+	cr_assert_eq(build_extent(s.out, "w2", 0), -1);
+	for (size_t i = 0; i < s.figures.n_layers; i++)
+		kept += s.figures.layers[i].channels_kept > 0;
+	cr_assert_eq(kept, 2);
+	cr_assert_eq(s.figures.channels_removed, 16);
+	slimming_close(&s);
+}
+
 /* Blocks of this processor where only channels go, and what was asked for everywhere. */
 Test(narrow, rounds_to_what_kernels_like)
 {

@@ -11,6 +11,7 @@ struct offer {
 	double saved;
 	int64_t each; /* channels a unit stands for */
 	int taken;
+	bool whole;   /* all of them may go */
 };
 
 struct choice {
@@ -67,6 +68,7 @@ static enum tamis_status find_saved(struct choice *c, int group, struct tamis_er
 	s = choose_left(c->job.effect.groups, c->dead, &left, err);
 	c->dead[u] = false;
 	c->offers[group].each = x->each;
+	c->offers[group].whole = c->job.effect.whole && c->job.effect.whole[group];
 	c->offers[group].saved = c->left - weigh(c, left);
 	return s;
 }
@@ -83,12 +85,12 @@ static enum tamis_status find_curve(void *ctx, int64_t group, int worker, struct
 	return effect_order(&c->job.effect, (int)group, &c->offers[group].curve, err);
 }
 
-/* Whether `taken` units may have gone: at least one stays, and widths are as round as asked. */
+/* Whether `taken` units may have gone: at least one stays, unless all may go, and widths are as round as asked. */
 static bool allowed(const struct choice *c, const struct offer *o, int taken)
 {
 	int64_t left = o->curve.alive - taken;
 
-	return left >= 1 && left * o->each % c->job.round_to == 0;
+	return (left >= 1 || o->whole) && left * o->each % c->job.round_to == 0;
 }
 
 static double effect_of(const struct offer *o, int taken)

@@ -38,7 +38,8 @@ struct choose_ask {
 /* How many units, and their effect as it is foreseen, without `scale`. */
 struct chosen { int units; double effect; };
 
-/* Sets dead[], which holds what job->effect.dead did, of further units. Of each group at least one unit stays. */
+/* Sets dead[], which holds what job->effect.dead did, of further units. Of each group at least one unit stays,
+ * but for those that the job says may go whole. */
 struct chosen choose_units(struct choice *c, const struct choose_ask *ask, bool *dead);
 
 #endif

@@ -98,8 +98,7 @@ static void put(struct follow *f, void *ctx, int unit, double *x)
 
 /* ---- makers ----------------------------------------------------------------------------------------------------- */
 
-/* What output o of a layer that hears nothing puts out: its own bias. */
-static double own_bias(const struct graph *g, const struct layer *l, int64_t o)
+double constants_own_bias(const struct graph *g, const struct layer *l, int64_t o)
 {
 	const struct node *n = &g->nodes[l->node];
 	int input = l->view.bias >= 0 ? l->view.bias : 2;
@@ -129,7 +128,7 @@ static enum tamis_status start_at(struct follow *f, int layer, struct tamis_erro
 
 		if (u < 0 || u >= f->group->width)
 			continue;
-		z[u] = own_bias(f->g->graph, l, o);
+		z[u] = constants_own_bias(f->g->graph, l, o);
 		if (isnan(z[u]))
 			f->wanted[u] = false;
 	}

@@ -12,6 +12,9 @@
 enum tamis_status constants_follow(const struct channel_groups *g, int group, bool *wanted, double *value,
                                    struct tamis_error *err);
 
+/* What output o of a layer that hears nothing puts out: its own bias. NAN where that is no constant. */
+double constants_own_bias(const struct graph *g, const struct layer *l, int64_t o);
+
 /* No padding by any attribute and no window cut short, so that equal values are met with equal results everywhere. */
 bool constants_unpadded(const struct node *n);
 

@@ -7,6 +7,7 @@
 
 #include "slim/channels/constants.h"
 #include "slim/channels/remove.h"
+#include "slim/channels/silent.h"
 
 /* One call: what is dead is found on the graph as it is and written at the end, so that no finding stands on another. */
 struct removal {
@@ -266,6 +267,8 @@ enum tamis_status channels_remove(struct document *doc, const struct graph *g, c
 
 	*removed = 0;
 	if (s == TAMIS_OK)
+		s = silent_remove(doc, &groups, removed, err);
+	if (s == TAMIS_OK && !*removed)
 		s = remove_dead(&r, doc, removed, err);
 	groups_free(&groups);
 	return s;

@@ -299,6 +299,7 @@ enum tamis_status effect_order(const struct effect_job *job, int group, struct e
 	struct desks desks = { 0 };
 	bool *gone = tm_array((size_t)x->width + 1, sizeof *gone);
 	enum tamis_status s = gone ? open_desks(job, group, &desks, err) : no_memory(err);
+	bool whole = job->whole && job->whole[group];
 	int steps;
 
 	*out = (struct effect_curve){ 0 };
@@ -310,9 +311,9 @@ enum tamis_status effect_order(const struct effect_job *job, int group, struct e
 		gone[u] = job->dead[x->first + u];
 		out->alive += !gone[u];
 	}
-	steps = (int)ceil(job->share * out->alive);
+	steps = whole ? out->alive : (int)ceil(job->share * out->alive);
 	if (s == TAMIS_OK && desks.usable && desks.n)
-		order(&desks, x, gone, steps < out->alive ? steps : out->alive - 1, out);
+		order(&desks, x, gone, whole || steps < out->alive ? steps : out->alive - 1, out);
 	close_desks(&desks);
 	free(gone);
 	return s;

@@ -14,7 +14,8 @@ struct effect_job {
 	const struct refit_sums *moments; /* by layer, of the network as it is now */
 	const struct layer_score *scores;    /* by layer: path gains */
 	const bool *dead;                    /* by unit: gone already */
-	double share;                        /* (0, 1]: of the units that live, at most so many are ordered */
+	double share;                        /* (0, 1]: of the units that live, at most so many are ordered, */
+	const bool *whole;                   /* and all of a group where this is set; NULL = nowhere: one stays */
 };
 
 /* Units in the order in which they go, and the effect of the first k + 1 of them together. */

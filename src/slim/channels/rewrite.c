@@ -116,6 +116,16 @@ struct tensor *rewrite_number(struct rewrite *r, int node, int input, int rank)
 	return p ? &p->values : NULL;
 }
 
+enum tamis_status rewrite_constant(struct rewrite *r, int node, int input, const struct tensor *t, struct tamis_error *err)
+{
+	struct rewrite_port *p = add_port(r, node, input, t);
+
+	if (!p)
+		return no_memory(err);
+	memcpy(p->values.data, t->data, tensor_bytes(t));
+	return TAMIS_OK;
+}
+
 enum tamis_status rewrite_drop(struct rewrite *r, int node, int input, int axis, const bool *drop,
                                struct tamis_error *err)
 {

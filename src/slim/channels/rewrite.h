@@ -31,6 +31,9 @@ struct tensor *rewrite_values(struct rewrite *r, int node, int input);
 /* The same of a port that takes one computed number, which a constant of this rank (0 or 1) is to take the place of. */
 struct tensor *rewrite_number(struct rewrite *r, int node, int input, int rank);
 
+/* The port reads a constant like t from now on, in place of what a node makes. What only it needed goes. */
+enum tamis_status rewrite_constant(struct rewrite *r, int node, int input, const struct tensor *t, struct tamis_error *err);
+
 /* Entries i of an axis of the port's constant go where drop[i]. */
 enum tamis_status rewrite_drop(struct rewrite *r, int node, int input, int axis, const bool *drop,
                                struct tamis_error *err);

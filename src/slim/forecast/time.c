@@ -90,26 +90,26 @@ static double solving(const struct slim *s, const struct forecast_figures *out)
 static void add_search(const struct slim *s, struct forecast_figures *out)
 {
 	const struct tamis_slim_options *o = s->in->options;
-	double rounds = out->rounds, refits = rounds * slim_refits(s), epochs = o->keep > 0 ? o->distil : o->distil * rounds;
+	double rounds = out->rounds, refits = rounds * slim_refits(s), trained = slim_depth_told(o) ? 1 : rounds;
 	double guess = items_of(out->guessing, &s->guess), held = items_of(out->held_out, &s->held);
 	double fit = items_of(out->fitting, &s->fit);
 
-	add_stage(out, "the original's outputs", held + (o->keep > 0 ? 0 : guess), 1, 1);
+	add_stage(out, "the original's outputs", held + (slim_depth_told(o) ? 0 : guess), 1, 1);
 	if (o->refit || o->distil)
 		add_stage(out, "scoring again", items_of(out->scored_again, &s->again), rounds - 1, SCORE_COST);
 	if (o->refit)
 		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + refits * slim_refit_passes(s), REFIT_COST);
 	if (o->refit)
-		add_stage(out, "tuning", items_of(out->refitted, &s->refitted), (o->keep > 0 ? 1 : SLIM_TUNED * rounds) * slim_tune_passes(s),
+		add_stage(out, "tuning", items_of(out->refitted, &s->refitted), (slim_depth_told(o) ? 1 : SLIM_TUNED * rounds) * slim_tune_passes(s),
 		          REFIT_COST);
 	if (o->refit)
 		add_stage(out, "solving", 1, refits, solving(s, out));
-	add_stage(out, "distilling", fit * slim_distil_cost(s, 1) + guess, epochs, 1);
+	add_stage(out, "distilling", fit * slim_distil_cost(s, 1) + guess, o->distil * trained, 1);
 	if (o->keep < 0 && o->distil)
-		add_stage(out, "finding its rate", slim_rate_trials(s), rounds, 1);
-	if (o->keep < 0)
+		add_stage(out, "finding its rate", slim_rate_trials(s), trained, 1);
+	if (!slim_depth_told(o))
 		add_stage(out, "guessing the depth", guess, rounds, 1);
-	add_stage(out, "judging", held, o->keep > 0 ? 2 : SLIM_LOOKS + 1, 1);
+	add_stage(out, "judging", held, slim_depth_told(o) ? 2 : SLIM_LOOKS + 1, 1);
 }
 
 enum tamis_status forecast_time(struct slim *s, struct forecast_figures *out, struct tamis_error *err)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "slim/channels/silent.h"
 #include "slim/channels/zero.h"
 #include "slim/repair/distil.h"
 #include "slim/search/snapshot.h"
@@ -28,6 +29,7 @@ struct narrowing {
 	int luck;                   /* good looks in a row */
 	double limit;               /* of what the gate allows, that a guess may use up now */
 	double until;               /* the share that is left where this approach ends; 0 = it does not */
+	bool *whole;                /* by group: all of it may go */
 	bool *closed;               /* by group: tried in vain */
 	bool *shut;                 /* by group: closed, or in a choice of this round */
 	double *scale;              /* by group: what its effect was when it was tried, over what was foreseen; 0 = not known */
@@ -71,6 +73,7 @@ static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
 	n->dead = make_flags(n, units);
 	n->bad = make_flags(n, units);
 	n->good_dead = make_flags(n, units);
+	n->whole = make_flags(n, groups);
 	n->closed = make_flags(n, groups);
 	n->shut = make_flags(n, groups);
 	n->scale = arena_array(&n->arena, (size_t)groups + 1, sizeof *n->scale);
@@ -79,8 +82,9 @@ static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
 	for (int i = 0; n->trial && i < NARROW_TRIES; i++)
 		whole &= (n->trial[i].dead = make_flags(n, units)) != NULL;
 	n->share = 1;
-	if (!n->dead || !n->bad || !n->good_dead || !n->closed || !n->shut || !n->scale || !n->scale_now || !n->trial || !whole)
+	if (!n->dead || !n->bad || !n->good_dead || !n->whole || !n->closed || !n->shut || !n->scale || !n->scale_now || !n->trial || !whole)
 		return tm_no_memory(err, "choosing channels");
+	silent_groups(&n->groups, n->whole);
 	return keep(n, err);
 }
 
@@ -104,7 +108,7 @@ static void guess_scales(struct narrowing *n)
 static enum tamis_status open_choice(struct narrowing *n, struct tamis_error *err)
 {
 	struct choose_job job = { .effect = { .groups = &n->groups, .moments = refit_moments(n->job->refit), .scores = n->job->scores->layer,
-		.dead = n->good_dead, .share = NARROW_MOST }, .worth = n->job->worth, .closed = n->closed,
+		.dead = n->good_dead, .share = NARROW_MOST, .whole = n->whole }, .worth = n->job->worth, .closed = n->closed,
 		.round_to = n->job->round_to, .pool = n->job->pool };
 
 	guess_scales(n);

@@ -56,7 +56,7 @@ enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 	f->confidence = s->in->options->confidence;
 	f->spending = "fixed sequence";
 	status = check_enough(s, err);
-	if (status == TAMIS_OK && s->in->options->keep < 0)
+	if (status == TAMIS_OK && !slim_depth_told(s->in->options))
 		status = open_gate(s, &s->guess, s->in->holdout == NULL, &s->guess_gate, &s->guess_open, err);
 	return status;
 }
@@ -228,11 +228,11 @@ enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
 	distil_close(&distil);
 	s->gate.job.progress = s->guess_gate.job.progress = NULL;
 	note_search(s);
-	if (status == TAMIS_OK && !s->search.passed)
-		return nothing_passed(s, err);
 	if (status == TAMIS_OK && o->target_macs > 0 && s->search.narrowed.left > o->target_macs)
 		return tm_fail(err, TAMIS_E_GATE, "no more channels can go: %.3g of the MACs are left, above the %.3g asked for",
 		               s->search.narrowed.left, o->target_macs);
+	if (status == TAMIS_OK && !s->search.passed)
+		return nothing_passed(s, err);
 	if (status == TAMIS_OK && job.target && predicted_bytes(s) > job.target)
 		return tm_fail(err, TAMIS_E_GATE, "the deepest cut that passed the gate makes a file of %llu bytes, above the "
 		               "%llu asked for", (unsigned long long)predicted_bytes(s), (unsigned long long)job.target);
