@@ -71,6 +71,8 @@ enum tamis_status edit_node(struct document *doc, const char *op_type, const cha
 /* Sets an attribute, replacing one of that name. */
 enum tamis_status edit_attribute_int(struct document *doc, Onnx__NodeProto *node, const char *name,
                                      int64_t value, struct tamis_error *err);
+enum tamis_status edit_attribute_float(struct document *doc, Onnx__NodeProto *node, const char *name,
+                                       float value, struct tamis_error *err);
 enum tamis_status edit_attribute_ints(struct document *doc, Onnx__NodeProto *node, const char *name,
                                       const int64_t *values, size_t count, struct tamis_error *err);
 

@@ -113,6 +113,17 @@ enum tamis_status edit_attribute_int(struct document *doc, Onnx__NodeProto *node
 	return put_attribute(doc, node, a, err);
 }
 
+enum tamis_status edit_attribute_float(struct document *doc, Onnx__NodeProto *node, const char *name,
+                                       float value, struct tamis_error *err)
+{
+	Onnx__AttributeProto *a = new_attribute(doc, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+	if (!a)
+		return no_memory(err);
+	a->has_f = 1;
+	a->f = value;
+	return put_attribute(doc, node, a, err);
+}
+
 enum tamis_status edit_attribute_ints(struct document *doc, Onnx__NodeProto *node, const char *name,
                                       const int64_t *values, size_t count, struct tamis_error *err)
 {

@@ -119,6 +119,7 @@ static void set_slim(struct object *o, const struct slim_figures *s)
 	object_count(o, "inverted", s->inverted);
 	object_real(o, "keep", s->keep);
 	object_count(o, "channels_removed", s->channels_removed);
+	object_count(o, "nodes_folded", s->nodes_folded);
 	object_member(o, "before", model_object(&s->before));
 	object_member(o, "after", model_object(&s->after));
 	object_member(o, "gate", gate_object(&s->gate));

@@ -126,6 +126,8 @@ static void write_cut(FILE *out, const struct slim_figures *s)
 	if (!isnan(s->keep) && s->channels_removed >= 0)
 		fprintf(out, ", %s channel%s removed", print_count(b, s->channels_removed),
 		        s->channels_removed == 1 ? "" : "s");
+	if (s->nodes_folded)
+		fprintf(out, ", %s node%s folded into others", print_count(b, s->nodes_folded), s->nodes_folded == 1 ? "" : "s");
 	if (!isnan(s->keep))
 		fputc('\n', out);
 }

@@ -73,6 +73,7 @@ struct slim_figures {
 	size_t n_looks;
 	int64_t tests, significant; /* distinct tests in all, and those significant */
 	int64_t inverted;           /* of them near the threshold, their p-values by exact inversion */
+	int64_t nodes_folded;        /* into others, exactly */
 	int64_t channels_removed;
 	double keep;                /* share of connections kept by the chosen cut */
 	double seconds_score, seconds_search, seconds_total;

@@ -9,6 +9,7 @@
 #include "ops/table.h"
 #include "slim/biases.h"
 #include "slim/channels/dead.h"
+#include "slim/fold/fold.h"
 #include "slim/provenance.h"
 #include "slim/settle.h"
 #include "slim/state.h"
@@ -219,6 +220,38 @@ enum tamis_status pass_cut(struct slim *s, struct tamis_error *err)
 
 	if (status == TAMIS_OK)
 		status = parameters_write(s->graph, &s->parameters, s->doc, err);
+	return status == TAMIS_OK ? slim_index(s, err) : status;
+}
+
+static enum tamis_status note_folded(struct slim *s, int gone, struct tamis_error *err)
+{
+	s->figures->nodes_folded += gone;
+	return gone ? slim_index(s, err) : TAMIS_OK;
+}
+
+/* Until nothing is left to fold: what goes brings others together. */
+static enum tamis_status fold(struct slim *s, struct tamis_error *err)
+{
+	int gone;
+	enum tamis_status status = fold_hard_sigmoids(s->doc, s->graph, s->plan, &gone, err);
+
+	if (status == TAMIS_OK)
+		status = note_folded(s, gone, err);
+	do {
+		gone = 0;
+		if (status == TAMIS_OK)
+			status = fold_numbers(s->doc, s->graph, s->plan, &s->layers, &gone, err);
+		if (status == TAMIS_OK)
+			status = note_folded(s, gone, err);
+	} while (status == TAMIS_OK && gone);
+	return status;
+}
+
+/* Biases that stayed zero go, too. */
+enum tamis_status pass_fold(struct slim *s, struct tamis_error *err)
+{
+	enum tamis_status status = s->in->options->granularity == TAMIS_WEIGHT ? TAMIS_OK : fold(s, err);
+
 	if (status == TAMIS_OK)
 		status = biases_drop(s->doc, err);
 	return status == TAMIS_OK ? slim_index(s, err) : status;

@@ -97,6 +97,7 @@ enum tamis_status pass_significance(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_gate(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_cut(struct slim *s, struct tamis_error *err);
+enum tamis_status pass_fold(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_channels(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_storage(struct slim *s, struct tamis_error *err);
 enum tamis_status pass_verify(struct slim *s, struct tamis_error *err);

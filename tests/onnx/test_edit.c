@@ -38,6 +38,8 @@ static enum tamis_status every_edit(struct document *doc, struct tamis_error *er
 	if (st == TAMIS_OK)
 		st = edit_attribute_int(doc, n, "extra", 3, err);
 	if (st == TAMIS_OK)
+		st = edit_attribute_float(doc, n, "slope", 0.5f, err);
+	if (st == TAMIS_OK)
 		st = edit_add_node(doc, g, n, err);
 	if (st != TAMIS_OK) {
 		edit_free(doc, n);
@@ -61,7 +63,7 @@ Test(edit, every_edit_survives_the_file)
 	cr_assert_str_eq(n->op_type, "Transpose");
 	cr_assert_str_eq(n->name, "turn");
 	cr_assert_null(n->domain);
-	cr_assert_eq(n->n_attribute, 2u);
+	cr_assert_eq(n->n_attribute, 3u);
 	cr_assert_eq(n->attribute[0]->n_ints, 2u);
 	cr_assert_eq(n->attribute[0]->ints[0], 1);
 	cr_assert_eq(n->attribute[1]->i, 3);

@@ -334,3 +334,35 @@ struct document *net_block(uint64_t seed)
 	build_node(d, "Add", "h z", "y");
 	return d;
 }
+
+struct document *net_foldable(uint64_t seed)
+{
+	static const struct { const char *name; float value; } numbers[] = { { "a", 0.3f }, { "b", 0.1f }, { "three", 3 }, { "zero", 0 },
+		{ "six", 6 } };
+	struct document *d = build_model(17);
+	struct rng r = rng_make(seed, 46);
+
+	build_input(d, "x", 4, DIMS(-1, 2, 5, 5));
+	build_output(d, "y", 2, DIMS(-1, 3));
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		build_floats(d, numbers[i].name, 0, NULL, 0, &r)[0] = numbers[i].value;
+	build_floats(d, "w1", 4, DIMS(8, 2, 3, 3), 1, &r);
+	build_floats(d, "w2", 4, DIMS(8, 8, 1, 1), 1, &r);
+	build_floats(d, "w3", 4, DIMS(8, 8, 1, 1), 0, &r);
+	build_floats(d, "b3", 1, DIMS(8), 0.3, &r);
+	build_floats(d, "w4", 2, DIMS(3, 72), 1, &r);
+	build_node(d, "Mul", "x a", "m");
+	build_node(d, "Sub", "m b", "n");
+	build_node(d, "Conv", "n w1", "z");
+	build_node(d, "Add", "z three", "p");
+	build_node(d, "Clip", "p zero six", "q");
+	build_node(d, "Mul", "z q", "g");
+	build_node(d, "Div", "g six", "t");
+	build_node(d, "Conv", "t w2", "c");
+	build_node(d, "Relu", "c", "e");
+	build_node(d, "Conv", "e w3 b3", "h");
+	build_node(d, "Add", "t h", "s");
+	build_node(d, "Flatten", "s", "f");
+	build_number(d, build_node(d, "Gemm", "f w4", "y"), "transB", 1);
+	return d;
+}

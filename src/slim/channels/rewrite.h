@@ -38,6 +38,13 @@ enum tamis_status rewrite_constant(struct rewrite *r, int node, int input, const
 enum tamis_status rewrite_drop(struct rewrite *r, int node, int input, int axis, const bool *drop,
                                struct tamis_error *err);
 
+/* The node goes, with the constants that it alone reads; its other inputs are left to the caller, and so are the readers of what it
+ * makes. */
+void rewrite_drop_node(struct rewrite *r, int node);
+
+/* One input less reads the value, a constant. What nobody reads any more goes. */
+void rewrite_unread(struct rewrite *r, int value);
+
 /* A value that nodes make has a new extent: noted in value_info. */
 void rewrite_extent(struct rewrite *r, int value, int axis, int64_t extent);
 

@@ -14,7 +14,7 @@ struct trial {
 	struct snapshot state;
 	bool *dead;
 	double share, macs;         /* that are left */
-	double error, price;        /* of the outputs; how much more it is, for what is saved */
+	double error, price;        /* of the outputs; how much more it is, for what is saved of what is wanted */
 };
 
 struct narrowing {
@@ -227,7 +227,7 @@ static enum tamis_status try_choice(struct narrowing *n, struct tamis_error *err
 	if (s != TAMIS_OK)
 		return s;
 	t->error = refit_error(n->job->refit);
-	t->price = (t->error - n->error) / log(n->share / t->share);
+	t->price = (t->error - n->error) / log(n->share / fmax(t->share, n->job->target));
 	learn(n, t->error);
 	memcpy(t->dead, n->dead, (size_t)n->groups.n_units * sizeof *t->dead);
 	snapshot_free(&t->state);
