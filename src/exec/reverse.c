@@ -158,7 +158,8 @@ static enum tamis_status pass_through(struct runner *r, const struct step *s, co
 	if (status == TAMIS_OK && (s->node->op->flags & OP_CONTROL))
 		status = control_reverse(s, r->in, r->gout, r->gin, r->state[s - r->program->steps], h->no_reverse, h->ctx, err);
 	else if (status == TAMIS_OK)
-		status = node_reverse(s->node, r->in, r->out, r->gout, r->gin, &r->scratch, err);
+		status = node_reverse(s->node, r->in, r->out, r->gout, r->gin, &r->scratch,
+		                      &r->state[s - r->program->steps], err);
 	scratch_reset(&r->scratch);
 	return status;
 }

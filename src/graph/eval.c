@@ -197,10 +197,10 @@ static void reverse_view(const struct tensor *gout, struct tensor *gin)
 
 enum tamis_status node_reverse(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
                                const struct tensor *const *gout, struct tensor *const *gin, struct scratch *scratch,
-                               struct tamis_error *err)
+                               void **state, struct tamis_error *err)
 {
 	struct op_call c = { .node = n, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out, .scratch = scratch,
-		.err = err };
+		.state = state, .err = err };
 	struct op_grad g = { .call = &c, .gout = gout, .gin = gin };
 	enum tamis_status s;
 

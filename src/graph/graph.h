@@ -120,11 +120,11 @@ enum tamis_status node_run(const struct node *n, const struct tensor *const *in,
                            struct scratch *scratch, void **state, struct tamis_error *err);
 void node_free_state(const struct node *n, void *state); /* NULL state is fine */
 
-/* Adds gradients: gout[i] NULL = zero, gin[i] NULL = not wanted. For half values, in/out/gradients are FLOAT copies
+/* Adds gradients: gout[i] NULL = zero, gin[i] NULL = not wanted; state as in node_run. For half values, in/out/gradients are FLOAT copies
  * made by the caller. TAMIS_E_UNSUPPORTED when the operator has no reverse. */
 enum tamis_status node_reverse(const struct node *n, const struct tensor *const *in, struct tensor *const *out,
                                const struct tensor *const *gout, struct tensor *const *gin, struct scratch *scratch,
-                               struct tamis_error *err);
+                               void **state, struct tamis_error *err);
 
 /* node_shape and node_run on inputs that all have data, allocating the outputs' data (tensor_free each; out holds
  * n->n_out structs; absent outputs get no data). For constant folding and tests. */

@@ -35,8 +35,8 @@ struct op_call {
 	const struct tensor *const *in;
 	struct tensor *const *out;
 	struct scratch *scratch; /* run and reverse only */
-	void **state;            /* run only: a slot of this node and worker, NULL at first, for what the row's run keeps
-	                          * between runs (compiled kernels, never data); NULL: nothing can be kept */
+	void **state;            /* run and reverse: a slot of this node and worker, NULL at first, for what the row's run
+	                          * and reverse keep between runs (compiled kernels, never data); NULL: nothing can be kept */
 	bool unknown;            /* set by op_needs when a shape depends on data that is not there yet */
 	struct tamis_error *err;
 };

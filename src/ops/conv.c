@@ -158,6 +158,24 @@ static void reverse_bias(const struct correlation *c, const struct tensor *gy, s
 		blas_row_sums(c->type, channels, size, blas_at(c->type, gy->data, i * channels * size), size, 1, gb->data);
 }
 
+static enum tamis_status reverse_image(const struct op_call *call, const struct correlation *c, const struct tensor *gy,
+                                       struct tensor *gx)
+{
+	bool done;
+	enum tamis_status s = onednn_conv_back(call->state, c, gy->data, call->in[1]->data, gx->data, &done);
+
+	return s || done ? s : correlate_back(c, gy->data, call->in[1]->data, gx->data);
+}
+
+static enum tamis_status reverse_weight(const struct op_call *call, const struct correlation *c, const struct tensor *gy,
+                                        struct tensor *gw)
+{
+	bool done;
+	enum tamis_status s = onednn_conv_weight(call->state, c, call->in[0]->data, gy->data, gw->data, &done);
+
+	return s || done ? s : correlate_weight(c, call->in[0]->data, gy->data, gw->data);
+}
+
 static enum tamis_status reverse(struct op_grad *g)
 {
 	const struct op_call *call = g->call;
@@ -175,12 +193,12 @@ static enum tamis_status reverse(struct op_grad *g)
 	if (g->gin[0] && a->transposed)
 		s = correlate(&c, gy->data, w->data, g->gin[0]->data);
 	else if (g->gin[0])
-		s = correlate_back(&c, gy->data, w->data, g->gin[0]->data);
+		s = reverse_image(call, &c, gy, g->gin[0]);
 	if (s || !g->gin[1])
 		return s;
 	if (a->transposed)
 		return correlate_weight(&c, gy->data, x->data, g->gin[1]->data);
-	return correlate_weight(&c, x->data, gy->data, g->gin[1]->data);
+	return reverse_weight(call, &c, gy, g->gin[1]);
 }
 
 /* Of groups, a whole one goes with all that it reads and makes; the weight's axis 0 runs over the groups. Where it is

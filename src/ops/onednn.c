@@ -10,8 +10,10 @@
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
+#include "base/loop.h"
 #include "ops/onednn_threads.h"
 
 enum { LEAST_CHANNELS = 8 }; /* on either side: fewer do not fill the vectors of a blocked layout */
@@ -19,6 +21,10 @@ enum { LEAST_CHANNELS = 8 }; /* on either side: fewer do not fill the vectors of
 /* A tensor on its way in or out: the caller's plain layout, the layout the convolution wants, the change
  * between. */
 enum port_name { PORT_SRC, PORT_WEIGHTS, PORT_BIAS, PORT_DST, PORTS };
+
+/* The three products, and which port each of them writes. */
+enum product { FORWARD, BACK_TO_SRC, BACK_TO_WEIGHTS, PRODUCTS };
+static const enum port_name result_of[PRODUCTS] = {PORT_DST, PORT_SRC, PORT_WEIGHTS};
 struct port {
 	dnnl_memory_desc_t plain, wanted;
 	dnnl_memory_t outer, inner; /* inner NULL where the layouts are the same */
@@ -26,7 +32,8 @@ struct port {
 };
 
 struct compiled {
-	int64_t items, channels, maps; /* with win and has_bias: the shape this was compiled for */
+	enum product product;
+	int64_t items, groups, channels, maps; /* with win and has_bias: the shape this was compiled for */
 	struct window win;
 	bool has_bias, usable;
 	dnnl_engine_t engine;
@@ -38,10 +45,15 @@ struct compiled {
 	struct onednn_threads threads;
 };
 
+/* Of a convolution, one for each product that was asked for. */
+struct products { struct compiled *of[PRODUCTS]; };
+
 static bool belongs(const struct correlation *c)
 {
-	return c->type == DT_FLOAT && c->groups == 1 && c->win.kernel_size > 1 && c->channels >= LEAST_CHANNELS &&
-	       c->maps >= LEAST_CHANNELS;
+	bool depthwise = c->groups >= LEAST_CHANNELS && c->channels == 1 && c->maps == 1;
+
+	return c->type == DT_FLOAT && c->win.kernel_size > 1 &&
+	       (depthwise || (c->groups == 1 && c->channels >= LEAST_CHANNELS && c->maps >= LEAST_CHANNELS));
 }
 
 static void free_port(struct port *p)
@@ -51,10 +63,8 @@ static void free_port(struct port *p)
 	dnnl_memory_destroy(p->outer);
 }
 
-void onednn_conv_free(void *state)
+static void free_compiled(struct compiled *s)
 {
-	struct compiled *s = state;
-
 	if (!s)
 		return;
 	for (int i = 0; i < PORTS; i++)
@@ -66,9 +76,18 @@ void onednn_conv_free(void *state)
 	free(s);
 }
 
+void onednn_conv_free(void *state)
+{
+	struct products *p = state;
+
+	for (int i = 0; p && i < PRODUCTS; i++)
+		free_compiled(p->of[i]);
+	free(p);
+}
+
 static bool same_shape(const struct compiled *s, const struct correlation *c, bool has_bias)
 {
-	bool same = s->items == c->items && s->channels == c->channels && s->maps == c->maps &&
+	bool same = s->items == c->items && s->groups == c->groups && s->channels == c->channels && s->maps == c->maps &&
 	            s->has_bias == has_bias && s->win.rank == c->win.rank;
 
 	for (int i = 0; i < WINDOW_AXES; i++)
@@ -79,70 +98,123 @@ static bool same_shape(const struct compiled *s, const struct correlation *c, bo
 	return same;
 }
 
-/* Plain row-major (a, b, space...), and the same with the layout left to oneDNN. */
-static dnnl_status_t describe(struct port *p, int64_t a, int64_t b, const int64_t *space, int rank)
+/* Plain row-major (lead..., space...), and the same with the layout left to oneDNN. */
+static dnnl_status_t describe(struct port *p, const int64_t *lead, int n_lead, const int64_t *space, int rank)
 {
-	static const dnnl_format_tag_t plain[] = {dnnl_abc, dnnl_abcd, dnnl_abcde};
-	dnnl_dims_t dims = {a, b};
+	static const dnnl_format_tag_t plain[] = {dnnl_abc, dnnl_abcd, dnnl_abcde, dnnl_abcdef};
+	dnnl_dims_t dims = {0};
 	dnnl_status_t status;
 
+	for (int i = 0; i < n_lead; i++)
+		dims[i] = lead[i];
 	for (int i = 0; i < rank; i++)
-		dims[2 + i] = space[WINDOW_AXES - rank + i];
-	status = dnnl_memory_desc_init_by_tag(&p->plain, rank + 2, dims, dnnl_f32, plain[rank - 1]);
+		dims[n_lead + i] = space[WINDOW_AXES - rank + i];
+	status = dnnl_memory_desc_init_by_tag(&p->plain, rank + n_lead, dims, dnnl_f32, plain[rank + n_lead - 3]);
 	if (status)
 		return status;
-	return dnnl_memory_desc_init_by_tag(&p->wanted, rank + 2, dims, dnnl_f32, dnnl_format_tag_any);
+	return dnnl_memory_desc_init_by_tag(&p->wanted, rank + n_lead, dims, dnnl_f32, dnnl_format_tag_any);
 }
 
+/* The weight of a grouped convolution has its groups on an axis of their own. */
 static dnnl_status_t describe_all(struct compiled *s)
 {
+	const int64_t src[] = {s->items, s->groups * s->channels}, dst[] = {s->items, s->groups * s->maps};
+	const int64_t weight[] = {s->groups, s->maps, s->channels};
+	bool grouped = s->groups > 1;
 	dnnl_status_t status;
 	int rank = s->win.rank;
 
-	if ((status = describe(&s->ports[PORT_SRC], s->items, s->channels, s->win.in, rank)) ||
-	    (status = describe(&s->ports[PORT_WEIGHTS], s->maps, s->channels, s->win.kernel, rank)) ||
-	    (status = describe(&s->ports[PORT_DST], s->items, s->maps, s->win.out, rank)))
+	if ((status = describe(&s->ports[PORT_SRC], src, 2, s->win.in, rank)) ||
+	    (status = describe(&s->ports[PORT_WEIGHTS], weight + !grouped, 2 + grouped, s->win.kernel, rank)) ||
+	    (status = describe(&s->ports[PORT_DST], dst, 2, s->win.out, rank)))
 		return status;
-	status = dnnl_memory_desc_init_by_tag(&s->ports[PORT_BIAS].plain, 1, (dnnl_dims_t){s->maps}, dnnl_f32,
+	status = dnnl_memory_desc_init_by_tag(&s->ports[PORT_BIAS].plain, 1, (dnnl_dims_t){s->groups * s->maps}, dnnl_f32,
 	                                      dnnl_a);
 	s->ports[PORT_BIAS].wanted = s->ports[PORT_BIAS].plain;
 	return status;
 }
 
-/* The convolution with layouts of oneDNN's choice and a scratchpad of ours. */
-static dnnl_status_t choose(const struct compiled *s, dnnl_primitive_desc_t *pd)
+/* Strides and all that, as oneDNN counts them. */
+struct geometry { dnnl_dims_t strides, dilates, begin, end; };
+
+static struct geometry geometry_of(const struct window *w)
+{
+	struct geometry g = {{0}, {0}, {0}, {0}};
+	int skip = WINDOW_AXES - w->rank;
+
+	for (int i = 0; i < w->rank; i++) {
+		g.strides[i] = w->stride[skip + i];
+		g.dilates[i] = w->dilation[skip + i] - 1;
+		g.begin[i] = w->begin[skip + i];
+		g.end[i] = w->end[skip + i];
+	}
+	return g;
+}
+
+static dnnl_status_t describe_forward(const struct compiled *s, dnnl_convolution_desc_t *desc)
 {
 	const struct port *p = s->ports;
-	int rank = s->win.rank, skip = WINDOW_AXES - rank;
-	dnnl_dims_t strides = {0}, dilates = {0}, begin = {0}, end = {0};
-	dnnl_convolution_desc_t desc;
-	dnnl_primitive_attr_t attr = NULL;
-	dnnl_status_t status;
+	struct geometry g = geometry_of(&s->win);
 
-	for (int i = 0; i < rank; i++) {
-		strides[i] = s->win.stride[skip + i];
-		dilates[i] = s->win.dilation[skip + i] - 1;
-		begin[i] = s->win.begin[skip + i];
-		end[i] = s->win.end[skip + i];
-	}
-	status = dnnl_dilated_convolution_forward_desc_init(
-		&desc, dnnl_forward_inference, dnnl_convolution_direct, &p[PORT_SRC].wanted, &p[PORT_WEIGHTS].wanted,
-		s->has_bias ? &p[PORT_BIAS].wanted : NULL, &p[PORT_DST].wanted, strides, dilates, begin, end);
-	if (status || (status = dnnl_primitive_attr_create(&attr)))
-		return status;
-	status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-	if (!status)
-		status = dnnl_primitive_desc_create(pd, &desc, attr, s->engine, NULL);
+	return dnnl_dilated_convolution_forward_desc_init(
+		desc, s->product == FORWARD ? dnnl_forward_inference : dnnl_forward_training, dnnl_convolution_direct,
+		&p[PORT_SRC].wanted, &p[PORT_WEIGHTS].wanted, s->has_bias ? &p[PORT_BIAS].wanted : NULL, &p[PORT_DST].wanted,
+		g.strides, g.dilates, g.begin, g.end);
+}
+
+static dnnl_status_t describe_product(const struct compiled *s, dnnl_convolution_desc_t *desc)
+{
+	const struct port *p = s->ports;
+	struct geometry g = geometry_of(&s->win);
+
+	if (s->product == BACK_TO_SRC)
+		return dnnl_dilated_convolution_backward_data_desc_init(desc, dnnl_convolution_direct, &p[PORT_SRC].wanted,
+			&p[PORT_WEIGHTS].wanted, &p[PORT_DST].wanted, g.strides, g.dilates, g.begin, g.end);
+	if (s->product == BACK_TO_WEIGHTS)
+		return dnnl_dilated_convolution_backward_weights_desc_init(desc, dnnl_convolution_direct, &p[PORT_SRC].wanted,
+			&p[PORT_WEIGHTS].wanted, NULL, &p[PORT_DST].wanted, g.strides, g.dilates, g.begin, g.end);
+	return describe_forward(s, desc);
+}
+
+/* The product with layouts of oneDNN's choice and a scratchpad of ours. */
+static dnnl_status_t choose(const struct compiled *s, dnnl_primitive_desc_t *pd)
+{
+	dnnl_convolution_desc_t desc;
+	dnnl_primitive_desc_t hint = NULL;
+	dnnl_primitive_attr_t attr = NULL;
+	dnnl_status_t status = dnnl_success;
+
+	if (s->product != FORWARD && !(status = describe_forward(s, &desc)))
+		status = dnnl_primitive_desc_create(&hint, &desc, NULL, s->engine, NULL);
+	if (!status && !(status = describe_product(s, &desc)) && !(status = dnnl_primitive_attr_create(&attr)) &&
+	    !(status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user)))
+		status = dnnl_primitive_desc_create(pd, &desc, attr, s->engine, hint);
 	dnnl_primitive_attr_destroy(attr);
+	dnnl_primitive_desc_destroy(hint);
 	return status;
+}
+
+/* Where oneDNN has nothing but loops for a shape, columns are faster. */
+static bool is_compiled(const_dnnl_primitive_desc_t pd)
+{
+	const char *name = NULL;
+
+	return !dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name) && name &&
+	       (!strncmp(name, "jit", 3) || !strncmp(name, "br", 2));
+}
+
+/* In reverse, what comes from the results and what is written are gradients. */
+static bool is_gradient(enum product product, int port)
+{
+	return product != FORWARD && (port == PORT_DST || port == (int)result_of[product]);
 }
 
 /* Handles without data, and the reorder between them where the layouts differ. */
 static dnnl_status_t open_port(struct compiled *s, enum port_name name)
 {
 	struct port *p = &s->ports[name];
-	const dnnl_memory_desc_t *from = name == PORT_DST ? &p->wanted : &p->plain;
-	const dnnl_memory_desc_t *to = name == PORT_DST ? &p->plain : &p->wanted;
+	bool outward = name == result_of[s->product];
+	const dnnl_memory_desc_t *from = outward ? &p->wanted : &p->plain, *to = outward ? &p->plain : &p->wanted;
 	dnnl_primitive_desc_t pd;
 	dnnl_status_t status = dnnl_memory_create(&p->outer, &p->plain, s->engine, DNNL_MEMORY_NONE);
 
@@ -158,11 +230,14 @@ static dnnl_status_t open_port(struct compiled *s, enum port_name name)
 
 static dnnl_status_t open_ports(struct compiled *s, const_dnnl_primitive_desc_t pd)
 {
+	static const dnnl_query_t plain[PORTS] = {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_undef, dnnl_query_dst_md};
+	static const dnnl_query_t diff[PORTS] = {dnnl_query_diff_src_md, dnnl_query_diff_weights_md, dnnl_query_undef,
+	                                         dnnl_query_diff_dst_md};
 	dnnl_status_t status = dnnl_success;
 
-	s->ports[PORT_SRC].wanted = *dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0);
-	s->ports[PORT_WEIGHTS].wanted = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
-	s->ports[PORT_DST].wanted = *dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
+	for (int i = 0; i < PORTS; i++)
+		if (i != PORT_BIAS)
+			s->ports[i].wanted = *dnnl_primitive_desc_query_md(pd, is_gradient(s->product, i) ? diff[i] : plain[i], 0);
 	s->scratchpad_desc = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
 	for (int i = 0; !status && i < PORTS; i++)
 		status = open_port(s, (enum port_name)i);
@@ -180,31 +255,38 @@ static dnnl_status_t compile(struct compiled *s)
 	    (status = dnnl_stream_create(&s->stream, s->engine, dnnl_stream_default_flags)) ||
 	    (status = describe_all(s)) || (status = choose(s, &pd)))
 		return status;
-	status = dnnl_primitive_create(&s->conv, pd);
+	status = s->product == FORWARD || is_compiled(pd) ? dnnl_primitive_create(&s->conv, pd) : dnnl_unimplemented;
 	if (!status)
 		status = open_ports(s, pd);
 	dnnl_primitive_desc_destroy(pd);
 	return status;
 }
 
-/* A state for this shape, compiled where oneDNN can. What it cannot do is remembered as not usable. */
-static enum tamis_status open_state(void **state, const struct correlation *c, bool has_bias)
+static struct compiled *open_compiled(enum product product, const struct correlation *c, bool has_bias)
 {
-	struct compiled *s = *state;
+	struct compiled *s = calloc(1, sizeof *s);
+
+	if (s)
+		*s = (struct compiled){.product = product, .items = c->items, .groups = c->groups, .channels = c->channels,
+		                       .maps = c->maps, .win = c->win, .has_bias = has_bias};
+	return s;
+}
+
+/* A product for this shape, compiled where oneDNN can. What it cannot do is remembered as not usable. */
+static enum tamis_status open_state(void **state, enum product product, const struct correlation *c, bool has_bias)
+{
+	struct products *all = *state = *state ? *state : calloc(1, sizeof *all);
+	struct compiled *s = all ? all->of[product] : NULL;
 	dnnl_status_t status = dnnl_unimplemented;
 	int before;
 
 	if (s && same_shape(s, c, has_bias))
 		return TAMIS_OK;
-	onednn_conv_free(s);
-	*state = s = calloc(1, sizeof *s);
-	if (!s)
+	free_compiled(s);
+	if (all)
+		all->of[product] = s = open_compiled(product, c, has_bias);
+	if (!all || !s)
 		return tm_no_memory(c->err, "preparing a convolution");
-	s->items = c->items;
-	s->channels = c->channels;
-	s->maps = c->maps;
-	s->win = c->win;
-	s->has_bias = has_bias;
 	if (onednn_find_threads(&s->threads)) {
 		before = onednn_enter(&s->threads);
 		status = compile(s);
@@ -254,44 +336,40 @@ static dnnl_status_t reorder(struct compiled *s, const struct port *p, bool inwa
 	return p->reorder ? dnnl_primitive_execute(p->reorder, s->stream, 2, args) : dnnl_success;
 }
 
-static dnnl_status_t execute(struct compiled *s)
+static int argument(enum product product, int port)
 {
 	static const int names[PORTS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
+	static const int diffs[PORTS] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST};
+
+	return is_gradient(product, port) ? diffs[port] : names[port];
+}
+
+static dnnl_status_t execute(struct compiled *s)
+{
 	dnnl_exec_arg_t args[PORTS + 1];
-	dnnl_status_t status;
-	int n = 0;
+	dnnl_status_t status = dnnl_success;
+	int n = 0, result = (int)result_of[s->product];
 
 	for (int i = 0; i < PORTS; i++)
 		if (i != PORT_BIAS || s->has_bias)
-			args[n++] = (dnnl_exec_arg_t){names[i], s->ports[i].inner ? s->ports[i].inner : s->ports[i].outer};
+			args[n++] = (dnnl_exec_arg_t){argument(s->product, i), s->ports[i].inner ? s->ports[i].inner : s->ports[i].outer};
 	args[n++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, s->scratchpad};
-	if ((status = reorder(s, &s->ports[PORT_SRC], true)) ||
-	    (status = reorder(s, &s->ports[PORT_WEIGHTS], true)) ||
-	    (status = dnnl_primitive_execute(s->conv, s->stream, n, args)) ||
-	    (status = reorder(s, &s->ports[PORT_DST], false)))
-		return status;
-	return dnnl_stream_wait(s->stream);
+	for (int i = 0; !status && i < PORTS; i++)
+		if (i != PORT_BIAS && i != result)
+			status = reorder(s, &s->ports[i], true);
+	if (!status && !(status = dnnl_primitive_execute(s->conv, s->stream, n, args)) &&
+	    !(status = reorder(s, &s->ports[result], false)))
+		status = dnnl_stream_wait(s->stream);
+	return status;
 }
 
-enum tamis_status onednn_conv(void **state, const struct correlation *c, const void *image,
-                              const void *weight, const void *bias, void *maps, bool *done)
+static enum tamis_status run(struct compiled *s, const struct correlation *c, const void *const *data)
 {
-	const void *data[PORTS] = {
-		[PORT_SRC] = image, [PORT_WEIGHTS] = weight, [PORT_BIAS] = bias, [PORT_DST] = maps};
-	struct compiled *s;
-	enum tamis_status status;
+	enum tamis_status status = bind_all(s, c, data);
 	dnnl_status_t result;
 	int before;
 
-	*done = false;
-	if (!state || !belongs(c))
-		return TAMIS_OK;
-	if ((status = open_state(state, c, bias != NULL)))
-		return status;
-	s = *state;
-	if (!s->usable)
-		return TAMIS_OK;
-	if ((status = bind_all(s, c, data)))
+	if (status)
 		return status;
 	before = onednn_enter(&s->threads);
 	result = execute(s);
@@ -300,8 +378,74 @@ enum tamis_status onednn_conv(void **state, const struct correlation *c, const v
 		return tm_no_memory(c->err, "convolving");
 	if (result)
 		return tm_fail(c->err, TAMIS_E_INTERNAL, "oneDNN failed a convolution with status %d", (int)result);
-	*done = true;
 	return TAMIS_OK;
+}
+
+/* The compiled product; NULL where the shape does not belong here. */
+static enum tamis_status find(void **state, enum product product, const struct correlation *c, bool has_bias,
+                              struct compiled **out)
+{
+	enum tamis_status status = state && belongs(c) ? open_state(state, product, c, has_bias) : TAMIS_OK;
+	struct products *all = state ? *state : NULL;
+
+	*out = !status && all && belongs(c) && all->of[product]->usable ? all->of[product] : NULL;
+	return status;
+}
+
+enum tamis_status onednn_conv(void **state, const struct correlation *c, const void *image,
+                              const void *weight, const void *bias, void *maps, bool *done)
+{
+	const void *data[PORTS] = {
+		[PORT_SRC] = image, [PORT_WEIGHTS] = weight, [PORT_BIAS] = bias, [PORT_DST] = maps};
+	struct compiled *s;
+	enum tamis_status status = find(state, FORWARD, c, bias != NULL, &s);
+
+	*done = s != NULL;
+	return s ? run(s, c, data) : status;
+}
+
+LOOP_VERSIONS
+static void add(const float *from, int64_t n, float *restrict to)
+{
+	for (int64_t i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
+/* data[result]: what is added to. */
+static enum tamis_status run_back(void **state, enum product product, const struct correlation *c, const void **data, void *to,
+                                  bool *done)
+{
+	struct compiled *s;
+	enum tamis_status status = find(state, product, c, false, &s);
+	int result = (int)result_of[product];
+	size_t bytes = s ? dnnl_memory_desc_get_size(&s->ports[result].plain) : 0;
+
+	*done = s != NULL;
+	if (!s)
+		return status;
+	data[result] = scratch_alloc(c->scratch, bytes, 1);
+	if (!data[result])
+		return tm_no_memory(c->err, "reversing a convolution");
+	status = run(s, c, data);
+	if (!status)
+		add(data[result], (int64_t)(bytes / sizeof(float)), to);
+	return status;
+}
+
+enum tamis_status onednn_conv_back(void **state, const struct correlation *c, const void *maps, const void *weight, void *image,
+                                   bool *done)
+{
+	const void *data[PORTS] = {[PORT_WEIGHTS] = weight, [PORT_DST] = maps};
+
+	return run_back(state, BACK_TO_SRC, c, data, image, done);
+}
+
+enum tamis_status onednn_conv_weight(void **state, const struct correlation *c, const void *image, const void *maps,
+                                     void *weight, bool *done)
+{
+	const void *data[PORTS] = {[PORT_SRC] = image, [PORT_DST] = maps};
+
+	return run_back(state, BACK_TO_WEIGHTS, c, data, weight, done);
 }
 
 #else
@@ -315,6 +459,22 @@ enum tamis_status onednn_conv(void **state, const struct correlation *c, const v
                               const void *weight, const void *bias, void *maps, bool *done)
 {
 	(void)state, (void)c, (void)image, (void)weight, (void)bias, (void)maps;
+	*done = false;
+	return TAMIS_OK;
+}
+
+enum tamis_status onednn_conv_back(void **state, const struct correlation *c, const void *maps, const void *weight, void *image,
+                                   bool *done)
+{
+	(void)state, (void)c, (void)maps, (void)weight, (void)image;
+	*done = false;
+	return TAMIS_OK;
+}
+
+enum tamis_status onednn_conv_weight(void **state, const struct correlation *c, const void *image, const void *maps,
+                                     void *weight, bool *done)
+{
+	(void)state, (void)c, (void)image, (void)maps, (void)weight;
 	*done = false;
 	return TAMIS_OK;
 }

@@ -183,7 +183,7 @@ Test(eval, gradients_of_nothing)
 	model_input(d, "a", DT_FLOAT, DIMS(0, side, side));
 	model_node(d, "Det", "a", "b");
 	g = model_graph(d);
-	cr_expect_eq(node_reverse(&g->nodes[0], in, out, gout, gin, &scratch, &err), TAMIS_OK, "%s", err.message);
+	cr_expect_eq(node_reverse(&g->nodes[0], in, out, gout, gin, &scratch, NULL, &err), TAMIS_OK, "%s", err.message);
 	cr_expect_eq(scratch_bytes(&scratch), 0);
 	graph_free(g);
 	doc_free(d);
