@@ -223,6 +223,21 @@ enum tamis_status pass_cut(struct slim *s, struct tamis_error *err)
 	return status == TAMIS_OK ? slim_index(s, err) : status;
 }
 
+enum tamis_status pass_channels(struct slim *s, struct tamis_error *err)
+{
+	enum tamis_status status = TAMIS_OK;
+	int64_t removed = s->in->options->granularity == TAMIS_WEIGHT ? 0 : 1;
+
+	s->figures->channels_removed = 0;
+	while (status == TAMIS_OK && removed) {
+		status = channels_remove(s->doc, s->graph, s->plan, &s->layers, &removed, err);
+		s->figures->channels_removed += status == TAMIS_OK ? removed : 0;
+		if (status == TAMIS_OK && removed)
+			status = slim_index(s, err);
+	}
+	return status;
+}
+
 static enum tamis_status note_folded(struct slim *s, int gone, struct tamis_error *err)
 {
 	s->figures->nodes_folded += gone;
@@ -241,6 +256,8 @@ static enum tamis_status fold(struct slim *s, struct tamis_error *err)
 		gone = 0;
 		if (status == TAMIS_OK)
 			status = fold_numbers(s->doc, s->graph, s->plan, &s->layers, &gone, err);
+		if (status == TAMIS_OK && !gone)
+			status = fold_vectors(s->doc, s->graph, s->plan, &s->layers, &gone, err);
 		if (status == TAMIS_OK)
 			status = note_folded(s, gone, err);
 	} while (status == TAMIS_OK && gone);
@@ -255,21 +272,6 @@ enum tamis_status pass_fold(struct slim *s, struct tamis_error *err)
 	if (status == TAMIS_OK)
 		status = biases_drop(s->doc, err);
 	return status == TAMIS_OK ? slim_index(s, err) : status;
-}
-
-enum tamis_status pass_channels(struct slim *s, struct tamis_error *err)
-{
-	enum tamis_status status = TAMIS_OK;
-	int64_t removed = s->in->options->granularity == TAMIS_WEIGHT ? 0 : 1;
-
-	s->figures->channels_removed = 0;
-	while (status == TAMIS_OK && removed) {
-		status = channels_remove(s->doc, s->graph, s->plan, &s->layers, &removed, err);
-		s->figures->channels_removed += status == TAMIS_OK ? removed : 0;
-		if (status == TAMIS_OK && removed)
-			status = slim_index(s, err);
-	}
-	return status;
 }
 
 enum tamis_status pass_storage(struct slim *s, struct tamis_error *err)

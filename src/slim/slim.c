@@ -19,8 +19,8 @@ static const struct pass {
 	{ "gate", pass_gate, false },                 /* the original's outputs on the held-out items */
 	{ "search", pass_search, false },          /* rounds of choosing channels, then connections, and refitting; the deepest that passes */
 	{ "cut", pass_cut, false },                /* the chosen weights and biases into the document */
-	{ "fold", pass_fold, false },              /* numbers into weights; what is done in more steps than it takes */
 	{ "channels", pass_channels, false },      /* remove what is provably dead */
+	{ "fold", pass_fold, false },              /* numbers into weights; what is done in more steps than it takes */
 	{ "storage", pass_storage, false },        /* dense or sparse, by measured bytes */
 	{ "verify", pass_verify, true },           /* judge what will be written */
 	{ "provenance", pass_provenance, true },

@@ -215,6 +215,113 @@ Test(fold, what_cannot_go_stays)
 	}
 }
 
+/* ---- vectors ---------------------------------------------------------------------------------------------------- */
+
+static enum tamis_status vectors(struct document *d, struct coupled *c, int *gone, struct tamis_error *err)
+{
+	return fold_vectors(d, c->graph, c->plan, &c->layers, gone, err);
+}
+
+/* x[N,6,6,6] -> Conv 6 (3x3, pads 1) -> BatchNormalization where `norm` -> plus x where `residual` -> plus v -> Relu y */
+static struct document *net_vector(bool norm, bool residual, int rank, const int64_t *dims)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(8, 0);
+	float *var;
+
+	build_input(d, "x", 4, DIMS(-1, 6, 6, 6));
+	build_output(d, "y", 4, DIMS(-1, 6, 6, 6));
+	build_floats(d, "w", 4, DIMS(6, 6, 3, 3), 0.3, &r);
+	build_floats(d, "v", rank, dims, 1, &r);
+	build_attribute(d, build_node(d, "Conv", "x w", "z"), "pads", 4, DIMS(1, 1, 1, 1));
+	if (norm) {
+		build_floats(d, "s", 1, DIMS(6), 1, &r);
+		build_floats(d, "b", 1, DIMS(6), 1, &r);
+		build_floats(d, "m", 1, DIMS(6), 1, &r);
+		var = build_floats(d, "u", 1, DIMS(6), 0, &r);
+		for (int i = 0; i < 6; i++)
+			var[i] = 1 + (float)i;
+		build_node(d, "BatchNormalization", "z s b m u", "n");
+	}
+	if (residual)
+		build_node(d, "Add", norm ? "x n" : "z x", "t");
+	build_node(d, "Add", residual ? "v t" : norm ? "n v" : "z v", "p");
+	build_node(d, "Relu", "p", "y");
+	return d;
+}
+
+Test(fold, vectors_go_into_biases)
+{
+	for (int i = 0; i < 4; i++) {
+		struct document *d = net_vector(i & 1, i & 2, 4, DIMS(1, 6, 1, 1));
+
+		cr_assert_eq(fold_and_compare(d, vectors), 1);
+		cr_assert_eq(count_nodes(d, "Add"), i & 2 ? 1 : 0);
+		doc_free(d);
+		d = net_vector(i & 1, i & 2, 3, DIMS(6, 1, 1));
+		cr_assert_eq(fold_and_compare(d, vectors), 1);
+		doc_free(d);
+	}
+}
+
+/* One element a column, a row or an item is none a channel. */
+Test(fold, vectors_along_other_axes_stay)
+{
+	static const struct { int rank; int64_t dims[4]; } other[] = { { 1, { 6 } }, { 2, { 6, 1 } }, { 4, { 1, 1, 6, 1 } }, { 4, { 1, 6, 1, 6 } } };
+
+	for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+		struct document *d = net_vector(false, true, other[i].rank, other[i].dims);
+
+		cr_assert_eq(fold_and_compare(d, vectors), 0);
+		doc_free(d);
+	}
+}
+
+/* A norm whose shift another node makes has nothing to change. */
+Test(fold, made_shifts_stay)
+{
+	struct document *d = net_vector(true, false, 4, DIMS(1, 6, 1, 1));
+	Onnx__NodeProto *n = d->model->graph->node[1];
+
+	cr_assert_str_eq(n->op_type, "BatchNormalization");
+	cr_assert_eq(edit_string(d, &n->input[2], "made", NULL), TAMIS_OK);
+	build_node(d, "Identity", "b", "made");
+	n = d->model->graph->node[4];
+	memmove(d->model->graph->node + 1, d->model->graph->node, 4 * sizeof n);
+	d->model->graph->node[0] = n;
+	cr_assert_eq(fold_and_compare(d, vectors), 0);
+	cr_assert_eq(fold_and_compare(d, numbers), 0);
+	doc_free(d);
+}
+
+/* What silent branches of a linear stream leave behind. */
+Test(fold, branches_leave_no_sum)
+{
+	struct document *d = build_model(17);
+	struct rng r = rng_make(9, 0);
+
+	build_input(d, "x", 3, DIMS(-1, 4, 5));
+	build_output(d, "y", 3, DIMS(-1, 4, 3));
+	build_floats(d, "w1", 2, DIMS(5, 6), 1, &r);
+	build_floats(d, "b1", 1, DIMS(6), 1, &r);
+	build_floats(d, "w2", 2, DIMS(6, 7), 1, &r);
+	build_floats(d, "w3", 2, DIMS(7, 6), 0, &r);
+	build_floats(d, "b3", 1, DIMS(6), 1, &r);
+	build_floats(d, "w4", 2, DIMS(6, 3), 1, &r);
+	build_node(d, "MatMul", "x w1", "a");
+	build_node(d, "Add", "a b1", "t");
+	build_node(d, "MatMul", "t w2", "c");
+	build_node(d, "Relu", "c", "e");
+	build_node(d, "MatMul", "e w3", "g");
+	build_node(d, "Add", "g b3", "h");
+	build_node(d, "Add", "t h", "s");
+	build_node(d, "MatMul", "s w4", "y");
+	cr_assert_eq(build_remove_and_compare(d, TOLERANCE), 13);
+	cr_assert_eq(fold_and_compare(d, vectors), 1);
+	cr_assert_eq(d->model->graph->n_node, 3);
+	doc_free(d);
+}
+
 /* ---- at random -------------------------------------------------------------------------------------------------- */
 
 struct growing { struct document *d; struct rng r; int n, steps; char at[32], also[32]; int64_t channels, also_channels, side, also_side; bool image; };

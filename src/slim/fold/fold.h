@@ -19,4 +19,9 @@ enum tamis_status fold_hard_sigmoids(struct document *doc, const struct graph *g
 enum tamis_status fold_numbers(struct document *doc, const struct graph *g, const struct plan *plan, const struct layers *l,
                                int *gone, struct tamis_error *err);
 
+/* A sum with one FLOAT constant a channel goes into the bias of a layer before it, through sums that it alone reads: what is left
+ * where a branch beside a residual stream became a constant. */
+enum tamis_status fold_vectors(struct document *doc, const struct graph *g, const struct plan *plan, const struct layers *l,
+                               int *gone, struct tamis_error *err);
+
 #endif

@@ -7,7 +7,7 @@
 
 #include "onnx/edit.h"
 #include "slim/channels/constants.h"
-#include "slim/channels/rewrite.h"
+#include "slim/fold/carry.h"
 #include "slim/fold/connect.h"
 #include "slim/fold/step.h"
 
@@ -80,41 +80,6 @@ static bool find_chain(const struct folding *f, int node, struct chain *c)
 	return connect_can(g, c->y) && isfinite(c->a) && isfinite(c->b) && c->a != 0;
 }
 
-/* ---- into the layer before ------------------------------------------------------------------------------------- */
-
-/* Its weights are its own and of a type in which scaling them is no new rounding to speak of. */
-static bool can_change(const struct graph *g, const struct layer *l)
-{
-	return !l->note && l->bias != GRAPH_NONE && !g->nodes[l->node].inlined && g->values[l->weight].n_uses == 1
-		&& g->values[l->weight].constant.type == DT_FLOAT && g->values[l->bias].constant.type == DT_FLOAT
-		&& g->values[l->bias].constant.count == l->view.outs && l->view.bias_scale != 0;
-}
-
-/* t = a t + b. */
-static enum tamis_status scale(struct folding *f, int node, int input, double a, double b)
-{
-	struct tensor *t = rewrite_values(&f->rewrite, node, input);
-
-	if (!t)
-		return no_memory(f);
-	for (int64_t i = 0; i < t->count; i++)
-		tensor_set(t, i, a * tensor_get(t, i) + b);
-	return TAMIS_OK;
-}
-
-static enum tamis_status scale_layer(struct folding *f, const struct layer *l, double a, double b)
-{
-	struct use bias = f->graph->values[l->bias].uses[0];
-	enum tamis_status s;
-
-	if (l->bias_kind == BIAS_MEAN) {
-		s = scale(f, bias.node, 1, a, 0);
-		return s == TAMIS_OK ? scale(f, bias.node, 2, a, b) : s;
-	}
-	s = scale(f, l->node, l->view.weight, a, 0);
-	return s == TAMIS_OK ? scale(f, bias.node, bias.input, a, b / (l->bias_kind == BIAS_INPUT ? l->view.bias_scale : 1)) : s;
-}
-
 /* ---- into the layers behind -------------------------------------------------------------------------------------- */
 
 static const struct layer *reader(const struct folding *f, const struct use *u)
@@ -122,7 +87,7 @@ static const struct layer *reader(const struct folding *f, const struct use *u)
 	int i = f->read_by[u->node];
 	const struct layer *l = i < 0 ? NULL : &f->layers->list[i];
 
-	return l && u->input == l->view.data && can_change(f->graph, l) ? l : NULL;
+	return l && u->input == l->view.data && carry_can(f->graph, l) ? l : NULL;
 }
 
 static bool all_layers(const struct folding *f, int value)
@@ -156,6 +121,7 @@ static enum tamis_status fold_into(struct folding *f, const struct layer *l, dou
 	struct use at = f->graph->values[l->bias].uses[0];
 	struct tensor *w = rewrite_values(&f->rewrite, l->node, l->view.weight);
 	struct tensor *bias = w && b != 0 ? rewrite_values(&f->rewrite, at.node, at.input) : NULL;
+	static const double none = 0;
 	double by = b * l->view.weight_scale / (l->bias_kind == BIAS_INPUT ? l->view.bias_scale : 1);
 
 	if (!w || (b != 0 && !bias))
@@ -167,7 +133,7 @@ static enum tamis_status fold_into(struct folding *f, const struct layer *l, dou
 			sum += tensor_get(w, layer_offset(&l->view, o, d));
 		tensor_set(bias, o, tensor_get(bias, o) + (l->bias_kind == BIAS_MEAN ? -by : by) * sum);
 	}
-	return scale(f, l->node, l->view.weight, a, 0);
+	return carry_port(&f->rewrite, l->node, l->view.weight, a, &none, false, 1, f->err);
 }
 
 static enum tamis_status fold_into_all(struct folding *f, int value, double a, double b)
@@ -225,8 +191,8 @@ static enum tamis_status fold_chain(struct folding *f, const struct chain *c)
 	bool behind = all_layers(f, c->y);
 	enum tamis_status s;
 
-	if (before && step_read_once(f->graph, c->x) && can_change(f->graph, before))
-		s = scale_layer(f, before, c->a, c->b);
+	if (before && step_read_once(f->graph, c->x) && carry_can(f->graph, before))
+		s = carry(&f->rewrite, before, c->a, &c->b, false, f->err);
 	else if (behind && (c->b == 0 || takes_sums(f, c->y)))
 		s = fold_into_all(f, c->y, c->a, c->b);
 	else
@@ -238,14 +204,6 @@ static enum tamis_status fold_chain(struct folding *f, const struct chain *c)
 }
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
-
-/* The value behind a layer's bias, or its norm. */
-static int result_of(const struct graph *g, const struct layer *l)
-{
-	int node = l->bias == GRAPH_NONE || l->bias_kind == BIAS_INPUT ? l->node : g->values[l->bias].uses[0].node;
-
-	return g->nodes[node].out[0];
-}
 
 static bool open_folding(struct folding *f)
 {
@@ -260,7 +218,7 @@ static bool open_folding(struct folding *f)
 	for (int n = 0; n < f->graph->n_nodes; n++)
 		f->read_by[n] = -1;
 	for (int i = 0; i < f->layers->n; i++) {
-		f->made_by[result_of(f->graph, &f->layers->list[i])] = i;
+		f->made_by[carry_result(f->graph, &f->layers->list[i])] = i;
 		f->read_by[f->layers->list[i].node] = i;
 	}
 	return true;

@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#define BROADCAST_OPSET 7 /* from here on sums repeat what is of extent 1 */
-
 static bool is(const struct node *n, const char *name)
 {
 	return !*n->op->domain && !strcmp(n->op->name, name);
@@ -35,7 +33,7 @@ int step_data(const struct graph *g, const struct plan *plan, int node, double *
 	bool sum = is(n, "Add") || is(n, "Sub"), less = is(n, "Sub"), turned;
 	double c = 0;
 
-	if (!(sum || is(n, "Mul") || is(n, "Div")) || n->inlined || n->opset < BROADCAST_OPSET)
+	if (!(sum || is(n, "Mul") || is(n, "Div")) || n->inlined || n->opset < STEP_BROADCAST_OPSET)
 		return GRAPH_NONE;
 	turned = is_number(g, plan, n->in[0], n->in[1], &c);
 	if (!turned && !is_number(g, plan, n->in[1], n->in[0], &c))

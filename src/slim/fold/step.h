@@ -4,6 +4,8 @@
 
 #include "exec/plan.h"
 
+#define STEP_BROADCAST_OPSET 7 /* from here on sums and products repeat what is of extent 1 */
+
 /* The input of a sum or product with one FLOAT number that is not that number; GRAPH_NONE = the node is none. The node makes
  * *a x + *b of it, *a not 0. plan: shapes, so that the number gives no axis to what it meets. */
 int step_data(const struct graph *g, const struct plan *plan, int node, double *a, double *b);
