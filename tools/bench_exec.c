@@ -188,7 +188,7 @@ static enum tamis_status watch_layers(struct bench *b)
 
 static enum tamis_status index_layers(struct bench *b)
 {
-	const struct program_options training = { .training = true }, energies = { .training = true, .energies = true };
+	const struct program_options training = { .training = true, .joined = true }, energies = { .training = true, .energies = true };
 	const struct layer_filter filter = { 0 };
 	struct batch one = { 0 };
 	enum tamis_status s = program_create(b->graph, &training, &b->training, &b->err);
@@ -328,7 +328,7 @@ static enum tamis_status open_distil(struct bench *b)
 	for (int i = 0; s == TAMIS_OK && i < b->parameters.n; i++)
 		b->watch_weights[b->parameters.list[i].value] = b->parameters.list[i].trained;
 	job.fit = (struct store_job){ .original = b->graph, .head = &b->head, .reader = &b->reader, .batching = b->batching,
-		.chunk = DISTIL_SHARD, .pool = b->pool };
+		.chunk = b->chunk, .pool = b->pool };
 	job.check = job.fit;
 	return s == TAMIS_OK ? distil_open(&job, &b->distil, &b->err) : s;
 }
@@ -338,7 +338,7 @@ static enum tamis_status train(struct bench *b)
 	const struct items_job job = { .ctx = b, .work = train_chunk };
 	enum tamis_status s = b->watch_weights ? TAMIS_OK : open_distil(b);
 
-	return s == TAMIS_OK ? items_run(b->training, &b->reader, b->batching, DISTIL_SHARD, b->pool, &job, &b->err) : s;
+	return s == TAMIS_OK ? items_run(b->training, &b->reader, b->batching, b->chunk, b->pool, &job, &b->err) : s;
 }
 
 static enum tamis_status distil(struct bench *b)

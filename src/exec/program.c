@@ -163,6 +163,8 @@ static enum tamis_status fill(struct program *p, struct tamis_error *err)
 	if (s == TAMIS_OK && p->options.training && p->options.held_zeros)
 		s = use_held_zeros(p, err);
 	fast = p->options.training ? p->options.energies : p->options.merge_norms;
+	if (s == TAMIS_OK && p->options.joined && !fast)
+		return join_written_out(p, err);
 	return s == TAMIS_OK && fast ? speed_up(p, err) : s;
 }
 

@@ -17,6 +17,7 @@ struct program_options {
 	                     exist inside a step alone; of its gradient the energies are to be had (run_hooks.energy), of
 	                     weights and norms there are no gradients. Values last until the reverse pass only where it
 	                     looks at them: others are to be had while their readers run (run_hooks.node) */
+	bool joined;      /* with training: what is written out in several steps is one, and values between them do not exist */
 	bool held_zeros;  /* with training: entries of weights that are zero stay zero while the program lives, and their gradients
 	                     are not wanted: products by mostly zero weights go entry by entry */
 	const bool *nodes; /* by graph node, read while the program is made: these alone are wanted, with what they need, and no

@@ -79,6 +79,13 @@ double slim_rate_trials(const struct slim *s)
 	return DISTIL_USUAL_TRIALS * (items * slim_distil_cost(s, 1) + slim_items_in(&s->guess));
 }
 
+double slim_epochs(const struct slim *s)
+{
+	const struct tamis_slim_options *o = s->in->options;
+
+	return o->distil * (slim_only_channels(o) ? SLIM_TRAINED : 1);
+}
+
 double slim_refits(const struct slim *s)
 {
 	return slim_narrows(s->in->options) && slim_only_channels(s->in->options) ? SLIM_TRIES : 1;
@@ -99,7 +106,7 @@ static double round_work(const struct slim *s, double refits)
 	if (o->distil && o->regrow > 0)
 		work += REGROW_ITEMS * DISTIL_COST;
 	if (o->distil && !slim_depth_told(o))
-		work += o->distil * epoch_work(s, 1) + slim_rate_trials(s);
+		work += slim_epochs(s) * epoch_work(s, 1) + slim_rate_trials(s);
 	return work;
 }
 

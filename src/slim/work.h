@@ -14,6 +14,7 @@
 #define MIXUP_COST 0.5                  /* more, of the original on half of the items */
 #define SLIM_TRIES 2.5                  /* refits a round, on the average, where no connections are cut after channels */
 #define SLIM_TUNED 0.7                  /* tunings a round, on the average, where the depth is searched */
+#define SLIM_TRAINED 0.5                /* of all epochs a round trains, on the average, where no connections are cut after channels */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
 
 /* A stage of the run, as the ctx of slim_tell: `cost` forward runs an item; 0: what distilling takes at the present depth. */
@@ -39,6 +40,8 @@ double slim_refits(const struct slim *s);
 double slim_refit_passes(const struct slim *s);
 /* Passes of a refit over the items that tuning a state takes as long as. */
 double slim_tune_passes(const struct slim *s);
+/* Epochs that a round of a search for the depth trains, on the average. */
+double slim_epochs(const struct slim *s);
 /* An item and epoch, where this share of the connections is kept. */
 double slim_distil_cost(const struct slim *s, double keep);
 /* Of the rate of distilling after one cut, in forward runs. */

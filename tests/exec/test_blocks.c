@@ -373,10 +373,10 @@ static void reverse(const struct program *p, struct tensor *in, const bool *watc
 	free(seeds);
 }
 
-static void compare_energies(const struct graph *g, uint64_t seed, int *hidden)
+static void compare_energies(const struct graph *g, struct program_options options, uint64_t seed, int *hidden)
 {
 	struct program *plain = program_of(g, (struct program_options){ .training = true });
-	struct program *fast = program_of(g, (struct program_options){ .training = true, .energies = true });
+	struct program *fast = program_of(g, options);
 	bool *watch = calloc((size_t)g->n_values, sizeof *watch);
 	struct energies want = { 0 }, got = { 0 };
 	int64_t channels = g->values[g->inputs[0]].declared.dims[1];
@@ -418,11 +418,33 @@ Test(blocks, energies_agree)
 		struct document *d = network(seed, seed % 2 ? 3 : 16);
 		struct graph *g = model_graph(d);
 
-		compare_energies(g, seed, &hidden);
+		compare_energies(g, (struct program_options){ .training = true, .energies = true }, seed, &hidden);
 		graph_free(g);
 		doc_free(d);
 	}
 	cr_expect_gt(hidden, 200, "only %d energies from inside a step", hidden);
+}
+
+/* What is written out in several steps is one; all else is as it was. */
+Test(blocks, joined_programs_agree)
+{
+	int hidden = 0, steps = 0;
+
+	for (uint64_t seed = 1; seed <= 150; seed++) {
+		const struct program_options options = { .training = true, .joined = true };
+		struct document *d = network(seed, seed % 2 ? 3 : 16);
+		struct graph *g = model_graph(d);
+		struct program *plain = program_of(g, (struct program_options){ .training = true }), *joined = program_of(g, options);
+
+		steps += plain->n_steps - joined->n_steps;
+		program_free(plain);
+		program_free(joined);
+		compare_energies(g, options, seed, &hidden);
+		graph_free(g);
+		doc_free(d);
+	}
+	cr_expect_eq(hidden, 0);
+	cr_expect_gt(steps, 60, "only %d steps less", steps);
 }
 
 /* A convolution with its norm, the sum with its input and the activation are one step between Pack and Unpack. */

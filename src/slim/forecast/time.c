@@ -104,7 +104,7 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 		          REFIT_COST);
 	if (o->refit)
 		add_stage(out, "solving", 1, refits, solving(s, out));
-	add_stage(out, "distilling", fit * slim_distil_cost(s, 1) + guess, o->distil * trained, 1);
+	add_stage(out, "distilling", fit * slim_distil_cost(s, 1) + guess, slim_depth_told(o) ? o->distil : slim_epochs(s) * rounds, 1);
 	if (o->keep < 0 && o->distil)
 		add_stage(out, "finding its rate", slim_rate_trials(s), trained, 1);
 	if (!slim_depth_told(o))

@@ -354,7 +354,7 @@ static void free_hand(const struct training *t, struct hand *h)
 static enum tamis_status set_up(struct training *t, struct tamis_error *err)
 {
 	const struct distil_job *j = &t->distil->job;
-	struct program_options options = { .training = true, .held_zeros = !t->limit };
+	struct program_options options = { .training = true, .joined = true, .held_zeros = !t->limit };
 	enum tamis_status s = adam_open(j->graph, j->parameters, t->limit > 0, &t->adam, err);
 
 	if (s == TAMIS_OK)

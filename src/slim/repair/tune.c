@@ -277,7 +277,7 @@ static enum tamis_status make_rows(struct tuning *w, struct tamis_error *err)
 
 static enum tamis_status gather(struct tuning *w, const struct program *original, struct tamis_error *err)
 {
-	static const struct program_options training = { .training = true };
+	static const struct program_options training = { .training = true, .joined = true };
 	const struct refit_job *j = w->job;
 	struct items_job items = { .ctx = w, .select = select_item, .mine = is_taken, .work = work, .merge = merge };
 	struct program *slim = NULL;

@@ -264,10 +264,16 @@ static enum tamis_status tune(struct narrowing *n, struct tamis_error *err)
 	return refit_tune(n->job->refit, err);
 }
 
+static enum tamis_status train_a_while(struct narrowing *n, struct tamis_error *err)
+{
+	n->trained = n->dear = true;
+	return n->job->repair(n->job->ctx, n->round, false, err);
+}
+
 static enum tamis_status train(struct narrowing *n, struct tamis_error *err)
 {
 	n->trained = n->dear = true;
-	return n->job->repair(n->job->ctx, n->round, err);
+	return n->job->repair(n->job->ctx, n->round, true, err);
 }
 
 /* Does so, and takes it back where it makes matters worse: what it lowers is not what the gate looks at. */
@@ -297,6 +303,20 @@ static bool is_mended(const struct narrowing *n, const struct trial *t)
 	return t->share > n->job->target && n->spent <= REFIT_MENDED;
 }
 
+/* A state on the way, from which others will be trained on, is trained for a while first: in full only where that does not
+ * do. */
+static enum tamis_status train_as_needed(struct narrowing *n, const struct trial *t, struct tamis_error *err)
+{
+	enum tamis_status s;
+
+	if (t->share <= n->job->target)
+		return mend(n, train, err);
+	s = mend(n, train_a_while, err);
+	if (s != TAMIS_OK || n->spent <= n->limit || n->spent > NARROW_HOPE * n->limit)
+		return s;
+	return mend(n, train, err);
+}
+
 static enum tamis_status judge(struct narrowing *n, const struct trial *t, bool *good, struct tamis_error *err)
 {
 	enum tamis_status s = snapshot_restore(&t->state, n->job->graph, n->job->parameters, err);
@@ -308,7 +328,7 @@ static enum tamis_status judge(struct narrowing *n, const struct trial *t, bool 
 	if (s == TAMIS_OK && (t->share <= n->job->target || refit_wants_tuning(n->spent, n->limit)))
 		s = mend(n, tune, err);
 	if (s == TAMIS_OK && n->job->repair && !is_mended(n, t))
-		s = mend(n, train, err);
+		s = train_as_needed(n, t, err);
 	*good = n->spent <= n->limit;
 	return s;
 }

@@ -17,6 +17,7 @@
 #define NARROW_LEARN 4    /* by no more than this a group looks better for what it did to the outputs when it was tried */
 #define NARROW_MISSES 8   /* choices of the second approach that may look bad, */
 #define NARROW_DEAR 4     /* and where each of them is distilled */
+#define NARROW_HOPE 3     /* so many times its limit a state may spend after training for a while, to be trained in full */
 #define NARROW_MOST 0.5   /* of a group's units, in one round */
 #define NARROW_ROUNDS 40
 
@@ -38,8 +39,9 @@ struct narrow_job {
 	int tries;                   /* choices that each of them refits, 1 to NARROW_TRIES */
 	struct pool *pool;
 	/* Called while the graph is in the state: trains it, where refitting alone spends more than REFIT_MENDED of what the
-	 * gate allows, or the target is reached (may be NULL); takes one that looks good, and what of that it spends. */
-	enum tamis_status (*repair)(void *ctx, int round, struct tamis_error *err);
+	 * gate allows, or the target is reached (may be NULL), in full or for a while; takes one that looks good, and what of that it
+	 * spends. */
+	enum tamis_status (*repair)(void *ctx, int round, bool full, struct tamis_error *err);
 	enum tamis_status (*good)(void *ctx, double spent, struct tamis_error *err);
 	void *ctx;
 };

@@ -351,11 +351,12 @@ static enum tamis_status make_states(struct search *w, struct tamis_error *err)
 
 /* ---- channels ------------------------------------------------------------------------------------------------- */
 
-static enum tamis_status repair_narrowed(void *ctx, int round, struct tamis_error *err)
+static enum tamis_status repair_narrowed(void *ctx, int round, bool full, struct tamis_error *err)
 {
 	const struct search *w = ctx;
-	struct distil_leg leg = { .epochs = w->job->epochs, .rate = w->job->rate, .to = 1, .settle = true,
-		.stream = (uint64_t)ROUNDS_MAX + (uint64_t)round };
+	int epochs = full ? w->job->epochs : (w->job->epochs + ROUNDS_WHILE - 1) / ROUNDS_WHILE;
+	struct distil_leg leg = { .epochs = epochs, .rate = w->job->rate, .to = 1, .settle = true,
+		.stream = (uint64_t)ROUNDS_MAX + (uint64_t)round + (full ? 0 : NARROW_ROUNDS) };
 	struct distil_result r;
 
 	return distil_run(w->job->distil, &leg, &r, err);

@@ -20,6 +20,7 @@
 #define ROUNDS_KEPT ((size_t)64 << 20) /* floats of what the original gives, that a refit may keep */
 #define ROUNDS_PASSES 6      /* over the items, that a refit may take */
 #define ROUNDS_USUAL 12      /* that a search takes, for estimates of the time */
+#define ROUNDS_WHILE 5       /* this part of the epochs a state without channels is trained at first, on the way */
 #define ROUNDS_CUTTING 0.6   /* share of the epochs during which the cut deepens, on the way to a given share */
 
 struct rounds_job {
