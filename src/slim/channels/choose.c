@@ -90,7 +90,7 @@ static bool allowed(const struct choice *c, const struct offer *o, int taken)
 {
 	int64_t left = o->curve.alive - taken;
 
-	return (left >= 1 || o->whole) && left * o->each % c->job.round_to == 0;
+	return (left ? taken <= o->curve.part : o->whole) && left * o->each % c->job.round_to == 0;
 }
 
 static double effect_of(const struct offer *o, int taken)

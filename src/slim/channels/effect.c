@@ -300,7 +300,6 @@ enum tamis_status effect_order(const struct effect_job *job, int group, struct e
 	bool *gone = tm_array((size_t)x->width + 1, sizeof *gone);
 	enum tamis_status s = gone ? open_desks(job, group, &desks, err) : no_memory(err);
 	bool whole = job->whole && job->whole[group];
-	int steps;
 
 	*out = (struct effect_curve){ 0 };
 	out->unit = tm_array((size_t)x->width + 1, sizeof *out->unit);
@@ -311,9 +310,9 @@ enum tamis_status effect_order(const struct effect_job *job, int group, struct e
 		gone[u] = job->dead[x->first + u];
 		out->alive += !gone[u];
 	}
-	steps = whole ? out->alive : (int)ceil(job->share * out->alive);
+	out->part = (int)fmin(ceil(job->share * out->alive), out->alive - 1);
 	if (s == TAMIS_OK && desks.usable && desks.n)
-		order(&desks, x, gone, whole || steps < out->alive ? steps : out->alive - 1, out);
+		order(&desks, x, gone, whole ? out->alive : out->part, out);
 	close_desks(&desks);
 	free(gone);
 	return s;

@@ -14,15 +14,16 @@ struct effect_job {
 	const struct refit_sums *moments; /* by layer, of the network as it is now */
 	const struct layer_score *scores;    /* by layer: path gains */
 	const bool *dead;                    /* by unit: gone already */
-	double share;                        /* (0, 1]: of the units that live, at most so many are ordered, */
-	const bool *whole;                   /* and all of a group where this is set; NULL = nowhere: one stays */
+	double share;                        /* (0, 1]: of the units that live, at most so many may go, */
+	const bool *whole;                   /* or all of a group where this is set; NULL = nowhere: one stays */
 };
 
-/* Units in the order in which they go, and the effect of the first k + 1 of them together. */
+/* Units in the order in which they go, and the effect of the first k + 1 of them together. n is more than part where all may go. */
 struct effect_curve {
 	int *unit;
 	double *effect;
 	int n, alive;
+	int part;    /* so many units at most may go where others stay */
 };
 
 /* Greedy from the least effect. The effect of dropping features D of a reader is sum_o g_o w_oD (P_DD)^-1 w_oD', P the

@@ -8,6 +8,7 @@
 #include "slim/channels/zero.h"
 #include "slim/repair/distil.h"
 #include "slim/search/snapshot.h"
+#include "slim/search/walk.h"
 
 /* A choice of a round, and the network refitted without it. */
 struct trial {
@@ -303,8 +304,8 @@ static bool is_mended(const struct narrowing *n, const struct trial *t)
 	return t->share > n->job->target && n->spent <= REFIT_MENDED;
 }
 
-/* A state on the way, from which others will be trained on, is trained for a while first: in full only where that does not
- * do. */
+/* A state on the way, from which others will be trained on, is trained for a while first: in full only where it may not pass
+ * then. */
 static enum tamis_status train_as_needed(struct narrowing *n, const struct trial *t, struct tamis_error *err)
 {
 	enum tamis_status s;
@@ -312,7 +313,7 @@ static enum tamis_status train_as_needed(struct narrowing *n, const struct trial
 	if (t->share <= n->job->target)
 		return mend(n, train, err);
 	s = mend(n, train_a_while, err);
-	if (s != TAMIS_OK || n->spent <= n->limit || n->spent > NARROW_HOPE * n->limit)
+	if (s != TAMIS_OK || n->spent <= WALK_SURE || n->spent > NARROW_HOPE * n->limit)
 		return s;
 	return mend(n, train, err);
 }

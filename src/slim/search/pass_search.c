@@ -64,12 +64,17 @@ enum tamis_status pass_gate(struct slim *s, struct tamis_error *err)
 static enum tamis_status nothing_passed(const struct slim *s, struct tamis_error *err)
 {
 	const struct look_line *l = s->search.n_looks ? &s->search.looks[s->search.n_looks - 1] : NULL;
+	const struct tamis_slim_options *o = s->in->options;
 
 	if (!l)
 		return tm_fail(err, TAMIS_E_GATE, "even the gentlest cut looks too costly on items kept for guessing");
+	if (l->bound <= o->tolerance && o->max_disagree >= 0)
+		return tm_fail(err, TAMIS_E_GATE, "no cut passed the gate: keeping %.3g of the connections, the class changes on %.4g of %lld "
+		               "held-out items, and with %.4g confidence that may be more than the %.4g allowed", l->keep,
+		               l->disagreement, (long long)s->gate.items, o->confidence, o->max_disagree);
 	return tm_fail(err, TAMIS_E_GATE, "no cut passed the gate: keeping %.3g of the connections, the %s is at most %.4g "
 	               "with %.4g confidence (%lld held-out items), but %.4g is tolerated", l->keep, gate_kind(&s->gate),
-	               l->bound, s->in->options->confidence, (long long)s->gate.items, s->in->options->tolerance);
+	               l->bound, o->confidence, (long long)s->gate.items, o->tolerance);
 }
 
 /* Bytes of the file if every weight took the smaller storage; channels that will go are not foreseen. */
