@@ -149,8 +149,8 @@ Test(fold, other_bounds_stay)
 
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
 
-/* x[N,3,6,6] -> x a + b -> Conv 4 (3x3, pads `pad`) -> c z - d -> / e -> Relu -> y */
-static struct document *net_numbers(int64_t pad)
+/* x[N,3,6,6] -> a x + b, or a x - b where `less` -> Conv 4 (3x3, pads `pad`) -> c z - d -> / e -> Relu -> y */
+static struct document *net_numbers(int64_t pad, bool less)
 {
 	struct document *d = build_model(17);
 	struct rng r = rng_make(5, 0);
@@ -164,7 +164,7 @@ static struct document *net_numbers(int64_t pad)
 	number(d, "e", 1.7);
 	build_floats(d, "w", 4, DIMS(4, 3, 3, 3), 1, &r);
 	build_node(d, "Mul", "a x", "s");
-	build_node(d, "Add", "s b", "t");
+	build_node(d, less ? "Sub" : "Add", "s b", "t");
 	build_attribute(d, build_node(d, "Conv", "t w", "z"), "pads", 4, DIMS(pad, pad, pad, pad));
 	build_node(d, "Mul", "z c", "u");
 	build_node(d, "Sub", "u d", "v");
@@ -176,11 +176,12 @@ static struct document *net_numbers(int64_t pad)
 /* Before a padded convolution the sum stays, and is another one. */
 Test(fold, numbers_go_into_a_convolution)
 {
-	for (int64_t pad = 0; pad < 2; pad++) {
-		struct document *d = net_numbers(pad);
+	for (int i = 0; i < 4; i++) {
+		bool pad = i & 1, less = i & 2;
+		struct document *d = net_numbers(pad, less);
 
 		cr_assert_eq(fold_and_compare(d, numbers), pad ? 4 : 5);
-		cr_assert_eq(count_nodes(d, "Add"), (size_t)pad);
+		cr_assert_eq(count_nodes(d, less ? "Sub" : "Add"), (size_t)pad);
 		cr_assert_eq(d->model->graph->n_initializer, pad ? 3 : 2);
 		doc_free(d);
 	}

@@ -15,7 +15,7 @@
 struct chain {
 	int first, last;      /* nodes; each but the last is read by the next alone */
 	int x, y;             /* values */
-	int sum;              /* a node among them that adds its number, GRAPH_NONE = there is none */
+	int sum;              /* a node among them that adds its number to the data, or takes it off; GRAPH_NONE = there is none */
 	int n;
 	double a, b;
 };
@@ -57,7 +57,7 @@ static void take_step(const struct folding *f, struct chain *c, int node, double
 	c->y = n->out[0];
 	c->a *= a;
 	c->b = a * c->b + b;
-	c->sum = is(n, "Add") ? node : c->sum;
+	c->sum = is(n, "Add") || (is(n, "Sub") && a > 0) ? node : c->sum;
 	c->n++;
 }
 
@@ -175,7 +175,7 @@ static enum tamis_status keep_sum(struct folding *f, const struct chain *c)
 
 	if (!t)
 		return no_memory(f);
-	tensor_set(t, 0, c->b / c->a);
+	tensor_set(t, 0, (is(n, "Sub") ? -c->b : c->b) / c->a);
 	s = connect_input(&f->connections, c->sum, data, c->x, f->err);
 	if (s == TAMIS_OK)
 		s = connect_all(&f->connections, c->y, n->out[0], f->err);
