@@ -247,17 +247,18 @@ static enum tamis_status note_folded(struct slim *s, int gone, struct tamis_erro
 /* Until nothing is left to fold: what goes brings others together. */
 static enum tamis_status fold(struct slim *s, struct tamis_error *err)
 {
+	const struct layer_filter filter = slim_filter(s);
 	int gone;
-	enum tamis_status status = fold_hard_sigmoids(s->doc, s->graph, s->plan, &gone, err);
+	enum tamis_status status = fold_hard_sigmoids(s->doc, s->graph, s->plan, &filter, &gone, err);
 
 	if (status == TAMIS_OK)
 		status = note_folded(s, gone, err);
 	do {
 		gone = 0;
 		if (status == TAMIS_OK)
-			status = fold_numbers(s->doc, s->graph, s->plan, &s->layers, &gone, err);
+			status = fold_numbers(s->doc, s->graph, s->plan, &s->layers, &filter, &gone, err);
 		if (status == TAMIS_OK && !gone)
-			status = fold_vectors(s->doc, s->graph, s->plan, &s->layers, &gone, err);
+			status = fold_vectors(s->doc, s->graph, s->plan, &s->layers, &filter, &gone, err);
 		if (status == TAMIS_OK)
 			status = note_folded(s, gone, err);
 	} while (status == TAMIS_OK && gone);

@@ -15,16 +15,19 @@
 
 #define TOLERANCE 1e-5
 
+/* What may change, now. */
+static struct layer_filter filter;
+
 typedef enum tamis_status (*folder)(struct document *d, struct coupled *c, int *gone, struct tamis_error *err);
 
 static enum tamis_status hard_sigmoids(struct document *d, struct coupled *c, int *gone, struct tamis_error *err)
 {
-	return fold_hard_sigmoids(d, c->graph, c->plan, gone, err);
+	return fold_hard_sigmoids(d, c->graph, c->plan, &filter, gone, err);
 }
 
 static enum tamis_status numbers(struct document *d, struct coupled *c, int *gone, struct tamis_error *err)
 {
-	return fold_numbers(d, c->graph, c->plan, &c->layers, gone, err);
+	return fold_numbers(d, c->graph, c->plan, &c->layers, &filter, gone, err);
 }
 
 static void give_biases(struct document *d)
@@ -147,6 +150,22 @@ Test(fold, other_bounds_stay)
 	doc_free(d);
 }
 
+/* A node that is named by what is to be left alone. */
+Test(fold, skipped_nodes_stay)
+{
+	struct document *d = net_swish(17, true, true, 6);
+	regex_t skip;
+
+	cr_assert_eq(edit_string(d, &d->model->graph->node[1]->name, "six", NULL), TAMIS_OK);
+	cr_assert_eq(regcomp(&skip, "^six$", REG_EXTENDED), 0);
+	filter.skip = &skip;
+	cr_assert_eq(fold_and_compare(d, hard_sigmoids), 0);
+	filter.skip = NULL;
+	cr_assert_eq(fold_and_compare(d, hard_sigmoids), 2);
+	regfree(&skip);
+	doc_free(d);
+}
+
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
 
 /* x[N,3,6,6] -> a x + b, or a x - b where `less` -> Conv 4 (3x3, pads `pad`) -> c z - d -> / e -> Relu -> y */
@@ -220,7 +239,7 @@ Test(fold, what_cannot_go_stays)
 
 static enum tamis_status vectors(struct document *d, struct coupled *c, int *gone, struct tamis_error *err)
 {
-	return fold_vectors(d, c->graph, c->plan, &c->layers, gone, err);
+	return fold_vectors(d, c->graph, c->plan, &c->layers, &filter, gone, err);
 }
 
 /* x[N,6,6,6] -> Conv 6 (3x3, pads 1) -> BatchNormalization where `norm` -> plus x where `residual` -> plus v -> Relu y */

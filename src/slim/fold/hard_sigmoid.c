@@ -16,6 +16,7 @@ struct form { int sum, clip, x, product, sixth; };
 struct joining {
 	const struct graph *graph;
 	const struct plan *plan;
+	const struct layer_filter *filter;
 	struct rewrite rewrite;
 	struct connections connections;
 	int gone;
@@ -71,7 +72,7 @@ static bool match(const struct joining *j, int clip, struct form *f)
 	int sum = n->n_in ? g->values[n->in[0]].producer : GRAPH_NONE, data, reader;
 	double a, b;
 
-	if (!is(n, "Clip") || !bound_is(g, n, 1, "min", 0) || !bound_is(g, n, 2, "max", 6) || sum == GRAPH_NONE
+	if (!is(n, "Clip") || layers_why_filtered(j->filter, n->name, "") || !bound_is(g, n, 1, "min", 0) || !bound_is(g, n, 2, "max", 6) || sum == GRAPH_NONE
 	    || only_reader(g, n->in[0]) != clip)
 		return false;
 	data = step_data(g, j->plan, sum, &a, &b);
@@ -125,10 +126,10 @@ static enum tamis_status join(struct joining *j, struct document *doc, const str
 	return s;
 }
 
-enum tamis_status fold_hard_sigmoids(struct document *doc, const struct graph *g, const struct plan *plan, int *gone,
-                                     struct tamis_error *err)
+enum tamis_status fold_hard_sigmoids(struct document *doc, const struct graph *g, const struct plan *plan,
+                                     const struct layer_filter *filter, int *gone, struct tamis_error *err)
 {
-	struct joining j = { .graph = g, .plan = plan };
+	struct joining j = { .graph = g, .plan = plan, .filter = filter };
 	enum tamis_status s = rewrite_open(&j.rewrite, doc, g, err), opened = connect_open(&j.connections, doc, g, err);
 	struct form f;
 

@@ -23,6 +23,7 @@ struct chain {
 struct folding {
 	const struct graph *graph;
 	const struct plan *plan;
+	const struct layer_filter *filter;
 	const struct layers *layers;
 	struct rewrite rewrite;
 	struct connections connections;
@@ -46,6 +47,8 @@ static bool is(const struct node *n, const char *name)
 
 static int data_of(const struct folding *f, int node, double *a, double *b)
 {
+	if (layers_why_filtered(f->filter, f->graph->nodes[node].name, ""))
+		return GRAPH_NONE;
 	return step_data(f->graph, f->plan, node, a, b);
 }
 
@@ -225,9 +228,9 @@ static bool open_folding(struct folding *f)
 }
 
 enum tamis_status fold_numbers(struct document *doc, const struct graph *g, const struct plan *plan, const struct layers *l,
-                               int *gone, struct tamis_error *err)
+                               const struct layer_filter *filter, int *gone, struct tamis_error *err)
 {
-	struct folding f = { .graph = g, .plan = plan, .layers = l, .err = err };
+	struct folding f = { .graph = g, .plan = plan, .filter = filter, .layers = l, .err = err };
 	enum tamis_status s = rewrite_open(&f.rewrite, doc, g, err), opened = connect_open(&f.connections, doc, g, err);
 	struct chain c;
 

@@ -13,6 +13,7 @@
 struct adding {
 	const struct graph *graph;
 	const struct plan *plan;
+	const struct layer_filter *filter;
 	const struct layers *layers;
 	struct rewrite rewrite;
 	struct connections connections;
@@ -99,7 +100,7 @@ static enum tamis_status try_node(struct adding *f, int node)
 	const struct tensor *c = data == GRAPH_NONE ? NULL : &g->values[n->in[1 - data]].constant;
 	const struct layer *l;
 
-	if (!c || f->made_by[n->out[0]] >= 0 || !connect_can(g, n->out[0])
+	if (!c || layers_why_filtered(f->filter, n->name, "") || f->made_by[n->out[0]] >= 0 || !connect_can(g, n->out[0])
 	    || !tensor_same_shape(&f->plan->value[n->in[data]].shape, &f->plan->value[n->out[0]].shape))
 		return TAMIS_OK;
 	l = find_layer(f, n->in[data], c, 0);
@@ -121,9 +122,9 @@ static bool open_adding(struct adding *f)
 }
 
 enum tamis_status fold_vectors(struct document *doc, const struct graph *g, const struct plan *plan, const struct layers *l,
-                               int *gone, struct tamis_error *err)
+                               const struct layer_filter *filter, int *gone, struct tamis_error *err)
 {
-	struct adding f = { .graph = g, .plan = plan, .layers = l, .err = err };
+	struct adding f = { .graph = g, .plan = plan, .filter = filter, .layers = l, .err = err };
 	enum tamis_status s = rewrite_open(&f.rewrite, doc, g, err), opened = connect_open(&f.connections, doc, g, err);
 
 	s = s == TAMIS_OK ? opened : s;
