@@ -287,7 +287,8 @@ Test(fold, vectors_go_into_biases)
 /* One element a column, a row or an item is none a channel. */
 Test(fold, vectors_along_other_axes_stay)
 {
-	static const struct { int rank; int64_t dims[4]; } other[] = { { 1, { 6 } }, { 2, { 6, 1 } }, { 4, { 1, 1, 6, 1 } }, { 4, { 1, 6, 1, 6 } } };
+	static const struct { int rank; int64_t dims[4]; } other[] = { { 1, { 6 } }, { 2, { 6, 1 } }, { 4, { 1, 1, 6, 1 } },
+		{ 4, { 1, 6, 1, 6 } } };
 
 	for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
 		struct document *d = net_vector(false, true, other[i].rank, other[i].dims);
@@ -344,7 +345,14 @@ Test(fold, branches_leave_no_sum)
 
 /* ---- at random -------------------------------------------------------------------------------------------------- */
 
-struct growing { struct document *d; struct rng r; int n, steps; char at[32], also[32]; int64_t channels, also_channels, side, also_side; bool image; };
+struct growing {
+	struct document *d;
+	struct rng r;
+	int n, steps;
+	char at[32], also[32];
+	int64_t channels, also_channels, side, also_side;
+	bool image;
+};
 
 static const char *fresh(struct growing *g, char out[32])
 {
@@ -394,7 +402,8 @@ static void grow_norm(struct growing *g)
 static void grow_conv(struct growing *g)
 {
 	bool wide = rng_below(&g->r, 2), biased = rng_below(&g->r, 2), depthwise = rng_below(&g->r, 3) == 0;
-	int64_t outs = depthwise ? g->channels : 2 + (int64_t)rng_below(&g->r, 4), side = wide ? 3 : 1, pad = wide && (g->side < 4 || rng_below(&g->r, 2));
+	int64_t outs = depthwise ? g->channels : 2 + (int64_t)rng_below(&g->r, 4), side = wide ? 3 : 1;
+	int64_t pad = wide && (g->side < 4 || rng_below(&g->r, 2));
 	char w[32], b[32], inputs[120];
 	Onnx__NodeProto *n;
 

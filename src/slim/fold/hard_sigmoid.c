@@ -72,8 +72,8 @@ static bool match(const struct joining *j, int clip, struct form *f)
 	int sum = n->n_in ? g->values[n->in[0]].producer : GRAPH_NONE, data, reader;
 	double a, b;
 
-	if (!is(n, "Clip") || layers_why_filtered(j->filter, n->name, "") || !bound_is(g, n, 1, "min", 0) || !bound_is(g, n, 2, "max", 6) || sum == GRAPH_NONE
-	    || only_reader(g, n->in[0]) != clip)
+	if (!is(n, "Clip") || layers_why_filtered(j->filter, n->name, "") || sum == GRAPH_NONE
+	    || !bound_is(g, n, 1, "min", 0) || !bound_is(g, n, 2, "max", 6) || only_reader(g, n->in[0]) != clip)
 		return false;
 	data = step_data(g, j->plan, sum, &a, &b);
 	if (data == GRAPH_NONE || a != 1 || !near(b, 3))
