@@ -125,7 +125,7 @@ int64_t coupled_silence_whole(struct document *d, uint64_t seed)
 	couple(d, &c);
 	whole = calloc((size_t)c.groups.n + 1, sizeof *whole);
 	dead = calloc((size_t)c.groups.n_units + 1, sizeof *dead);
-	silent_groups(&c.groups, whole);
+	must(silent_groups(&c.groups, whole, NULL), &(struct tamis_error){ 0 }, "branches");
 	for (int i = 0; i < c.groups.n; i++) {
 		bool goes = whole[i] && rng_below(&r, 2);
 

@@ -202,7 +202,7 @@ static bool last_read(struct rewrite *r, int value)
 
 /* What nobody reads any more goes: constants, and what is computed from them or from lengths. A list instead of
  * recursion: chains may be as long as the graph. */
-static void release(struct rewrite *r, int value)
+void rewrite_unread(struct rewrite *r, int value)
 {
 	size_t n = 0;
 
@@ -219,11 +219,6 @@ static void release(struct rewrite *r, int value)
 	}
 }
 
-void rewrite_unread(struct rewrite *r, int value)
-{
-	release(r, value);
-}
-
 void rewrite_drop_node(struct rewrite *r, int node)
 {
 	const struct node *n = &r->graph->nodes[node];
@@ -234,7 +229,7 @@ void rewrite_drop_node(struct rewrite *r, int node)
 			r->uses[n->out[i]] = 0;
 	for (int i = 0; i < n->n_in; i++)
 		if (n->in[i] != GRAPH_NONE && r->graph->values[n->in[i]].kind == VALUE_CONSTANT)
-			release(r, n->in[i]);
+			rewrite_unread(r, n->in[i]);
 }
 
 static enum tamis_status write_copy(struct rewrite *r, int node, int input, const struct tensor *t,
@@ -254,7 +249,7 @@ static enum tamis_status write_copy(struct rewrite *r, int node, int input, cons
 	}
 	s = edit_string(r->doc, &n->proto->input[input], name, err);
 	if (s == TAMIS_OK)
-		release(r, old);
+		rewrite_unread(r, old);
 	return s;
 }
 

@@ -91,30 +91,32 @@ static void close_groups_of(const struct channel_groups *g, const struct group_r
 			whole[g->group_of[r->unit[c]]] = false;
 }
 
-/* Whether an earlier reader's silence would put a constant into the same sum. */
-static bool is_taken(const struct channel_groups *g, int reader, struct use sum)
+/* By node: 1 + the input that would become a constant; 0 = none. The first reader whose silence comes to a sum claims its side. */
+static bool claim(int *claimed, struct use sum)
 {
-	struct use other;
-
-	for (int i = 0; i < reader; i++)
-		if (g->readers[i].layer >= 0 && find_sum(g, &g->layers->list[g->readers[i].layer], &other)
-		    && other.node == sum.node && other.input != sum.input)
-			return true;
-	return false;
+	if (!claimed[sum.node])
+		claimed[sum.node] = 1 + sum.input;
+	return claimed[sum.node] == 1 + sum.input;
 }
 
-void silent_groups(const struct channel_groups *g, bool *whole)
+enum tamis_status silent_groups(const struct channel_groups *g, bool *whole, struct tamis_error *err)
 {
+	int *claimed = tm_array((size_t)g->graph->n_nodes + 1, sizeof *claimed);
 	struct use sum;
 
+	if (!claimed)
+		return tm_no_memory(err, "looking for branches");
 	for (int i = 0; i < g->n; i++)
 		whole[i] = !g->list[i].why && g->list[i].readers;
 	for (int i = 0; i < g->n_readers; i++) {
 		const struct group_reader *r = &g->readers[i];
+		bool silent = r->layer >= 0 && find_sum(g, &g->layers->list[r->layer], &sum) && claim(claimed, sum);
 
-		if (r->layer < 0 || only_group(g, r) < 0 || !find_sum(g, &g->layers->list[r->layer], &sum) || is_taken(g, i, sum))
+		if (!silent || only_group(g, r) < 0)
 			close_groups_of(g, r, whole);
 	}
+	free(claimed);
+	return TAMIS_OK;
 }
 
 /* ---- removal ---------------------------------------------------------------------------------------------------- */

@@ -8,8 +8,8 @@
 #include "slim/channels/groups.h"
 
 /* Which groups may lose all of their units: every layer that reads one reads nothing else, and could be silent; no two of them
- * on both sides of one sum. whole: by group, all set. O(nodes + readers). */
-void silent_groups(const struct channel_groups *g, bool *whole);
+ * on both sides of one sum. whole: by group, all set. TAMIS_E_MEMORY. O(nodes + weights' axes). */
+enum tamis_status silent_groups(const struct channel_groups *g, bool *whole, struct tamis_error *err);
 
 /* Puts a constant into the document in the place of the last silent layer that one can stand for. *removed: output channels of
  * the layers that go by it, 0 = there is no such layer; else graph, plan and layers are stale. TAMIS_E_MEMORY. */

@@ -26,6 +26,17 @@ int carry_result(const struct graph *g, const struct layer *l)
 	return g->nodes[node].out[0];
 }
 
+int *carry_makers(const struct graph *g, const struct layers *l)
+{
+	int *made_by = tm_array((size_t)g->n_values + 1, sizeof *made_by);
+
+	for (int v = 0; made_by && v < g->n_values; v++)
+		made_by[v] = -1;
+	for (int i = 0; made_by && i < l->n; i++)
+		made_by[carry_result(g, &l->list[i])] = i;
+	return made_by;
+}
+
 enum tamis_status carry_port(struct rewrite *r, int node, int input, double a, const double *b, bool each, double by,
                              struct tamis_error *err)
 {

@@ -12,6 +12,9 @@ bool carry_can(const struct graph *g, const struct layer *l);
 /* The value behind its bias or norm. */
 int carry_result(const struct graph *g, const struct layer *l);
 
+/* By value: the layer whose result that is; -1 = none. The caller frees it; NULL when out of memory. */
+int *carry_makers(const struct graph *g, const struct layers *l);
+
 /* That value z becomes a z + b; b: by output channel where `each`, else one number. TAMIS_E_MEMORY. */
 enum tamis_status carry(struct rewrite *r, const struct layer *l, double a, const double *b, bool each, struct tamis_error *err);
 

@@ -27,7 +27,7 @@ struct folding {
 	const struct layers *layers;
 	struct rewrite rewrite;
 	struct connections connections;
-	int *made_by;         /* by value: the layer whose result, bias and norm included, it is; -1 = none */
+	int *made_by;         /* by value: the layer whose result it is, as carry_makers tells */
 	int *read_by;         /* by node: the layer that it is; -1 = none */
 	int gone;
 	struct tamis_error *err;
@@ -210,21 +210,13 @@ static enum tamis_status fold_chain(struct folding *f, const struct chain *c)
 
 static bool open_folding(struct folding *f)
 {
-	size_t values = (size_t)f->graph->n_values + 1, nodes = (size_t)f->graph->n_nodes + 1;
-
-	f->made_by = tm_array(values, sizeof *f->made_by);
-	f->read_by = tm_array(nodes, sizeof *f->read_by);
-	if (!f->made_by || !f->read_by)
-		return false;
-	for (int v = 0; v < f->graph->n_values; v++)
-		f->made_by[v] = -1;
-	for (int n = 0; n < f->graph->n_nodes; n++)
+	f->made_by = carry_makers(f->graph, f->layers);
+	f->read_by = tm_array((size_t)f->graph->n_nodes + 1, sizeof *f->read_by);
+	for (int n = 0; f->read_by && n < f->graph->n_nodes; n++)
 		f->read_by[n] = -1;
-	for (int i = 0; i < f->layers->n; i++) {
-		f->made_by[carry_result(f->graph, &f->layers->list[i])] = i;
+	for (int i = 0; f->read_by && i < f->layers->n; i++)
 		f->read_by[f->layers->list[i].node] = i;
-	}
-	return true;
+	return f->made_by && f->read_by;
 }
 
 enum tamis_status fold_numbers(struct document *doc, const struct graph *g, const struct plan *plan, const struct layers *l,

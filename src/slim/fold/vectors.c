@@ -17,7 +17,7 @@ struct adding {
 	const struct layers *layers;
 	struct rewrite rewrite;
 	struct connections connections;
-	int *made_by;      /* by value: the layer whose result, bias and norm included, it is; -1 = none */
+	int *made_by;      /* by value: the layer whose result it is, as carry_makers tells */
 	bool *taken;       /* by value: something was added to it */
 	int gone;
 	struct tamis_error *err;
@@ -112,12 +112,8 @@ static enum tamis_status try_node(struct adding *f, int node)
 
 static bool open_adding(struct adding *f)
 {
-	f->made_by = tm_array((size_t)f->graph->n_values + 1, sizeof *f->made_by);
+	f->made_by = carry_makers(f->graph, f->layers);
 	f->taken = tm_array((size_t)f->graph->n_values + 1, sizeof *f->taken);
-	for (int v = 0; f->made_by && v < f->graph->n_values; v++)
-		f->made_by[v] = -1;
-	for (int i = 0; f->made_by && i < f->layers->n; i++)
-		f->made_by[carry_result(f->graph, &f->layers->list[i])] = i;
 	return f->made_by && f->taken;
 }
 

@@ -69,6 +69,7 @@ static bool *make_flags(struct narrowing *n, int count)
 static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
 {
 	int units = n->groups.n_units, groups = n->groups.n;
+	enum tamis_status s;
 	bool whole = true;
 
 	n->dead = make_flags(n, units);
@@ -83,10 +84,11 @@ static enum tamis_status start(struct narrowing *n, struct tamis_error *err)
 	for (int i = 0; n->trial && i < NARROW_TRIES; i++)
 		whole &= (n->trial[i].dead = make_flags(n, units)) != NULL;
 	n->share = 1;
-	if (!n->dead || !n->bad || !n->good_dead || !n->whole || !n->closed || !n->shut || !n->scale || !n->scale_now || !n->trial || !whole)
+	if (!n->dead || !n->bad || !n->good_dead || !n->whole || !n->closed || !n->shut || !n->scale || !n->scale_now || !n->trial
+	    || !whole)
 		return tm_no_memory(err, "choosing channels");
-	silent_groups(&n->groups, n->whole);
-	return keep(n, err);
+	s = silent_groups(&n->groups, n->whole, err);
+	return s == TAMIS_OK ? keep(n, err) : s;
 }
 
 /* ---- choices ---------------------------------------------------------------------------------------------------- */
@@ -283,6 +285,7 @@ static enum tamis_status mend(struct narrowing *n, enum tamis_status (*how)(stru
 {
 	struct snapshot before = { 0 };
 	double spent = n->spent;
+	bool trained = n->trained;
 	enum tamis_status s = snapshot_take(n->job->graph, n->job->parameters, 1, &before, err);
 
 	if (s == TAMIS_OK)
@@ -290,7 +293,7 @@ static enum tamis_status mend(struct narrowing *n, enum tamis_status (*how)(stru
 	if (s == TAMIS_OK)
 		s = look(n, &n->spent, err);
 	if (s == TAMIS_OK && n->spent > spent) {
-		n->trained = false;
+		n->trained = trained;
 		n->spent = spent;
 		s = snapshot_restore(&before, n->job->graph, n->job->parameters, err);
 	}
