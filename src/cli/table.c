@@ -144,8 +144,8 @@ const struct option options[] = {
 	  .metavar = "pii|fisher|obs|taylor|wanda|magnitude|random", .help = "how connections are ranked" },
 	{ .name = "granularity", .kind = OPTION_CHOICE, .commands = SLIM, .offset = AT(slim.granularity),
 	  .metavar = "weight|channel|both", .values = (const int[]){TAMIS_WEIGHT, TAMIS_CHANNEL, TAMIS_BOTH},
-	  .help = "cut single connections, which become zeros; take whole channels and branches out, and fold nodes "
-	          "into others; or all of that, connections last" },
+	  .help = "cut single connections, which become zeros; take whole channels out of the tensors; or channels "
+	          "first, then connections" },
 	{ .name = "round-to", .kind = OPTION_INT64, .commands = SLIM, .offset = AT(slim.round_to), .metavar = "N",
 	  .low = 1, .high = 1024,
 	  .help = "channels go until widths are multiples of N, which kernels like (default 8; 16 where only channels go "
