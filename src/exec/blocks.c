@@ -491,16 +491,26 @@ static enum tamis_status put(struct layout *l, int step)
 	return put_plain(l, step);
 }
 
-static enum tamis_status put_all(struct layout *l)
+/* Graph outputs are there in the model's layout as soon as they are made: whoever looks at a reader's inputs takes them so. */
+static enum tamis_status put_outputs(struct layout *l, int step)
 {
 	const struct graph *g = l->p->graph;
-	int last = l->p->n_steps - 1;
 	enum tamis_status s = TAMIS_OK;
 
-	for (int i = 0; s == TAMIS_OK && i <= last; i++)
-		s = put(l, i);
 	for (int i = 0; s == TAMIS_OK && i < g->n_outputs; i++)
-		s = want_plain(l, g->outputs[i], last);
+		s = want_plain(l, g->outputs[i], step);
+	return s;
+}
+
+static enum tamis_status put_all(struct layout *l)
+{
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = 0; s == TAMIS_OK && i < l->p->n_steps; i++) {
+		s = put(l, i);
+		if (s == TAMIS_OK)
+			s = put_outputs(l, i);
+	}
 	if (s == TAMIS_OK) {
 		l->p->steps = l->out;
 		l->p->n_steps = l->n_out;

@@ -50,26 +50,50 @@ static double epochs_work(const struct slim *s, int from, int rounds)
 	return work;
 }
 
+/* A chunk's moments cost its fan-in squared to add up, however few its rows are: small items come in larger chunks, but in
+ * enough of them to keep some apart. */
+static int64_t refit_chunk(const struct slim *s)
+{
+	uint64_t limit = s->in->options->max_memory / (uint64_t)pool_size(s->pool), each = s->plan->block_bytes + 1;
+	uint64_t most = limit && limit < REFIT_CHUNK_BYTES ? limit : REFIT_CHUNK_BYTES;
+	int64_t n = s->fit.chunk;
+
+	while (!s->in->options->chunk && 2 * n <= REFIT_CHUNK && 2 * (uint64_t)n * each <= most
+	       && 2.0 * (double)n * REFIT_CHUNKS <= slim_items_in(&s->refitted))
+		n *= 2;
+	return n;
+}
+
+/* An eighth of the limit, or what is usual. */
+static uint64_t share_of_limit(const struct slim *s, uint64_t usual)
+{
+	uint64_t most = s->in->options->max_memory / 8;
+
+	return most && most < usual ? most : usual;
+}
+
+struct refit_job slim_refit_shapes(const struct slim *s)
+{
+	return (struct refit_job){ .graph = s->graph, .layers = &s->layers, .head = &s->head, .plan = s->plan,
+		.chunk = refit_chunk(s), .items = (int64_t)slim_items_in(&s->refitted), .passes = ROUNDS_PASSES,
+		.keep = (size_t)share_of_limit(s, ROUNDS_KEPT) / sizeof(float),
+		.tune = (size_t)share_of_limit(s, ROUNDS_TUNED) / sizeof(float), .hold = (size_t)share_of_limit(s, ROUNDS_HELD) };
+}
+
 double slim_refit_passes(const struct slim *s)
 {
-	struct refit_job job = { .layers = &s->layers, .items = (int64_t)slim_items_in(&s->refitted), .passes = ROUNDS_PASSES };
+	struct refit_job job = slim_refit_shapes(s);
+	struct refit_effort e;
+	struct tamis_error ignored = { 0 };
 
-	return refit_passes(&job) + REFIT_COMPARED;
+	return refit_effort(&job, 0, &e, &ignored) == TAMIS_OK ? e.passes + REFIT_COMPARED : 0;
 }
 
 double slim_tune_passes(const struct slim *s)
 {
-	struct refit_job job = { .layers = &s->layers, .head = &s->head, .items = (int64_t)slim_items_in(&s->refitted),
-		.tune = slim_refit_keeps(s) };
+	struct refit_job job = slim_refit_shapes(s);
 
 	return tune_passes(&job);
-}
-
-size_t slim_refit_keeps(const struct slim *s)
-{
-	uint64_t most = s->in->options->max_memory / 8 / sizeof(float);
-
-	return most && most < ROUNDS_KEPT ? (size_t)most : ROUNDS_KEPT;
 }
 
 double slim_rate_trials(const struct slim *s)
@@ -179,7 +203,7 @@ void slim_estimate_work(struct slim *s)
 	expect(s, rounds, o->keep > 0 ? rounds_settling(o->distil) : 0, slim_refits(s));
 	s->work_total += slim_items_in(&s->guess) + slim_items_in(&s->held);
 	if (o->refit)
-		s->work_total += slim_items_in(&s->refitted) * REFIT_COST;
+		s->work_total += slim_items_in(&s->refitted) * REFIT_COST * REFIT_FIRST;
 	if (!o->scores)
 		s->work_total += slim_items_in(&s->fit) * SCORE_COST;
 }

@@ -6,7 +6,7 @@
 #include "slim/state.h"
 
 #define SCORE_COST 6                    /* forward, reverse and moments, in forward runs */
-#define REFIT_COST 5                    /* a pass: forward, at first the original too, and moments */
+#define REFIT_COST 3                    /* a pass in order: forward, and moments */
 #define REFIT_COMPARED 0.25             /* passes without moments before and after it, about */
 #define DISTIL_USUAL_TRIALS 3           /* of its rate, where a leg settles */
 #define DISTIL_SPARSE_COST 1.2          /* the same where most weights are zero */
@@ -46,8 +46,9 @@ double slim_epochs(const struct slim *s);
 double slim_distil_cost(const struct slim *s, double keep);
 /* Of the rate of distilling after one cut, in forward runs. */
 double slim_rate_trials(const struct slim *s);
-/* Floats of what the original gives that it may keep: a quarter of a GiB, or an eighth of the limit. */
-size_t slim_refit_keeps(const struct slim *s);
+/* A refit as far as its shapes and limits go: what the original gives may take ROUNDS_KEPT, what lies between legs ROUNDS_HELD and
+ * what tuning looks at ROUNDS_TUNED, or an eighth of the limit each. */
+struct refit_job slim_refit_shapes(const struct slim *s);
 /* Rounds of the search: certain, expected, and at most. */
 void slim_rounds(const struct slim *s, int *least, int *usual, int *most);
 /* Sets what is left of the work, once the passes know their items. */

@@ -128,18 +128,23 @@ static void add_gates(struct slim *s, struct forecast_figures *f, const struct s
 	    arena_printf(s->arena, "%d x %.0f of weights and a bit for each", SNAPSHOTS, z->weights));
 }
 
+/* Of the items as counted, where they were. */
 static struct refit_job refit_shapes(const struct slim *s, const struct forecast_figures *f)
 {
-	return (struct refit_job){ .layers = &s->layers, .items = f->refitted < 0 ? 0 : f->refitted,
-		.passes = ROUNDS_PASSES, .keep = slim_refit_keeps(s), .tune = slim_refit_keeps(s) };
+	struct refit_job job = slim_refit_shapes(s);
+
+	job.items = f->refitted < 0 ? job.items : f->refitted;
+	return job;
 }
 
-static void add_refitting(struct slim *s, struct forecast_figures *f, const struct sizes *z)
+static enum tamis_status add_refitting(struct slim *s, struct forecast_figures *f, const struct sizes *z, struct tamis_error *err)
 {
 	struct refit_job job = refit_shapes(s, f);
+	struct refit_effort effort;
 	struct score_bytes b = bytes_of_scores(s, f, z);
 	double width = (double)tune_width(&s->layers), rows = width * (double)job.items, chunk_rows = 8 * width * z->chunk;
-	double kept = refit_kept_floats(&job, z->output), all = 0, chunk = 0, widest = 0, solving = 0, effects = 0, ranking = 0;
+	double all = 0, chunk = 0, widest = 0, solving = 0, effects = 0, ranking = 0;
+	enum tamis_status status = refit_effort(&job, z->output, &effort, err);
 
 	for (int i = 0; i < s->layers.n; i++) {
 		const struct layer *l = &s->layers.list[i];
@@ -160,7 +165,8 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 	add(f, FORECAST_REFITTING, "ranking", z->workers * ranking, each(s, z->workers, "workers", ranking));
 	add(f, FORECAST_REFITTING, "moments", 3 * all + z->workers * chunk,
 	    arena_printf(s->arena, "3 sets x %.0f + %.0f workers x %.0f", all, z->workers, chunk));
-	add(f, FORECAST_REFITTING, "what the original gives", 6 * kept, each(s, kept, "floats and room to grow", 6));
+	add(f, FORECAST_REFITTING, "what the original gives", 4 * effort.kept, each(s, effort.kept, "floats", 4));
+	add(f, FORECAST_REFITTING, "values between layers", effort.held, each(s, effort.held, "bytes, the most between two legs", 1));
 	add(f, FORECAST_REFITTING, "gradients of channels", 4 * fmin(rows, (double)job.tune) + z->workers * chunk_rows,
 	    arena_printf(s->arena, "4 x %.0f + %.0f workers x %.0f", fmin(rows, (double)job.tune), z->workers, chunk_rows));
 	add(f, FORECAST_REFITTING, "weights before refitting", z->weights, each(s, 1, "graph", z->weights));
@@ -168,6 +174,7 @@ static void add_refitting(struct slim *s, struct forecast_figures *f, const stru
 	add(f, FORECAST_REFITTING, "solving", z->workers * solving, each(s, z->workers, "workers", solving));
 	if (slim_narrows(s->in->options))
 		add(f, FORECAST_REFITTING, "choosing channels", effects, each(s, 1, "inverse of each layer's moments", effects));
+	return status;
 }
 
 static void add_distilling(struct slim *s, struct forecast_figures *f, const struct sizes *z)
@@ -189,22 +196,25 @@ static void add_distilling(struct slim *s, struct forecast_figures *f, const str
 	add(f, FORECAST_DISTILLING, "kernels", (1 + z->workers) * z->weights, each(s, 1 + z->workers, "of all weights", z->weights));
 }
 
-static void add_search(struct slim *s, struct forecast_figures *f, const struct sizes *z)
+static enum tamis_status add_search(struct slim *s, struct forecast_figures *f, const struct sizes *z, struct tamis_error *err)
 {
 	const struct tamis_slim_options *o = s->in->options;
+	enum tamis_status status = TAMIS_OK;
 
 	add_gates(s, f, z);
 	if (o->refit)
-		add_refitting(s, f, z);
+		status = add_refitting(s, f, z, err);
 	if (o->distil)
 		add_distilling(s, f, z);
 	add(f, FORECAST_WRITING, "the new document", 3 * z->file + 2 * z->weights,
 	    arena_printf(s->arena, "packed, compressed and read back: 3 x %.0f + 2 x %.0f of weights", z->file, z->weights));
+	return status;
 }
 
 enum tamis_status forecast_memory(struct slim *s, struct forecast_figures *out, struct tamis_error *err)
 {
 	struct sizes z = sizes_of(s, out);
+	enum tamis_status status = TAMIS_OK;
 
 	out->parts = arena_array(s->arena, PARTS, sizeof *out->parts);
 	if (!out->parts)
@@ -213,11 +223,11 @@ enum tamis_status forecast_memory(struct slim *s, struct forecast_figures *out, 
 	if (s->in->options->keep < 1)
 		add_scoring(s, out, &z, out->scores_only);
 	if (s->in->options->keep < 1 && !out->scores_only)
-		add_search(s, out, &z);
+		status = add_search(s, out, &z, err);
 	for (size_t i = 0; i < out->n_parts; i++)
 		if (!out->parts[i].formula)
 			return tm_no_memory(err, "forecasting a run");
 	for (int k = 0; k < FORECAST_PHASES; k++)
 		out->bytes += out->phase_bytes[k];
-	return TAMIS_OK;
+	return status;
 }

@@ -98,7 +98,7 @@ static void add_search(const struct slim *s, struct forecast_figures *out)
 	if (o->refit || o->distil)
 		add_stage(out, "scoring again", items_of(out->scored_again, &s->again), rounds - 1, SCORE_COST);
 	if (o->refit)
-		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), 1 + refits * slim_refit_passes(s), REFIT_COST);
+		add_stage(out, "refitting", items_of(out->refitted, &s->refitted), REFIT_FIRST + refits * slim_refit_passes(s), REFIT_COST);
 	if (o->refit)
 		add_stage(out, "tuning", items_of(out->refitted, &s->refitted), (slim_depth_told(o) ? 1 : SLIM_TUNED * rounds) * slim_tune_passes(s),
 		          REFIT_COST);

@@ -5,37 +5,64 @@
 
 #define LEAST 1e-30 /* probabilities are taken as no smaller */
 
-/* A comparison that lets NaN through. */
-static double logit(const struct head *h, const struct tensor *t, int64_t at)
+static double at(const struct tensor *t, int64_t i)
 {
-	double v = tensor_get(t, at);
+	return t->type == DT_FLOAT ? ((const float *)t->data)[i] : tensor_get(t, i);
+}
 
-	return h->kind == HEAD_LOGITS ? v : log(v < LEAST ? LEAST : v);
+/* A comparison that lets NaN through. */
+static double probability(const struct tensor *t, int64_t i)
+{
+	double p = at(t, i);
+
+	return p < LEAST ? LEAST : p;
+}
+
+static double sum_of(const struct tensor *t, int64_t row, int64_t n)
+{
+	double sum = 0;
+
+	for (int64_t c = row; c < row + n; c++)
+		sum += probability(t, c);
+	return sum;
 }
 
 /* log sum_c exp z_c */
-static double log_sum(const struct head *h, const struct tensor *t, int64_t row)
+static double log_sum(const struct tensor *t, int64_t row, int64_t n)
 {
 	double top = -INFINITY, sum = 0;
 
-	for (int64_t c = 0; c < h->classes; c++)
-		top = fmax(top, logit(h, t, row + c));
-	for (int64_t c = 0; c < h->classes; c++)
-		sum += exp(logit(h, t, row + c) - top);
+	for (int64_t c = row; c < row + n; c++)
+		top = at(t, c) > top ? at(t, c) : top;
+	for (int64_t c = row; c < row + n; c++)
+		sum += exp(at(t, c) - top);
 	return top + log(sum);
 }
 
-static double divergence_of_row(const struct head *h, const struct tensor *now, const struct tensor *before, int64_t row)
+/* sum p log p / q, where both need not sum to one: as logits log p and log q, without their exponentials. */
+static double of_probabilities(const struct tensor *now, const struct tensor *before, int64_t row, int64_t n)
 {
-	double all_now = log_sum(h, now, row), all_before = log_sum(h, before, row), sum = 0;
+	double all_now = sum_of(now, row, n), all = sum_of(before, row, n), sum = 0;
 
-	for (int64_t c = 0; c < h->classes; c++) {
-		double log_p = logit(h, before, row + c) - all_before, p = exp(log_p);
+	for (int64_t c = row; c < row + n; c++) {
+		double p = probability(before, c);
+
+		sum += p * log(p / probability(now, c));
+	}
+	return sum / all + log(all_now / all);
+}
+
+static double of_logits(const struct tensor *now, const struct tensor *before, int64_t row, int64_t n)
+{
+	double all_now = log_sum(now, row, n), all = log_sum(before, row, n), sum = 0;
+
+	for (int64_t c = row; c < row + n; c++) {
+		double p = exp(at(before, c) - all);
 
 		if (!(p == 0))
-			sum += p * (log_p - logit(h, now, row + c) + all_now);
+			sum += p * (at(before, c) - at(now, c));
 	}
-	return sum;
+	return sum - all + all_now;
 }
 
 static double divergence(const struct head *h, const struct tensor *now, const struct tensor *before)
@@ -44,8 +71,9 @@ static double divergence(const struct head *h, const struct tensor *now, const s
 
 	if (now->count != before->count || before->count < h->classes)
 		return 0;
-	for (int64_t row = 0; row < before->count; row += h->classes)
-		sum += divergence_of_row(h, now, before, row);
+	for (int64_t row = 0; row + h->classes <= before->count; row += h->classes)
+		sum += h->kind == HEAD_LOGITS ? of_logits(now, before, row, h->classes)
+		                              : of_probabilities(now, before, row, h->classes);
 	return sum * (double)h->classes / (double)before->count;
 }
 
@@ -55,7 +83,7 @@ static double relative_error(const struct tensor *now, const struct tensor *befo
 	double error = 0, energy = 0;
 
 	for (int64_t k = 0; numbers && k < before->count; k++) {
-		double want = tensor_get(before, k), off = tensor_get(now, k) - want;
+		double want = at(before, k), off = at(now, k) - want;
 
 		error += off * off;
 		energy += want * want;
@@ -72,17 +100,22 @@ double mismatch_of(const struct head *head, int output, const struct tensor *now
 
 /* ---- its slope -------------------------------------------------------------------------------------------------- */
 
+static float or_zero(double x)
+{
+	return isfinite(x) ? (float)x : 0;
+}
+
 /* q - p at the logits; through log q, -p / q at probabilities, up to what a Softmax before them takes away. */
 static void slope_of_row(const struct head *h, const struct tensor *now, const struct tensor *before, int64_t row, float *out)
 {
-	double all_now = log_sum(h, now, row), all_before = log_sum(h, before, row);
+	bool logits = h->kind == HEAD_LOGITS;
+	int64_t n = h->classes;
+	double all_now = logits ? log_sum(now, row, n) : sum_of(now, row, n);
+	double all = logits ? log_sum(before, row, n) : sum_of(before, row, n);
 
-	for (int64_t c = 0; c < h->classes; c++) {
-		double p = exp(logit(h, before, row + c) - all_before), log_q = logit(h, now, row + c) - all_now;
-		double slope = h->kind == HEAD_LOGITS ? exp(log_q) - p : -p * exp(-log_q);
-
-		out[row + c] = isfinite(slope) ? (float)slope : 0;
-	}
+	for (int64_t c = row; c < row + n; c++)
+		out[c] = or_zero(logits ? exp(at(now, c) - all_now) - exp(at(before, c) - all)
+		                        : -probability(before, c) / all * (all_now / probability(now, c)));
 }
 
 static void slope_of_numbers(const struct tensor *now, const struct tensor *before, float *out)

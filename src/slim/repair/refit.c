@@ -13,8 +13,8 @@ struct refit {
 	struct program *original;
 	struct refit_pass on_original; /* what it gives each layer */
 	struct refit_legs legs;        /* what comes after it */
-	struct refit_kept *kept;       /* what the original gave, by leg where they are alone; then its outputs */
-	size_t may_keep;               /* floats, still */
+	struct refit_kept kept;        /* what the original gave */
+	struct refit_held held[2];     /* between the last leg and the one in hand, and between that and the next */
 	double *ridge;                 /* by layer */
 	double error;                  /* of the outputs, as it was last measured */
 	struct tensor *before;         /* by layer, weights and then biases: what the leg in hand began with, or the first */
@@ -83,28 +83,16 @@ static void go_back(struct refit *r, double share)
 
 /* ---- on the network in hand ------------------------------------------------------------------------------------- */
 
-/* Before a run, and after one that came to its end. */
-static void open_kept(const struct refit *r, struct refit_kept *k)
-{
-	if (k && !k->whole && !k->refused)
-		refit_kept_open(k, r->may_keep);
-}
-
-static void close_kept(struct refit *r, struct refit_kept *k)
-{
-	if (k && !k->whole)
-		r->may_keep -= refit_kept_close(k);
-}
-
 static enum tamis_status find_mismatch(struct refit *r, double *out, struct tamis_error *err)
 {
-	struct refit_kept *k = &r->kept[r->legs.n];
+	int outputs = r->job.layers->n;
 	enum tamis_status s;
 
-	open_kept(r, k);
-	s = refit_mismatch(&r->job, r->original, k, out, err);
+	if (!refit_kept_whole(&r->kept, outputs))
+		refit_kept_restart(&r->kept, outputs);
+	s = refit_mismatch(&r->job, r->original, &r->kept, out, err);
 	if (s == TAMIS_OK)
-		close_kept(r, k);
+		refit_kept_close(&r->kept, outputs);
 	return s;
 }
 
@@ -127,17 +115,34 @@ static enum tamis_status go_while_better(struct refit *r, struct tamis_error *er
 	return s;
 }
 
+/* What crossed is in held[0] before and after it, where the leg hands anything over. */
+static enum tamis_status run_leg(struct refit *r, struct refit_pass *on, struct tamis_error *err)
+{
+	struct refit_held done;
+	enum tamis_status s;
+
+	on->from = &r->held[0];
+	on->to = &r->held[1];
+	if (on->leg.to)
+		refit_held_open(on->to, on->leg.to, on->leg.step);
+	s = refit_pass(&r->job, r->original, false, on, err);
+	if (!on->leg.to)
+		return s;
+	done = r->held[0];
+	r->held[0] = r->held[1];
+	r->held[1] = (struct refit_held){ 0 };
+	refit_held_free(&done);
+	return s;
+}
+
 static enum tamis_status fit_leg(struct refit *r, int leg, struct tamis_error *err)
 {
 	struct arena arena = { 0 };
-	struct refit_pass on = { .leg = r->legs.list[leg], .kept = r->legs.alone ? &r->kept[leg] : NULL };
+	struct refit_pass on = { .leg = r->legs.list[leg], .kept = &r->kept };
 	enum tamis_status s = refit_sums_of(&r->job, &on.leg, false, &arena, &on.total, err);
 
-	open_kept(r, on.kept);
 	if (s == TAMIS_OK)
-		s = refit_pass(&r->job, r->original, false, &on, err);
-	if (s == TAMIS_OK)
-		close_kept(r, on.kept);
+		s = run_leg(r, &on, err);
 	if (s == TAMIS_OK)
 		s = refit_solve(&r->job, on.total, r->ridge, err);
 	for (int i = 0; on.total && i < r->job.layers->n; i++)
@@ -161,10 +166,40 @@ static enum tamis_status fit_in_order(struct refit *r, struct tamis_error *err)
 		if (s == TAMIS_OK && (!legs->alone || i + 1 == legs->n))
 			s = go_while_better(r, err);
 	}
+	refit_held_free(&r->held[0]);
 	return s;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
+
+/* The outputs are compared often: what they may take is left to them. */
+static enum tamis_status open_kept(struct refit *r, struct tamis_error *err)
+{
+	const struct refit_job *j = &r->job;
+	int n = j->layers->n;
+	double outputs = 0;
+	int64_t *every = arena_array(&r->arena, (size_t)n + 1, sizeof *every);
+	enum tamis_status s = every ? refit_kept_open(&r->kept, n + 1, j->keep, &r->arena, err) : no_memory(err);
+
+	if (s != TAMIS_OK)
+		return s;
+	for (int i = 0; j->plan && i < j->graph->n_outputs; i++)
+		outputs += (double)j->plan->value[j->graph->outputs[i]].shape.count * (double)j->items / REFIT_APART;
+	refit_legs_strides(&r->legs, j->layers, every);
+	for (int i = 0; i < n; i++)
+		r->kept.of[i].every = every[i];
+	r->kept.of[n].every = REFIT_APART;
+	if (outputs < (double)j->keep)
+		r->kept.most -= (size_t)outputs;
+	return TAMIS_OK;
+}
+
+static void close_kept(struct refit *r)
+{
+	for (int i = 0; i < r->job.layers->n; i++)
+		refit_kept_close(&r->kept, i);
+	r->kept.most = r->job.keep;
+}
 
 static enum tamis_status gather(struct refit *r, struct tamis_error *err)
 {
@@ -172,23 +207,27 @@ static enum tamis_status gather(struct refit *r, struct tamis_error *err)
 	struct refit_pass *on = &r->on_original;
 	enum tamis_status s = program_create(r->job.reference, &training, &r->original, err);
 
-	on->leg = (struct refit_leg){ 0, r->job.layers->n, 1 };
+	on->leg = (struct refit_leg){ .last = r->job.layers->n, .every = 1, .step = 1,
+		.share = REFIT_FIRST };
+	on->kept = &r->kept;
 	r->ridge = arena_array(&r->arena, (size_t)r->job.layers->n + 1, sizeof *r->ridge);
 	if (s == TAMIS_OK && !r->ridge)
 		s = no_memory(err);
 	if (s == TAMIS_OK)
 		s = refit_legs_find(&r->job, &r->arena, &r->legs, err);
-	r->may_keep = r->job.keep;
-	r->kept = arena_array(&r->arena, (size_t)r->legs.n + 1, sizeof *r->kept);
-	if (s == TAMIS_OK && !r->kept)
-		s = no_memory(err);
+	if (s == TAMIS_OK)
+		s = open_kept(r, err);
 	if (s == TAMIS_OK)
 		s = make_room(r, err);
 	if (s == TAMIS_OK)
 		s = refit_sums_of(&r->job, &on->leg, false, &r->arena, &on->total, err);
 	if (s == TAMIS_OK && r->job.ridge <= 0)
 		s = refit_sums_of(&r->job, &on->leg, false, &r->arena, &on->apart, err);
-	return s == TAMIS_OK ? refit_pass(&r->job, r->original, true, on, err) : s;
+	if (s == TAMIS_OK)
+		s = refit_pass(&r->job, r->original, true, on, err);
+	if (s == TAMIS_OK)
+		close_kept(r);
+	return s;
 }
 
 enum tamis_status refit_open(const struct refit_job *job, struct refit **out, struct tamis_error *err)
@@ -210,8 +249,9 @@ void refit_close(struct refit *r)
 		if (r->on_original.apart)
 			refit_sums_free(&r->on_original.apart[i]);
 	}
-	for (int i = 0; r->kept && i <= r->legs.n; i++)
-		refit_kept_free(&r->kept[i]);
+	refit_kept_free(&r->kept);
+	refit_held_free(&r->held[0]);
+	refit_held_free(&r->held[1]);
 	program_free(r->original);
 	arena_free(&r->arena);
 	free(r);

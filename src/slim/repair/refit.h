@@ -13,6 +13,7 @@
 #define REFIT_SOLVED 1e-8   /* a row is done when its squared residual has fallen by this factor */
 #define REFIT_LAMBDA 1e-3   /* ridge where it cannot be chosen, in units of the mean diagonal of the second moments */
 #define REFIT_APART 4       /* every fourth chunk is kept apart to choose it on, and another to compare outputs on */
+#define REFIT_FIRST 2.4     /* later passes that the first one, over the original, takes as long as; so told to job->progress */
 #define REFIT_SHORTEST 0.125 /* of the way to what was found, that is tried */
 #define REFIT_MENDED 0.4     /* of what the gate allows: a state on the way that spends no more of it is not trained */
 #define REFIT_ENOUGH 32     /* rows for each input of a layer, that it is fitted on in order, */
@@ -37,6 +38,8 @@ struct refit_job {
 	enum batching batching;
 	int64_t chunk;
 	int64_t items;                  /* expected; 0 = unknown */
+	const struct plan *plan;        /* of `graph`, one item: shapes; NULL: what lies before a leg runs for each again */
+	size_t hold;                    /* bytes of values between legs that may be held, so that each goes on where the last began */
 	double ridge;                   /* in units of the mean diagonal; 0 = chosen for each layer by the error on chunks apart */
 	size_t keep;                    /* floats of what the original gives that may be kept instead of running it again; 0 = none */
 	size_t tune;                    /* floats of gradients that tuning scales and shifts may take (tune.h); 0 = not tuned */
@@ -56,10 +59,15 @@ double refit_solve_flops(const struct refit_job *job, const struct layer *l);
 /* The same for the rows that its ridge is tried on, once a refit. */
 double refit_choose_flops(const struct refit_job *job, const struct layer *l);
 
-/* Passes over the items that fitting in order takes: job->passes at most, unless it takes one for all layers together. */
-double refit_passes(const struct refit_job *job);
-/* Floats of what the original gives that are kept, about; outputs: values of an item. */
-double refit_kept_floats(const struct refit_job *job, double outputs);
+/* What fitting in order takes. */
+struct refit_effort {
+	double passes; /* over the items, in parts of the network: job->passes at most, unless all layers together take more */
+	double kept;   /* floats of what the original gives, about */
+	double held;   /* bytes between legs, about */
+};
+
+/* outputs: values of an item. TAMIS_E_MEMORY. */
+enum tamis_status refit_effort(const struct refit_job *job, double outputs, struct refit_effort *out, struct tamis_error *err);
 
 struct refit;
 

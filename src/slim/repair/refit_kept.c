@@ -2,58 +2,72 @@
 #include "slim/repair/refit_kept.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/memory.h"
+enum tamis_status refit_kept_open(struct refit_kept *k, int n, size_t most, struct arena *arena, struct tamis_error *err)
+{
+	*k = (struct refit_kept){ .of = arena_array(arena, (size_t)n + 1, sizeof *k->of), .n = n, .most = most };
+	return k->of ? TAMIS_OK : tm_no_memory(err, "refitting");
+}
+
+void refit_kept_restart(struct refit_kept *k, int part)
+{
+	struct refit_blocks *b = &k->of[part];
+
+	for (int64_t i = 0; i < b->chunks; i++)
+		free(b->block[i]);
+	free(b->block);
+	k->floats -= b->floats;
+	*b = (struct refit_blocks){ .every = b->every, .refused = b->refused };
+}
+
+void refit_kept_refuse(struct refit_kept *k, int part)
+{
+	refit_kept_restart(k, part);
+	k->of[part].refused = true;
+}
+
+static int largest(const struct refit_kept *k)
+{
+	int best = 0;
+
+	for (int i = 1; i < k->n; i++)
+		best = k->of[i].floats > k->of[best].floats ? i : best;
+	return best;
+}
+
+void refit_kept_add(struct refit_kept *k, int part, float *block, int64_t n)
+{
+	struct refit_blocks *b = &k->of[part];
+
+	if (b->refused || (n && !block) || !tm_grow((void **)&b->block, &b->cap, (size_t)b->chunks + 1, sizeof *b->block)) {
+		free(block);
+		refit_kept_refuse(k, part);
+		return;
+	}
+	b->block[b->chunks++] = block;
+	b->floats += (size_t)n;
+	k->floats += (size_t)n;
+	while (k->floats > k->most)
+		refit_kept_refuse(k, largest(k));
+}
+
+void refit_kept_close(struct refit_kept *k, int part)
+{
+	k->of[part].whole = !k->of[part].refused && k->of[part].every;
+}
+
+bool refit_kept_whole(const struct refit_kept *k, int part)
+{
+	return k && k->of[part].whole;
+}
+
+const float *refit_kept_of(const struct refit_kept *k, int part, int64_t chunk)
+{
+	return k->of[part].block[chunk / k->of[part].every];
+}
 
 void refit_kept_free(struct refit_kept *k)
 {
-	free(k->list);
-	free(k->end);
-	*k = (struct refit_kept){ 0 };
-}
-
-void refit_kept_open(struct refit_kept *k, size_t most)
-{
-	refit_kept_free(k);
-	k->most = most;
-}
-
-static size_t used(const struct refit_kept *k)
-{
-	return k->chunks ? (size_t)k->end[k->chunks - 1] : 0;
-}
-
-void refit_kept_refuse(struct refit_kept *k)
-{
-	refit_kept_free(k);
-	k->refused = true;
-}
-
-void refit_kept_add(struct refit_kept *k, bool first, const float *from, int64_t n)
-{
-	size_t have = used(k), want = have + (size_t)n;
-
-	if (k->refused)
-		return;
-	if (want > k->most || !tm_grow((void **)&k->list, &k->cap, want, sizeof *k->list)
-	    || !tm_grow((void **)&k->end, &k->cap_end, (size_t)k->chunks + 1, sizeof *k->end)) {
-		refit_kept_refuse(k);
-		return;
-	}
-	if (n)
-		memcpy(k->list + have, from, (size_t)n * sizeof *from);
-	k->chunks += first;
-	k->end[k->chunks - 1] = (int64_t)want;
-}
-
-size_t refit_kept_close(struct refit_kept *k)
-{
-	k->whole = !k->refused;
-	return used(k);
-}
-
-const float *refit_kept_of(const struct refit_kept *k, int64_t chunk)
-{
-	return k->list + (chunk ? k->end[chunk - 1] : 0);
+	for (int i = 0; k->of && i < k->n; i++)
+		refit_kept_restart(k, i);
 }

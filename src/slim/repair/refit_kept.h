@@ -7,26 +7,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct refit_kept {
-	float *list;     /* of all chunks, one behind the other */
-	size_t cap, most; /* floats: room, and how many may be kept */
-	int64_t *end;    /* by chunk */
-	size_t cap_end;
+#include "base/error.h"
+#include "base/memory.h"
+
+/* Of one layer, or the outputs. */
+struct refit_blocks {
+	float **block;   /* by chunk, of those that are kept; NULL: that chunk has none */
+	size_t cap, floats;
 	int64_t chunks;
-	bool refused;    /* there were more, or memory ran out: it runs again */
+	int64_t every;   /* of the chunks that are run, each so many-th is kept; 0: none */
+	bool refused;    /* there were too many, or memory ran out: the original runs again */
 	bool whole;      /* all chunks are there */
 };
 
-/* Starts anew; most: floats. */
-void refit_kept_open(struct refit_kept *k, size_t most);
-/* The next chunk's part, n >= 0 floats; starts the chunk where `first`. Where it is refused nothing is kept. */
-void refit_kept_add(struct refit_kept *k, bool first, const float *from, int64_t n);
-/* Nothing is kept, neither now nor later. */
-void refit_kept_refuse(struct refit_kept *k);
-/* After the last chunk. Returns the floats kept. */
-size_t refit_kept_close(struct refit_kept *k);
-/* The floats of a chunk; k->whole. */
-const float *refit_kept_of(const struct refit_kept *k, int64_t chunk);
+struct refit_kept {
+	struct refit_blocks *of; /* by layer, and then the outputs */
+	int n;
+	size_t floats, most;     /* of all of them: now, and at most */
+};
+
+/* In `arena`. */
+enum tamis_status refit_kept_open(struct refit_kept *k, int n, size_t most, struct arena *arena, struct tamis_error *err);
+/* Takes over the next chunk's block, malloc'ed, n >= 0 floats; a NULL of n > 0 floats is memory that ran out. Where all that is kept
+ * grows beyond `most`, the largest part of it is refused, until it does not. O(k->n). */
+void refit_kept_add(struct refit_kept *k, int part, float *block, int64_t n);
+/* Nothing of that part is kept, neither now nor later. */
+void refit_kept_refuse(struct refit_kept *k, int part);
+/* Gives up what a run that failed has left of it. */
+void refit_kept_restart(struct refit_kept *k, int part);
+/* After the last chunk. */
+void refit_kept_close(struct refit_kept *k, int part);
+bool refit_kept_whole(const struct refit_kept *k, int part); /* k NULL: no */
+/* The floats of a chunk of those that were run; of[part].whole. */
+const float *refit_kept_of(const struct refit_kept *k, int part, int64_t chunk);
 void refit_kept_free(struct refit_kept *k);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/part.h"
 #include "ops/blas.h"
 #include "slim/repair/mismatch.h"
 #include "slim/score/score_state.h"
@@ -12,25 +13,31 @@
 struct hand {
 	struct refit_sums *chunk;      /* of the chunk in hand, by layer */
 	double mismatch;               /* of its outputs */
-	struct runner *original;       /* NULL: the pass runs the original itself, or knows what it gives */
+	struct runner *slim;           /* of the network in hand; NULL: the original runs alone */
+	struct tensor *in;             /* of that: the graph's inputs, then what crosses a border */
 	struct scratch scratch;
 	float *u, *z;
 	size_t u_floats, z_floats;
+	float **results;               /* by layer: copies of z that are to be kept */
+	float *outputs;                /* the same of the outputs */
+	int64_t n_outputs;
+	struct tensor *crossing;       /* of the chunk in hand */
 };
 
 struct gathering {
 	const struct refit_job *job;
 	const struct refit_pass *out;
-	struct refit_kept *kept;       /* of the leg, or of the outputs; NULL = none */
-	int64_t every;                 /* of the chunks */
+	struct refit_kept *kept;       /* NULL = nothing is */
+	int64_t step;                  /* of the chunks, each so many-th runs */
 	bool alone;                    /* only the original runs */
-	bool *watch;                   /* by node: the layers of the leg; NULL where nothing is gathered beside a run */
+	bool beside;                   /* it runs, too */
+	bool *watch;                   /* by node: the layers of the leg; NULL where all run alone */
 	int *layer_of;                 /* by node */
 	struct hand *hands;
 	int n_hands;
 	struct arena arena;
 	double mismatch;               /* so far */
-	int64_t done;
+	double done;                   /* items, in parts of the network */
 };
 
 static enum tamis_status no_memory(struct tamis_error *err)
@@ -39,11 +46,6 @@ static enum tamis_status no_memory(struct tamis_error *err)
 }
 
 /* ---- one layer of one chunk ------------------------------------------------------------------------------------ */
-
-static bool knows_original(const struct gathering *w)
-{
-	return w->kept && w->kept->whole;
-}
 
 static enum tamis_status gather_inputs(const struct gathering *w, struct hand *h, const struct layer *l, const struct runner *r,
                                        int64_t items, int64_t *rows, struct tamis_error *err)
@@ -62,24 +64,39 @@ static enum tamis_status gather_inputs(const struct gathering *w, struct hand *h
 	return s == TAMIS_OK ? c.op->gather(&c.call, &l->view, items, pos, n, h->u) : s;
 }
 
-static enum tamis_status gather_results(const struct gathering *w, struct hand *h, const struct layer *l, const struct runner *r,
+static enum tamis_status gather_results(const struct gathering *w, struct hand *h, int i, const struct runner *original,
                                         const struct chunk *chunk, int64_t rows, struct tamis_error *err)
 {
+	const struct layer *l = &w->job->layers->list[i];
 	struct layer_call c;
 	int64_t pos[REFIT_POSITIONS], floats = rows * l->view.outs;
 	int n = refit_positions(l);
 	enum tamis_status s = score_reserve(&h->z, &h->z_floats, (size_t)floats, err);
+	bool known = !w->alone && refit_kept_whole(w->kept, i);
 
-	if (s == TAMIS_OK && knows_original(w))
-		memcpy(h->z, refit_kept_of(w->kept, chunk->index / w->every), (size_t)floats * sizeof *h->z);
-	if (s != TAMIS_OK || knows_original(w))
+	if (s == TAMIS_OK && known)
+		memcpy(h->z, refit_kept_of(w->kept, i, chunk->index), (size_t)floats * sizeof *h->z);
+	if (s != TAMIS_OK || known)
 		return s;
-	s = signals_bind(w->job->reference, l, w->alone ? r : h->original, &h->scratch, chunk->items, &c, err);
+	s = signals_bind(w->job->reference, l, original, &h->scratch, chunk->items, &c, err);
 	if (s != TAMIS_OK)
 		return s;
 	c.call.err = err;
 	signals_grid(n, c.positions, pos);
 	return c.op->gather_out(&c.call, &l->view, c.out[0], chunk->items, pos, n, h->z);
+}
+
+/* Of what the original gives, that legs will ask for. NULL where memory ran out: merging notes that. */
+static void keep_results(const struct gathering *w, struct hand *h, int i, const struct chunk *chunk, int64_t rows)
+{
+	int64_t every = w->alone && w->kept ? w->kept->of[i].every : 0;
+	size_t floats = (size_t)(rows * w->job->layers->list[i].view.outs);
+
+	if (!every || chunk->index % every || !floats)
+		return;
+	h->results[i] = tm_array_uninit(floats, sizeof(float));
+	if (h->results[i])
+		memcpy(h->results[i], h->z, floats * sizeof(float));
 }
 
 static void add_columns(const float *x, int64_t rows, int64_t n, double *sum)
@@ -116,10 +133,11 @@ static enum tamis_status copy_rows(const struct hand *h, const struct layer *l, 
 	return TAMIS_OK;
 }
 
-static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, const struct runner *r,
+static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, const struct runner *original,
                                    const struct chunk *chunk, struct tamis_error *err)
 {
 	const struct layer *l = &w->job->layers->list[i];
+	const struct runner *r = w->alone ? original : h->slim;
 	struct refit_sums *a = &h->chunk[i];
 	enum tamis_status s;
 
@@ -129,9 +147,10 @@ static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, c
 	scratch_reset(&h->scratch);
 	s = gather_inputs(w, h, l, r, chunk->items, &a->rows, err);
 	if (s == TAMIS_OK && a->rows)
-		s = gather_results(w, h, l, r, chunk, a->rows, err);
+		s = gather_results(w, h, i, original, chunk, a->rows, err);
 	if (s != TAMIS_OK || !a->rows)
 		return s;
+	keep_results(w, h, i, chunk, a->rows);
 	memset(a->u, 0, (size_t)l->features * sizeof *a->u);
 	memset(a->z, 0, (size_t)l->view.outs * sizeof *a->z);
 	add_columns(h->u, a->rows, l->features, a->u);
@@ -144,69 +163,96 @@ static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, c
 
 /* ---- outputs --------------------------------------------------------------------------------------------------- */
 
-/* Summed over the outputs. */
-static double mismatch_of_all(const struct gathering *w, const struct hand *h, const struct runner *slim, int64_t chunk)
+static bool knows_outputs(const struct gathering *w)
 {
-	const float *at = knows_original(w) ? refit_kept_of(w->kept, chunk / w->every) : NULL;
+	return refit_kept_whole(w->kept, w->job->layers->n);
+}
+
+/* Summed over the outputs. */
+static double mismatch_of_all(const struct gathering *w, const struct hand *h, const struct runner *original, int64_t chunk)
+{
+	const float *at = knows_outputs(w) ? refit_kept_of(w->kept, w->job->layers->n, chunk) : NULL;
 	double all = 0;
 
 	for (int i = 0; i < w->job->graph->n_outputs; i++) {
-		const struct tensor *a = runner_output(slim, i);
+		const struct tensor *a = runner_output(h->slim, i);
 		struct tensor known = *a;
 
 		known.data = (void *)at;
-		all += mismatch_of(w->job->head, i, a, at ? &known : runner_output(h->original, i));
+		all += mismatch_of(w->job->head, i, a, at ? &known : runner_output(original, i));
 		at += at ? a->count : 0;
 	}
 	return all;
 }
 
-/* Floats alone are kept: so it is nothing but what a run would give. */
-static void keep_outputs(const struct gathering *w, const struct hand *h)
+/* Floats alone are kept: so it is nothing but what a run would give. NULL where they are not, or memory ran out. */
+static float *copy_outputs(const struct runner *r, int n, int64_t *floats)
 {
-	for (int i = 0; i < w->job->graph->n_outputs; i++) {
-		const struct tensor *y = runner_output(h->original, i);
+	float *all;
+	int64_t at = 0;
 
-		if (y->type != DT_FLOAT)
-			refit_kept_refuse(w->kept);
-		refit_kept_add(w->kept, i == 0, y->data, y->count);
+	*floats = 0;
+	for (int i = 0; i < n; i++)
+		*floats += runner_output(r, i)->count;
+	all = tm_array_uninit((size_t)*floats + 1, sizeof *all);
+	for (int i = 0; all && i < n; i++) {
+		const struct tensor *y = runner_output(r, i);
+
+		if (y->type != DT_FLOAT) {
+			free(all);
+			return NULL;
+		}
+		memcpy(all + at, y->data, tensor_bytes(y));
+		at += y->count;
 	}
+	return all;
 }
 
-/* The original, where it must, and then the network in hand. */
-static enum tamis_status run_both(struct hand *h, struct runner *r, const struct chunk *c, const struct run_hooks *hooks,
+/* The network in hand, from the leg's border on. */
+static enum tamis_status run_slim(const struct gathering *w, struct hand *h, const struct chunk *c, const struct run_hooks *hooks,
                                   struct tamis_error *err)
 {
-	enum tamis_status s = h->original ? runner_run(h->original, c->in, NULL, err) : TAMIS_OK;
+	int n = w->job->graph->n_inputs;
+	const struct refit_border *from = w->out ? w->out->leg.from : NULL;
 
-	return s == TAMIS_OK ? runner_run(r, c->in, hooks, err) : s;
+	memcpy(h->in, c->in, (size_t)n * sizeof *h->in);
+	if (from && from->n)
+		memcpy(h->in + n, refit_held_of(w->out->from, c->index), (size_t)from->n * sizeof *h->in);
+	return runner_run(h->slim, h->in, hooks, err);
 }
 
 static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
 	struct hand *h = &w->hands[slot];
-	enum tamis_status s = run_both(h, r, c, NULL, err);
+	enum tamis_status s = w->beside ? runner_run(r, c->in, NULL, err) : TAMIS_OK;
 
 	if (s == TAMIS_OK)
-		h->mismatch = mismatch_of_all(w, h, r, c->index);
-	return s;
+		s = run_slim(w, h, c, NULL, err);
+	if (s != TAMIS_OK)
+		return s;
+	h->mismatch = mismatch_of_all(w, h, r, c->index);
+	if (w->beside && w->kept)
+		h->outputs = copy_outputs(r, w->job->graph->n_outputs, &h->n_outputs);
+	return TAMIS_OK;
 }
 
 static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
+	struct hand *h = &w->hands[slot];
 
 	(void)c, (void)err;
-	w->mismatch += w->hands[slot].mismatch;
-	if (!knows_original(w))
-		keep_outputs(w, &w->hands[slot]);
+	w->mismatch += h->mismatch;
+	if (w->beside && w->kept)
+		refit_kept_add(w->kept, w->job->layers->n, h->outputs, h->n_outputs);
+	h->outputs = NULL;
 	return TAMIS_OK;
 }
 
 /* ---- all layers of a chunk ------------------------------------------------------------------------------------- */
 
-struct moment { struct gathering *all; struct hand *hand; struct runner *runner; const struct chunk *chunk; };
+struct moment { struct gathering *all; struct hand *hand; struct runner *original; const struct chunk *chunk; };
 
 /* While a layer's inputs are in the caches, and before they are given up. */
 static enum tamis_status on_node(void *ctx, int node, struct op_call *call, struct tamis_error *err)
@@ -214,23 +260,44 @@ static enum tamis_status on_node(void *ctx, int node, struct op_call *call, stru
 	struct moment *m = ctx;
 
 	(void)call;
-	return add_layer(m->all, m->hand, m->all->layer_of[node], m->runner, m->chunk, err);
+	return add_layer(m->all, m->hand, m->all->layer_of[node], m->original, m->chunk, err);
+}
+
+static enum tamis_status run_alone(struct gathering *w, struct hand *h, struct runner *r, const struct chunk *c,
+                                   struct tamis_error *err)
+{
+	enum tamis_status s = runner_run(r, c->in, NULL, err);
+
+	for (int i = w->out->leg.first; s == TAMIS_OK && i < w->out->leg.last; i++)
+		s = add_layer(w, h, i, r, c, err);
+	return s;
+}
+
+/* Chunks that only later legs gather run for what they hand over. */
+static enum tamis_status run_leg(struct gathering *w, struct hand *h, struct runner *r, const struct chunk *c,
+                                 struct tamis_error *err)
+{
+	bool gathers = c->index % w->out->leg.every == 0;
+	struct moment m = { w, h, r, c };
+	const struct run_hooks hooks = { .ctx = &m, .watch_node = w->watch, .node = on_node };
+	enum tamis_status s = gathers && w->beside ? runner_run(r, c->in, NULL, err) : TAMIS_OK;
+
+	if (s == TAMIS_OK)
+		s = run_slim(w, h, c, gathers ? &hooks : NULL, err);
+	if (s != TAMIS_OK || !w->out->leg.to)
+		return s;
+	h->crossing = refit_held_copy(w->out->leg.to, h->slim);
+	return h->crossing ? TAMIS_OK : no_memory(err);
 }
 
 static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
 	struct hand *h = &w->hands[slot];
-	struct moment m = { w, h, r, c };
-	const struct run_hooks hooks = { .ctx = &m, .watch_node = w->watch, .node = on_node };
-	enum tamis_status s;
 
 	for (int i = w->out->leg.first; i < w->out->leg.last; i++)
 		h->chunk[i].rows = 0;
-	s = run_both(h, r, c, &hooks, err);
-	for (int i = w->out->leg.first; s == TAMIS_OK && w->alone && i < w->out->leg.last; i++)
-		s = add_layer(w, h, i, r, c, err);
-	return s;
+	return w->alone ? run_alone(w, h, r, c, err) : run_leg(w, h, r, c, err);
 }
 
 static bool is_apart(const struct chunk *c)
@@ -238,25 +305,50 @@ static bool is_apart(const struct chunk *c)
 	return c->index % REFIT_APART == REFIT_APART - 1;
 }
 
+static enum tamis_status merge_layer(struct gathering *w, struct hand *h, int i, const struct chunk *c, struct tamis_error *err)
+{
+	const struct layer *l = &w->job->layers->list[i];
+	const struct refit_sums *from = &h->chunk[i];
+	int64_t every = w->alone && w->kept ? w->kept->of[i].every : 0;
+	enum tamis_status s = TAMIS_OK;
+
+	if (from->rows)
+		s = refit_sums_add(l, &w->out->total[i], from, err);
+	if (s == TAMIS_OK && from->rows && from->chunk_uu && w->out->apart && is_apart(c))
+		s = refit_sums_add(l, &w->out->apart[i], from, err);
+	if (s == TAMIS_OK && every && c->index % every == 0) {
+		refit_kept_add(w->kept, i, h->results[i], from->rows * l->view.outs);
+		h->results[i] = NULL;
+	}
+	return s;
+}
+
+/* What was held for this chunk is of no use behind the next border. */
+static enum tamis_status hand_over(struct gathering *w, struct hand *h, const struct chunk *c, struct tamis_error *err)
+{
+	struct tensor *crossing = h->crossing;
+
+	if (w->alone || !w->out->leg.to)
+		return TAMIS_OK;
+	if (w->out->leg.from)
+		refit_held_drop(w->out->from, c->index);
+	h->crossing = NULL;
+	return refit_held_add(w->out->to, crossing, err);
+}
+
 static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
 {
 	struct gathering *w = ctx;
+	struct hand *h = &w->hands[slot];
 	enum tamis_status s = TAMIS_OK;
 
-	for (int i = w->out->leg.first; s == TAMIS_OK && i < w->out->leg.last; i++) {
-		const struct layer *l = &w->job->layers->list[i];
-		const struct refit_sums *from = &w->hands[slot].chunk[i];
-
-		if (from->rows)
-			s = refit_sums_add(l, &w->out->total[i], from, err);
-		if (s == TAMIS_OK && from->rows && from->chunk_uu && w->out->apart && is_apart(c))
-			s = refit_sums_add(l, &w->out->apart[i], from, err);
-		if (s == TAMIS_OK && refit_fits(l) && w->kept && !w->kept->whole)
-			refit_kept_add(w->kept, true, w->hands[slot].z, from->rows * l->view.outs);
-	}
-	w->done += c->items;
+	for (int i = w->out->leg.first; s == TAMIS_OK && i < w->out->leg.last; i++)
+		s = merge_layer(w, h, i, c, err);
+	if (s == TAMIS_OK)
+		s = hand_over(w, h, c, err);
+	w->done += (double)c->items * w->out->leg.share;
 	if (s == TAMIS_OK && w->job->progress)
-		s = w->job->progress(w->job->progress_ctx, w->done, err);
+		s = w->job->progress(w->job->progress_ctx, (int64_t)w->done, err);
 	return s;
 }
 
@@ -280,7 +372,21 @@ enum tamis_status refit_sums_of(const struct refit_job *j, const struct refit_le
 	return s;
 }
 
-static enum tamis_status open_hands(struct gathering *w, const struct program *original, bool sums, struct tamis_error *err)
+static enum tamis_status open_hand(struct gathering *w, struct hand *h, const struct program *slim, struct tamis_error *err)
+{
+	size_t inputs = (size_t)w->job->graph->n_inputs + (w->out && w->out->leg.from ? (size_t)w->out->leg.from->n : 0);
+	enum tamis_status s = TAMIS_OK;
+
+	h->in = arena_array(&w->arena, inputs + 1, sizeof *h->in);
+	h->results = arena_array(&w->arena, (size_t)w->job->layers->n + 1, sizeof *h->results);
+	if (!h->in || !h->results)
+		return no_memory(err);
+	if (w->out)
+		s = refit_sums_of(w->job, &w->out->leg, true, &w->arena, &h->chunk, err);
+	return s == TAMIS_OK && slim ? runner_create(slim, &h->slim, err) : s;
+}
+
+static enum tamis_status open_hands(struct gathering *w, const struct program *slim, struct tamis_error *err)
 {
 	enum tamis_status s = TAMIS_OK;
 
@@ -288,12 +394,8 @@ static enum tamis_status open_hands(struct gathering *w, const struct program *o
 	w->hands = arena_array(&w->arena, (size_t)w->n_hands, sizeof *w->hands);
 	if (!w->hands)
 		return no_memory(err);
-	for (int i = 0; s == TAMIS_OK && i < w->n_hands; i++) {
-		if (sums)
-			s = refit_sums_of(w->job, &w->out->leg, true, &w->arena, &w->hands[i].chunk, err);
-		if (s == TAMIS_OK && original)
-			s = runner_create(original, &w->hands[i].original, err);
-	}
+	for (int i = 0; s == TAMIS_OK && i < w->n_hands; i++)
+		s = open_hand(w, &w->hands[i], slim, err);
 	return s;
 }
 
@@ -302,19 +404,24 @@ static void close_hands(struct gathering *w)
 	for (int i = 0; w->hands && i < w->n_hands; i++) {
 		struct hand *h = &w->hands[i];
 
-		runner_free(h->original);
-		for (int k = 0; h->chunk && k < w->job->layers->n; k++)
-			refit_sums_free(&h->chunk[k]);
+		runner_free(h->slim);
+		for (int k = 0; k < w->job->layers->n; k++) {
+			if (h->chunk)
+				refit_sums_free(&h->chunk[k]);
+			free(h->results ? h->results[k] : NULL);
+		}
+		if (h->crossing)
+			refit_held_discard(w->out->leg.to, h->crossing);
 		scratch_free(&h->scratch);
+		free(h->outputs);
 		free(h->u);
 		free(h->z);
 	}
-	arena_free(&w->arena);
 }
 
 static bool is_taken(void *ctx, int64_t chunk)
 {
-	return chunk % ((struct gathering *)ctx)->every == 0;
+	return chunk % ((struct gathering *)ctx)->step == 0;
 }
 
 static bool select_item(void *ctx, int64_t item)
@@ -324,16 +431,21 @@ static bool select_item(void *ctx, int64_t item)
 	return !j->select || j->select(j->select_ctx, item);
 }
 
-static enum tamis_status run(struct gathering *w, const struct program *p, struct items_job *items, struct tamis_error *err)
+static enum tamis_status run(struct gathering *w, const struct program *original, const struct program *slim, struct items_job items,
+                             struct tamis_error *err)
 {
 	const struct refit_job *j = w->job;
+	enum tamis_status s = open_hands(w, slim, err);
 
-	enum tamis_status s = j->progress ? j->progress(j->progress_ctx, 0, err) : TAMIS_OK;
-
-	items->ctx = w;
-	items->mine = is_taken;
-	items->select = select_item;
-	return s != TAMIS_OK ? s : items_run(p, j->reader, j->batching, j->chunk, j->pool, items, err);
+	items.ctx = w;
+	items.mine = is_taken;
+	items.select = select_item;
+	if (s == TAMIS_OK && j->progress)
+		s = j->progress(j->progress_ctx, 0, err);
+	if (s == TAMIS_OK)
+		s = items_run(original, j->reader, j->batching, j->chunk, j->pool, &items, err);
+	close_hands(w);
+	return s;
 }
 
 static enum tamis_status watch_leg(struct gathering *w, struct tamis_error *err)
@@ -355,57 +467,105 @@ static enum tamis_status watch_leg(struct gathering *w, struct tamis_error *err)
 	return TAMIS_OK;
 }
 
-/* Of the network in hand: to its outputs, or as far as the leg's layers. */
-static enum tamis_status make_program(struct gathering *w, struct program **out, struct tamis_error *err)
+/* The network in hand between the leg's borders. */
+static const struct graph *part_of(struct gathering *w)
 {
-	struct program_options options = { .merge_norms = true };
-	enum tamis_status s = TAMIS_OK;
+	const struct refit_border *from = w->out->leg.from, *to = w->out->leg.to;
+	struct tensor *shapes;
+	struct part part = { .gone = from ? from->gone : NULL, .given = from ? from->value : NULL, .n_given = from ? from->n : 0,
+		.kept = to ? to->value : NULL, .n_kept = to ? to->n : 0 };
 
-	if (w->out) {
-		s = watch_leg(w, err);
-		options = (struct program_options){ .training = true, .energies = true, .nodes = w->watch };
-	}
-	return s == TAMIS_OK ? program_create(w->job->graph, &options, out, err) : s;
+	if (!from && !to)
+		return w->job->graph;
+	shapes = arena_array(&w->arena, (size_t)w->job->graph->n_values + 1, sizeof *shapes);
+	for (int i = 0; shapes && i < part.n_given; i++)
+		shapes[part.given[i]] = w->job->plan->value[part.given[i]].shape;
+	part.shapes = shapes;
+	return shapes ? graph_part(w->job->graph, &part, &w->arena) : NULL;
 }
 
-/* `original` runs beside the graph in hand where it must, or alone. */
-static enum tamis_status run_network(struct gathering *w, const struct program *original, struct items_job *items,
-                                     struct tamis_error *err)
+/* As far as the leg's layers and what it hands over. */
+static enum tamis_status leg_program(struct gathering *w, struct program **out, struct tamis_error *err)
 {
-	struct program *slim = NULL;
-	enum tamis_status s = w->alone ? TAMIS_OK : make_program(w, &slim, err);
+	const struct graph *g = part_of(w);
+	const struct refit_border *to = w->out->leg.to;
+	bool *wanted = arena_array(&w->arena, (size_t)w->job->graph->n_nodes + 1, sizeof *wanted);
+	struct program_options options = { .training = true, .energies = true, .nodes = wanted };
 
+	if (!g || !wanted)
+		return no_memory(err);
+	memcpy(wanted, w->watch, (size_t)w->job->graph->n_nodes * sizeof *wanted);
+	for (int i = 0; to && i < to->n; i++)
+		if (g->values[to->value[i]].producer != GRAPH_NONE)
+			wanted[g->values[to->value[i]].producer] = true;
+	return program_create(g, &options, out, err);
+}
+
+static bool all_kept(const struct gathering *w)
+{
+	for (int i = w->out->leg.first; i < w->out->leg.last; i++)
+		if (refit_fits(&w->job->layers->list[i]) && !refit_kept_whole(w->kept, i))
+			return false;
+	return true;
+}
+
+static enum tamis_status run_beside(struct gathering *w, const struct program *original, struct items_job items,
+                                    struct tamis_error *err)
+{
+	const struct program_options options = { .training = true, .nodes = w->watch };
+	struct program *slim = NULL, *beside = NULL;
+	enum tamis_status s = leg_program(w, &slim, err);
+
+	w->beside = !all_kept(w);
+	if (s == TAMIS_OK && w->beside)
+		s = program_create(w->job->reference, &options, &beside, err);
 	if (s == TAMIS_OK)
-		s = open_hands(w, w->alone || knows_original(w) ? NULL : original, items->work == work, err);
-	if (s == TAMIS_OK)
-		s = run(w, w->alone ? original : slim, items, err);
-	close_hands(w);
+		s = run(w, beside ? beside : original, slim, items, err);
 	program_free(slim);
+	program_free(beside);
 	return s;
+}
+
+static void centre(const struct gathering *w)
+{
+	for (int i = w->out->leg.first; i < w->out->leg.last; i++) {
+		refit_sums_centre(&w->job->layers->list[i], &w->out->total[i]);
+		if (w->out->apart)
+			refit_sums_centre(&w->job->layers->list[i], &w->out->apart[i]);
+	}
 }
 
 enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
                              const struct refit_pass *out, struct tamis_error *err)
 {
-	struct gathering w = { .job = job, .out = out, .kept = out->kept, .every = out->leg.every, .alone = alone };
-	struct items_job items = { .work = work, .merge = merge };
-	enum tamis_status s = run_network(&w, original, &items, err);
+	struct gathering w = { .job = job, .out = out, .kept = out->kept, .step = out->leg.step, .alone = alone };
+	const struct items_job items = { .work = work, .merge = merge };
+	enum tamis_status s = TAMIS_OK;
 
-	for (int i = out->leg.first; s == TAMIS_OK && i < out->leg.last; i++) {
-		refit_sums_centre(&job->layers->list[i], &out->total[i]);
-		if (out->apart)
-			refit_sums_centre(&job->layers->list[i], &out->apart[i]);
-	}
+	if (!alone)
+		s = watch_leg(&w, err);
+	if (s == TAMIS_OK)
+		s = alone ? run(&w, original, NULL, items, err) : run_beside(&w, original, items, err);
+	if (s == TAMIS_OK)
+		centre(&w);
+	arena_free(&w.arena);
 	return s;
 }
 
 enum tamis_status refit_mismatch(const struct refit_job *job, const struct program *original, struct refit_kept *kept,
                                  double *mismatch, struct tamis_error *err)
 {
-	struct gathering w = { .job = job, .kept = kept, .every = REFIT_APART };
-	struct items_job items = { .work = compare, .merge = add_mismatch };
-	enum tamis_status s = run_network(&w, original, &items, err);
+	struct gathering w = { .job = job, .kept = kept, .step = REFIT_APART };
+	const struct items_job items = { .work = compare, .merge = add_mismatch };
+	const struct program_options options = { .merge_norms = true };
+	struct program *slim = NULL;
+	enum tamis_status s = program_create(job->graph, &options, &slim, err);
 
+	w.beside = !knows_outputs(&w);
+	if (s == TAMIS_OK)
+		s = run(&w, original, slim, items, err);
 	*mismatch = w.mismatch;
+	program_free(slim);
+	arena_free(&w.arena);
 	return s;
 }

@@ -153,27 +153,18 @@ static void note_search(struct slim *s)
 	s->figures->keep = s->search.keep;
 }
 
-/* A chunk's moments cost its fan-in squared to add up, however few its rows are: small items come in larger chunks, but in
- * enough of them to keep some apart. */
-static int64_t refit_chunk(const struct slim *s)
-{
-	uint64_t limit = s->in->options->max_memory / (uint64_t)pool_size(s->pool), each = s->plan->block_bytes + 1;
-	uint64_t most = limit && limit < REFIT_CHUNK_BYTES ? limit : REFIT_CHUNK_BYTES;
-	int64_t n = s->fit.chunk;
-
-	while (!s->in->options->chunk && 2 * n <= REFIT_CHUNK && 2 * (uint64_t)n * each <= most
-	       && 2.0 * (double)n * REFIT_CHUNKS <= slim_items_in(&s->refitted))
-		n *= 2;
-	return n;
-}
-
 static enum tamis_status open_refit(struct slim *s, struct slim_told *told, struct refit **out, struct tamis_error *err)
 {
-	struct refit_job job = { .reference = s->reference, .graph = s->graph, .layers = &s->layers,
-		.head = &s->head, .reader = s->fit.reader, .select = item_selected, .select_ctx = &s->refitted, .batching = s->fit.batching,
-		.chunk = refit_chunk(s), .items = (int64_t)slim_items_in(&s->refitted),
-		.keep = slim_refit_keeps(s), .tune = slim_refit_keeps(s), .passes = ROUNDS_PASSES, .pool = s->pool, .progress = slim_tell, .progress_ctx = told };
+	struct refit_job job = slim_refit_shapes(s);
 
+	job.reference = s->reference;
+	job.reader = s->fit.reader;
+	job.select = item_selected;
+	job.select_ctx = &s->refitted;
+	job.batching = s->fit.batching;
+	job.pool = s->pool;
+	job.progress = slim_tell;
+	job.progress_ctx = told;
 	return s->in->options->refit ? refit_open(&job, out, err) : TAMIS_OK;
 }
 

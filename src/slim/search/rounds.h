@@ -17,7 +17,9 @@
 #define ROUNDS_FINE 0.93     /* keep-fraction on the second approach, from the last depth of the first */
 #define ROUNDS_GENEROUS 1.25 /* a depth is tried on the held-out items while its guessed bound is within this of the tolerance */
 #define ROUNDS_MAX 60
-#define ROUNDS_KEPT ((size_t)64 << 20) /* floats of what the original gives, that a refit may keep */
+#define ROUNDS_KEPT ((uint64_t)1 << 30) /* bytes of what the original gives, that a refit may keep */
+#define ROUNDS_TUNED ((uint64_t)256 << 20) /* the same of gradients that tuning steps are found from */
+#define ROUNDS_HELD ((uint64_t)1 << 29) /* the same of values between the layers that it fits one after the other */
 #define ROUNDS_PASSES 6      /* over the items, that a refit may take */
 #define ROUNDS_USUAL 12      /* that a search takes, for estimates of the time */
 #define ROUNDS_WHILE 5       /* this part of the epochs a state without channels is trained at first, on the way */

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "slim/repair/refit_border.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+
+static enum tamis_status no_memory(struct tamis_error *err)
+{
+	return tm_no_memory(err, "refitting");
+}
+
+/* ---- where it is ------------------------------------------------------------------------------------------------ */
+
+struct search {
+	const struct refit_job *job;
+	int node;
+	bool *runs;   /* by node: it is needed behind the border */
+	bool *read;   /* by value: by one of those */
+};
+
+/* Follows from shapes and constants: making it again costs nothing. */
+static bool is_known(const struct plan *p, int value)
+{
+	return p->value[value].place == PLACE_CONSTANT || p->value[value].place == PLACE_FOLDED;
+}
+
+static bool makes(const struct search *s, const struct node *n, bool known)
+{
+	for (int k = 0; k < n->n_out; k++)
+		if (n->out[k] != GRAPH_NONE && s->read[n->out[k]] && (!known || is_known(s->job->plan, n->out[k])))
+			return true;
+	return false;
+}
+
+/* From what is wanted backwards. */
+static void mark_runs(struct search *s, const bool *wanted)
+{
+	const struct graph *g = s->job->graph;
+
+	for (int i = g->n_nodes - 1; i >= 0; i--) {
+		const struct node *n = &g->nodes[i];
+
+		s->runs[i] = !n->constant && (wanted[i] || makes(s, n, i < s->node));
+		for (int k = 0; s->runs[i] && k < n->n_in; k++)
+			if (n->in[k] != GRAPH_NONE)
+				s->read[n->in[k]] = true;
+	}
+}
+
+/* Made before the border by a node that does not run again. */
+static bool crosses(const struct search *s, int value)
+{
+	const struct value *v = &s->job->graph->values[value];
+
+	return s->read[value] && v->kind == VALUE_NODE && !s->runs[v->producer];
+}
+
+static bool can_be_held(const struct plan *p, int value)
+{
+	const struct planned *v = &p->value[value];
+
+	return v->shape.type == DT_FLOAT && (v->place == PLACE_BLOCK || v->place == PLACE_VIEW);
+}
+
+/* False: something crosses that cannot be held. */
+static bool collect(const struct search *s, struct refit_border *b)
+{
+	const struct graph *g = s->job->graph;
+
+	for (int v = 0; v < g->n_values; v++) {
+		if (!crosses(s, v))
+			continue;
+		if (!can_be_held(s->job->plan, v))
+			return false;
+		b->value[b->n++] = v;
+		b->bytes += (double)tensor_bytes(&s->job->plan->value[v].shape);
+	}
+	for (int i = 0; i < g->n_nodes; i++)
+		b->gone[i] = i < s->node && !s->runs[i];
+	return true;
+}
+
+enum tamis_status refit_border_before(const struct refit_job *job, int node, const bool *wanted, struct arena *arena,
+                                      struct refit_border **out, struct tamis_error *err)
+{
+	const struct graph *g = job->graph;
+	struct search s = { .job = job, .node = node };
+	struct refit_border *b = arena_alloc(arena, sizeof *b);
+
+	*out = NULL;
+	s.runs = tm_array((size_t)g->n_nodes + 1, sizeof *s.runs);
+	s.read = tm_array((size_t)g->n_values + 1, sizeof *s.read);
+	if (b)
+		*b = (struct refit_border){ .node = node, .gone = arena_array(arena, (size_t)g->n_nodes + 1, sizeof *b->gone),
+			.value = arena_array(arena, (size_t)g->n_values + 1, sizeof *b->value) };
+	if (b && b->gone && b->value && s.runs && s.read) {
+		mark_runs(&s, wanted);
+		*out = collect(&s, b) ? b : NULL;
+	}
+	free(s.read);
+	if (!b || !b->gone || !b->value || !s.runs || !s.read) {
+		free(s.runs);
+		return no_memory(err);
+	}
+	free(s.runs);
+	return TAMIS_OK;
+}
+
+/* ---- what crossed it --------------------------------------------------------------------------------------------- */
+
+void refit_held_open(struct refit_held *h, const struct refit_border *at, int64_t every)
+{
+	refit_held_free(h);
+	*h = (struct refit_held){ .at = at, .every = every };
+}
+
+enum tamis_status refit_held_add(struct refit_held *h, struct tensor *list, struct tamis_error *err)
+{
+	if (!tm_grow((void **)&h->of, &h->cap, (size_t)h->chunks + 1, sizeof *h->of)) {
+		refit_held_discard(h->at, list);
+		return no_memory(err);
+	}
+	h->of[h->chunks++] = list;
+	return TAMIS_OK;
+}
+
+const struct tensor *refit_held_of(const struct refit_held *h, int64_t chunk)
+{
+	return h->of[chunk / h->every];
+}
+
+void refit_held_drop(struct refit_held *h, int64_t chunk)
+{
+	refit_held_discard(h->at, h->of[chunk / h->every]);
+	h->of[chunk / h->every] = NULL;
+}
+
+void refit_held_free(struct refit_held *h)
+{
+	for (int64_t i = 0; i < h->chunks; i++)
+		refit_held_discard(h->at, h->of[i]);
+	free(h->of);
+	*h = (struct refit_held){ 0 };
+}
+
+struct tensor *refit_held_copy(const struct refit_border *at, const struct runner *r)
+{
+	struct tensor *list = tm_array((size_t)at->n + 1, sizeof *list);
+
+	for (int i = 0; list && i < at->n; i++) {
+		const struct tensor *t = runner_output(r, i);
+
+		list[i] = *t;
+		list[i].data = tm_array_uninit(tensor_bytes(t) + 1, 1);
+		if (!list[i].data) {
+			refit_held_discard(at, list);
+			return NULL;
+		}
+		memcpy(list[i].data, t->data, tensor_bytes(t));
+	}
+	return list;
+}
+
+void refit_held_discard(const struct refit_border *at, struct tensor *list)
+{
+	for (int i = 0; list && i < at->n; i++)
+		free(list[i].data);
+	free(list);
+}

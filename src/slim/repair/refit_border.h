@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a pass over the items may begin: what the nodes before it made is held, and need not be made again. */
+#ifndef SLIM_REFIT_BORDER_H
+#define SLIM_REFIT_BORDER_H
+
+#include "slim/repair/refit.h"
+
+struct refit_border {
+	int node;        /* the first one that has not run */
+	bool *gone;      /* by node: those that need not run again */
+	int *value, n;   /* what crosses it: FLOAT */
+	double bytes;    /* of that, an item, as planned */
+};
+
+/* The border before a node, for all that the `wanted` nodes need. *out in the arena; NULL where it cannot be held:
+ * other types than FLOAT, or shapes that wait for data. job->plan is given. O(nodes + edges). TAMIS_E_MEMORY. */
+enum tamis_status refit_border_before(const struct refit_job *job, int node, const bool *wanted, struct arena *arena,
+                                      struct refit_border **out, struct tamis_error *err);
+
+/* What crossed a border, by chunk. */
+struct refit_held {
+	const struct refit_border *at;
+	struct tensor **of; /* by chunk of those that ran: at->n tensors, owned; NULL once dropped */
+	size_t cap;
+	int64_t chunks, every; /* of all chunks, each so many-th ran */
+};
+
+void refit_held_open(struct refit_held *h, const struct refit_border *at, int64_t every);
+/* Takes over the next chunk's tensors. */
+enum tamis_status refit_held_add(struct refit_held *h, struct tensor *list, struct tamis_error *err);
+const struct tensor *refit_held_of(const struct refit_held *h, int64_t chunk);
+void refit_held_drop(struct refit_held *h, int64_t chunk);
+void refit_held_free(struct refit_held *h);
+
+/* Copies that a list takes over; NULL: out of memory. */
+struct tensor *refit_held_copy(const struct refit_border *at, const struct runner *r);
+void refit_held_discard(const struct refit_border *at, struct tensor *list); /* NULL list: nothing */
+
+#endif
