@@ -139,6 +139,24 @@ Test(document, kept_connections_are_counted)
 	slimming_close(&s);
 }
 
+/* Six of 20 inputs never change: what reads them has no score and goes, and the share that is told is what is left. */
+Test(document, connections_without_a_score_are_told_as_cut)
+{
+	struct slimming s;
+
+	slimming_open(&s, net_deep(2), 600, 52);
+	for (int64_t k = 0; k < s.shelf.in[0].count; k++)
+		if (k % 20 < 6)
+			tensor_set(&s.shelf.in[0], k, 0);
+	s.o.keep = 0.999;
+	s.o.tolerance = 1;
+	s.o.granularity = TAMIS_WEIGHT;
+	expect(&s, TAMIS_OK);
+	cr_assert_float_eq(s.figures.keep, (1152 - 6 * 24) / 1152.0, 1e-12, "%g", s.figures.keep);
+	cr_assert_eq(s.figures.after.connections_nonzero, 1152 - 6 * 24);
+	slimming_close(&s);
+}
+
 Test(document, no_cut_passes)
 {
 	struct slimming s;

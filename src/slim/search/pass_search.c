@@ -144,13 +144,23 @@ static const char *describe_run(struct slim *s)
 	                              scored->to, (long long)scored->chunk) : NULL;
 }
 
+/* As counted: connections without a score go, however many are asked for. */
+static double share_kept(const struct slim *s)
+{
+	double all = 0;
+
+	for (int i = 0; i < s->layers.n; i++)
+		all += s->layers.list[i].note ? 0 : (double)s->layers.list[i].entries;
+	return s->search.passed && all > 0 ? (double)s->search.kept / all : s->search.keep;
+}
+
 static void note_search(struct slim *s)
 {
 	s->figures->looks = s->search.looks;
 	s->figures->n_looks = s->search.n_looks;
 	s->figures->gate.looks = (int)s->search.n_looks;
 	s->figures->gate.passed = s->search.passed;
-	s->figures->keep = s->search.keep;
+	s->figures->keep = share_kept(s);
 }
 
 static enum tamis_status open_refit(struct slim *s, struct slim_told *told, struct refit **out, struct tamis_error *err)
