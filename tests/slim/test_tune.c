@@ -341,3 +341,44 @@ Test(tune, keeps_within_its_room)
 	cr_assert_eq(tune_every(&job), 0, "nobody said what the outputs are");
 	lab_close(&l);
 }
+
+/* The original's outputs, kept or run anew; two refits each, the second of which finds them kept. */
+Test(tune, outputs_that_are_kept_are_those_that_would_be_run)
+{
+	static const size_t keeps[] = { 0, 700, 1 << 20 };
+	static struct document *(*const models[])(uint64_t) = { net_logits, net_probabilities, net_general };
+
+	for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+		double *first = NULL;
+		int64_t n;
+
+		for (size_t k = 0; k < sizeof keeps / sizeof *keeps; k++) {
+			struct lab l;
+			struct head head;
+			struct rng r = rng_make(8, m);
+			struct refit_job job;
+			struct refit *refit = NULL;
+			struct tamis_error err = { 0 };
+			double *w;
+
+			lab_open(&l, models[m](5), ITEMS, 3);
+			open_head(&l, &head);
+			job = job_of(&l, &head, 1 << 20);
+			job.keep = keeps[k];
+			must(refit_open(&job, &refit, &err), &err, "refit");
+			for (int round = 0; round < 2; round++) {
+				put_out_of_tune(&l, &r);
+				must(refit_tune(refit, &err), &err, "tune");
+			}
+			refit_close(refit);
+			w = weights_of(&l, &n);
+			cr_assert(!first || !memcmp(first, w, (size_t)n * sizeof *w), "net %zu, %zu floats kept", m, keeps[k]);
+			if (first)
+				free(w);
+			else
+				first = w;
+			lab_close(&l);
+		}
+		free(first);
+	}
+}

@@ -83,13 +83,18 @@ static void go_back(struct refit *r, double share)
 
 /* ---- on the network in hand ------------------------------------------------------------------------------------- */
 
+static void begin_part(struct refit *r, int part)
+{
+	if (!refit_kept_whole(&r->kept, part))
+		refit_kept_restart(&r->kept, part);
+}
+
 static enum tamis_status find_mismatch(struct refit *r, double *out, struct tamis_error *err)
 {
 	int outputs = r->job.layers->n;
 	enum tamis_status s;
 
-	if (!refit_kept_whole(&r->kept, outputs))
-		refit_kept_restart(&r->kept, outputs);
+	begin_part(r, outputs);
 	s = refit_mismatch(&r->job, r->original, &r->kept, out, err);
 	if (s == TAMIS_OK)
 		refit_kept_close(&r->kept, outputs);
@@ -179,7 +184,7 @@ static enum tamis_status open_kept(struct refit *r, struct tamis_error *err)
 	int n = j->layers->n;
 	double outputs = 0;
 	int64_t *every = arena_array(&r->arena, (size_t)n + 1, sizeof *every);
-	enum tamis_status s = every ? refit_kept_open(&r->kept, n + 1, j->keep, &r->arena, err) : no_memory(err);
+	enum tamis_status s = every ? refit_kept_open(&r->kept, n + 2, j->keep, &r->arena, err) : no_memory(err);
 
 	if (s != TAMIS_OK)
 		return s;
@@ -189,6 +194,7 @@ static enum tamis_status open_kept(struct refit *r, struct tamis_error *err)
 	for (int i = 0; i < n; i++)
 		r->kept.of[i].every = every[i];
 	r->kept.of[n].every = REFIT_APART;
+	r->kept.of[n + 1].every = 1;
 	if (outputs < (double)j->keep)
 		r->kept.most -= (size_t)outputs;
 	return TAMIS_OK;
@@ -276,6 +282,18 @@ bool refit_wants_tuning(double spent, double limit)
 	return spent > TUNE_WANTED * limit && spent <= TUNE_HOPELESS * limit;
 }
 
+static enum tamis_status tune(struct refit *r, struct tamis_error *err)
+{
+	int outputs = r->job.layers->n + 1;
+	enum tamis_status s;
+
+	begin_part(r, outputs);
+	s = tune_step(&r->job, r->original, &r->kept, err);
+	if (s == TAMIS_OK)
+		refit_kept_close(&r->kept, outputs);
+	return s;
+}
+
 /* Until a step would lead away from the original's outputs. */
 enum tamis_status refit_tune(struct refit *r, struct tamis_error *err)
 {
@@ -286,7 +304,7 @@ enum tamis_status refit_tune(struct refit *r, struct tamis_error *err)
 		double before = r->error;
 
 		save(r);
-		s = tune_step(&r->job, r->original, err);
+		s = tune(r, err);
 		if (s == TAMIS_OK)
 			s = go_while_better(r, err);
 		more = r->error < before;

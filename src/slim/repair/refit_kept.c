@@ -2,6 +2,7 @@
 #include "slim/repair/refit_kept.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum tamis_status refit_kept_open(struct refit_kept *k, int n, size_t most, struct arena *arena, struct tamis_error *err)
 {
@@ -26,12 +27,11 @@ void refit_kept_refuse(struct refit_kept *k, int part)
 	k->of[part].refused = true;
 }
 
-static int largest(const struct refit_kept *k)
+/* What is whole is settled. */
+static int largest(const struct refit_kept *k, int best)
 {
-	int best = 0;
-
-	for (int i = 1; i < k->n; i++)
-		best = k->of[i].floats > k->of[best].floats ? i : best;
+	for (int i = 0; i < k->n; i++)
+		best = !k->of[i].whole && k->of[i].floats > k->of[best].floats ? i : best;
 	return best;
 }
 
@@ -47,8 +47,8 @@ void refit_kept_add(struct refit_kept *k, int part, float *block, int64_t n)
 	b->block[b->chunks++] = block;
 	b->floats += (size_t)n;
 	k->floats += (size_t)n;
-	while (k->floats > k->most)
-		refit_kept_refuse(k, largest(k));
+	while (k->floats > k->most && !b->refused)
+		refit_kept_refuse(k, largest(k, part));
 }
 
 void refit_kept_close(struct refit_kept *k, int part)
@@ -61,9 +61,31 @@ bool refit_kept_whole(const struct refit_kept *k, int part)
 	return k && k->of[part].whole;
 }
 
-const float *refit_kept_of(const struct refit_kept *k, int part, int64_t chunk)
+const float *refit_kept_of(const struct refit_kept *k, int part, int64_t nth)
 {
-	return k->of[part].block[chunk / k->of[part].every];
+	return k->of[part].block[nth];
+}
+
+float *refit_kept_outputs(const struct runner *r, int n, int64_t *floats)
+{
+	float *all;
+	int64_t at = 0;
+
+	*floats = 0;
+	for (int i = 0; i < n; i++)
+		*floats += runner_output(r, i)->count;
+	all = tm_array_uninit((size_t)*floats + 1, sizeof *all);
+	for (int i = 0; all && i < n; i++) {
+		const struct tensor *y = runner_output(r, i);
+
+		if (y->type != DT_FLOAT) {
+			free(all);
+			return NULL;
+		}
+		memcpy(all + at, y->data, tensor_bytes(y));
+		at += y->count;
+	}
+	return all;
 }
 
 void refit_kept_free(struct refit_kept *k)

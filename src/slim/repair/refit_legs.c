@@ -223,7 +223,7 @@ enum tamis_status refit_effort(const struct refit_job *job, double outputs, stru
 			held = fmax(held, leg->to->bytes * (double)job->items / (double)leg->step);
 	}
 	*out = (struct refit_effort){ .passes = legs.passes, .held = held,
-		.kept = fmin((double)job->keep, results + outputs * (double)job->items / REFIT_APART) };
+		.kept = fmin((double)job->keep, results + outputs * (double)job->items / (job->tune ? 1 : REFIT_APART)) };
 	arena_free(&arena);
 	return s;
 }

@@ -75,7 +75,7 @@ static enum tamis_status gather_results(const struct gathering *w, struct hand *
 	bool known = !w->alone && refit_kept_whole(w->kept, i);
 
 	if (s == TAMIS_OK && known)
-		memcpy(h->z, refit_kept_of(w->kept, i, chunk->index), (size_t)floats * sizeof *h->z);
+		memcpy(h->z, refit_kept_of(w->kept, i, chunk->index / w->kept->of[i].every), (size_t)floats * sizeof *h->z);
 	if (s != TAMIS_OK || known)
 		return s;
 	s = signals_bind(w->job->reference, l, original, &h->scratch, chunk->items, &c, err);
@@ -171,7 +171,7 @@ static bool knows_outputs(const struct gathering *w)
 /* Summed over the outputs. */
 static double mismatch_of_all(const struct gathering *w, const struct hand *h, const struct runner *original, int64_t chunk)
 {
-	const float *at = knows_outputs(w) ? refit_kept_of(w->kept, w->job->layers->n, chunk) : NULL;
+	const float *at = knows_outputs(w) ? refit_kept_of(w->kept, w->job->layers->n, chunk / REFIT_APART) : NULL;
 	double all = 0;
 
 	for (int i = 0; i < w->job->graph->n_outputs; i++) {
@@ -181,29 +181,6 @@ static double mismatch_of_all(const struct gathering *w, const struct hand *h, c
 		known.data = (void *)at;
 		all += mismatch_of(w->job->head, i, a, at ? &known : runner_output(original, i));
 		at += at ? a->count : 0;
-	}
-	return all;
-}
-
-/* Floats alone are kept: so it is nothing but what a run would give. NULL where they are not, or memory ran out. */
-static float *copy_outputs(const struct runner *r, int n, int64_t *floats)
-{
-	float *all;
-	int64_t at = 0;
-
-	*floats = 0;
-	for (int i = 0; i < n; i++)
-		*floats += runner_output(r, i)->count;
-	all = tm_array_uninit((size_t)*floats + 1, sizeof *all);
-	for (int i = 0; all && i < n; i++) {
-		const struct tensor *y = runner_output(r, i);
-
-		if (y->type != DT_FLOAT) {
-			free(all);
-			return NULL;
-		}
-		memcpy(all + at, y->data, tensor_bytes(y));
-		at += y->count;
 	}
 	return all;
 }
@@ -233,7 +210,7 @@ static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk
 		return s;
 	h->mismatch = mismatch_of_all(w, h, r, c->index);
 	if (w->beside && w->kept)
-		h->outputs = copy_outputs(r, w->job->graph->n_outputs, &h->n_outputs);
+		h->outputs = refit_kept_outputs(r, w->job->graph->n_outputs, &h->n_outputs);
 	return TAMIS_OK;
 }
 

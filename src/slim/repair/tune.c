@@ -17,10 +17,14 @@ struct hand {
 	double *sum, *square;      /* width / 2: of the results, by channel */
 	int64_t *count;            /* by layer: of each of these */
 	struct tensor *seed;       /* one per graph output */
+	float *outputs;            /* of the original, to be kept */
+	int64_t n_outputs;
 };
 
 struct tuning {
 	const struct refit_job *job;
+	struct refit_kept *kept;
+	int part;                  /* of that, that is the original's outputs; where they are not whole it runs, too */
 	int64_t every;
 	int *layer_of;             /* by value: whose results it is; -1 = no layer's */
 	bool *watch;
@@ -66,12 +70,18 @@ double tune_passes(const struct refit_job *job)
 	return every ? (double)TUNE_STEPS * TUNE_WORK * (REFIT_APART - 1) / REFIT_APART / (double)every : 0;
 }
 
-/* Of the chunks that are not compared on every so many-th. */
+/* Among the chunks that are not compared on. */
+static int64_t place_of(int64_t chunk)
+{
+	return chunk - chunk / REFIT_APART - 1;
+}
+
+/* Every so many-th of those. */
 static bool is_taken(void *ctx, int64_t chunk)
 {
 	const struct tuning *w = ctx;
 
-	return chunk % REFIT_APART && (chunk - chunk / REFIT_APART - 1) % w->every == 0;
+	return chunk % REFIT_APART && place_of(chunk) % w->every == 0;
 }
 
 /* ---- a chunk ---------------------------------------------------------------------------------------------------- */
@@ -140,15 +150,36 @@ static void add_results(const struct tuning *w, struct hand *h, const struct run
 	}
 }
 
-/* Seeds of how far the outputs are from the original's. */
-static enum tamis_status seed_mismatch(const struct tuning *w, struct hand *h, const struct runner *r, struct tamis_error *err)
+static bool knows_original(const struct tuning *w)
 {
+	return refit_kept_whole(w->kept, w->part);
+}
+
+static enum tamis_status run_original(struct tuning *w, struct hand *h, const struct chunk *c, struct tamis_error *err)
+{
+	enum tamis_status s = knows_original(w) ? TAMIS_OK : runner_run(h->original, c->in, NULL, err);
+
+	if (s == TAMIS_OK && !knows_original(w))
+		h->outputs = refit_kept_outputs(h->original, w->job->graph->n_outputs, &h->n_outputs);
+	return s;
+}
+
+/* Seeds of how far the outputs are from the original's. */
+static enum tamis_status seed_mismatch(const struct tuning *w, struct hand *h, const struct runner *r, int64_t chunk,
+                                       struct tamis_error *err)
+{
+	const float *at = knows_original(w) ? refit_kept_of(w->kept, w->part, place_of(chunk) / w->every) : NULL;
 	enum tamis_status s = TAMIS_OK;
 
 	for (int i = 0; i < w->job->graph->n_outputs; i++)
 		h->seed[i] = (struct tensor){ .type = DT_UNDEFINED };
-	for (int i = 0; s == TAMIS_OK && i < w->job->graph->n_outputs; i++)
-		s = mismatch_slope(w->job->head, i, runner_output(r, i), runner_output(h->original, i), &h->seed[i], err);
+	for (int i = 0; s == TAMIS_OK && i < w->job->graph->n_outputs; i++) {
+		struct tensor known = *runner_output(r, i);
+
+		known.data = (void *)at;
+		at += at ? known.count : 0;
+		s = mismatch_slope(w->job->head, i, runner_output(r, i), known.data ? &known : runner_output(h->original, i), &h->seed[i], err);
+	}
 	return s;
 }
 
@@ -159,13 +190,13 @@ static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c
 	enum tamis_status s = make_room(w, h, c->items, err);
 
 	if (s == TAMIS_OK)
-		s = runner_run(h->original, c->in, NULL, err);
+		s = run_original(w, h, c, err);
 	if (s == TAMIS_OK)
 		s = runner_run(r, c->in, NULL, err);
 	if (s != TAMIS_OK)
 		return s;
 	add_results(w, h, r);
-	s = seed_mismatch(w, h, r, err);
+	s = seed_mismatch(w, h, r, c->index, err);
 	if (s == TAMIS_OK)
 		s = go_back(w, h, r, c->items, h->slope, err);
 	if (s == TAMIS_OK)
@@ -190,6 +221,9 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 	}
 	for (int i = 0; i < w->job->layers->n; i++)
 		w->count[i] += (double)h->count[i];
+	if (!knows_original(w))
+		refit_kept_add(w->kept, w->part, h->outputs, h->n_outputs);
+	h->outputs = NULL;
 	w->n += c->items;
 	w->done += TUNE_WORK * c->items;
 	return w->job->progress ? w->job->progress(w->job->progress_ctx, w->done, err) : TAMIS_OK;
@@ -260,6 +294,7 @@ static void close_all(struct tuning *w)
 		runner_free(w->hands[i].original);
 		free(w->hands[i].slope);
 		free(w->hands[i].probe);
+		free(w->hands[i].outputs);
 	}
 	free(w->rows);
 	arena_free(&w->arena);
@@ -401,9 +436,10 @@ static enum tamis_status solve(struct tuning *w, struct tamis_error *err)
 	return s;
 }
 
-enum tamis_status tune_step(const struct refit_job *job, const struct program *original, struct tamis_error *err)
+enum tamis_status tune_step(const struct refit_job *job, const struct program *original, struct refit_kept *kept,
+                            struct tamis_error *err)
 {
-	struct tuning w = { .job = job, .every = tune_every(job), .width = tune_width(job->layers) };
+	struct tuning w = { .job = job, .kept = kept, .part = job->layers->n + 1, .every = tune_every(job), .width = tune_width(job->layers) };
 	enum tamis_status s = w.every ? gather(&w, original, err) : TAMIS_OK;
 
 	if (s == TAMIS_OK && w.n)

@@ -4,6 +4,7 @@
 #ifndef SLIM_TUNE_H
 #define SLIM_TUNE_H
 
+#include "slim/repair/refit_kept.h"
 #include "slim/repair/refit.h"
 
 #define TUNE_WORK 3         /* passes of a refit that take as long as one over the same items here; so told to job->progress */
@@ -36,8 +37,10 @@ int64_t tune_width(const struct layers *l);
  * go the caller finds out. Where there is nothing to tune nothing changes.
  *
  * After Kwon, Kim, Mahoney, Hassoun, Keutzer, Gholami, A Fast Post-Training Pruning Framework for Transformers (NeurIPS 2022),
- * who tune scales layer by layer. A forward pass of
- * both networks and two reverse passes an item; 4 tune_width bytes an item. */
-enum tamis_status tune_step(const struct refit_job *job, const struct program *original, struct tamis_error *err);
+ * who tune scales layer by layer. A forward pass
+ * (at first of the original, too) and two reverse passes an item; 4 tune_width bytes an item. The original's outputs are the last
+ * part of `kept`: used where whole, else filled. */
+enum tamis_status tune_step(const struct refit_job *job, const struct program *original, struct refit_kept *kept,
+                            struct tamis_error *err);
 
 #endif
