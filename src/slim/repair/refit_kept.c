@@ -18,7 +18,10 @@ void refit_kept_restart(struct refit_kept *k, int part)
 		free(b->block[i]);
 	free(b->block);
 	k->floats -= b->floats;
-	*b = (struct refit_blocks){ .every = b->every, .refused = b->refused };
+	b->block = NULL;
+	b->cap = b->floats = 0;
+	b->chunks = 0;
+	b->whole = false;
 }
 
 void refit_kept_refuse(struct refit_kept *k, int part)

@@ -163,15 +163,10 @@ static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, c
 
 /* ---- outputs --------------------------------------------------------------------------------------------------- */
 
-static bool knows_outputs(const struct gathering *w)
-{
-	return refit_kept_whole(w->kept, w->job->layers->n);
-}
-
 /* Summed over the outputs. */
 static double mismatch_of_all(const struct gathering *w, const struct hand *h, const struct runner *original, int64_t chunk)
 {
-	const float *at = knows_outputs(w) ? refit_kept_of(w->kept, w->job->layers->n, chunk / REFIT_APART) : NULL;
+	const float *at = !w->beside ? refit_kept_of(w->kept, w->job->layers->n, chunk / REFIT_APART) : NULL;
 	double all = 0;
 
 	for (int i = 0; i < w->job->graph->n_outputs; i++) {
@@ -538,7 +533,7 @@ enum tamis_status refit_mismatch(const struct refit_job *job, const struct progr
 	struct program *slim = NULL;
 	enum tamis_status s = program_create(job->graph, &options, &slim, err);
 
-	w.beside = !knows_outputs(&w);
+	w.beside = !refit_kept_whole(kept, job->layers->n);
 	if (s == TAMIS_OK)
 		s = run(&w, original, slim, items, err);
 	*mismatch = w.mismatch;

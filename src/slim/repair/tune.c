@@ -24,7 +24,8 @@ struct hand {
 struct tuning {
 	const struct refit_job *job;
 	struct refit_kept *kept;
-	int part;                  /* of that, that is the original's outputs; where they are not whole it runs, too */
+	int part;                  /* of that, that is the original's outputs */
+	bool beside;               /* they are not whole: it runs, too */
 	int64_t every;
 	int *layer_of;             /* by value: whose results it is; -1 = no layer's */
 	bool *watch;
@@ -150,16 +151,11 @@ static void add_results(const struct tuning *w, struct hand *h, const struct run
 	}
 }
 
-static bool knows_original(const struct tuning *w)
-{
-	return refit_kept_whole(w->kept, w->part);
-}
-
 static enum tamis_status run_original(struct tuning *w, struct hand *h, const struct chunk *c, struct tamis_error *err)
 {
-	enum tamis_status s = knows_original(w) ? TAMIS_OK : runner_run(h->original, c->in, NULL, err);
+	enum tamis_status s = w->beside ? runner_run(h->original, c->in, NULL, err) : TAMIS_OK;
 
-	if (s == TAMIS_OK && !knows_original(w))
+	if (s == TAMIS_OK && w->beside)
 		h->outputs = refit_kept_outputs(h->original, w->job->graph->n_outputs, &h->n_outputs);
 	return s;
 }
@@ -168,7 +164,7 @@ static enum tamis_status run_original(struct tuning *w, struct hand *h, const st
 static enum tamis_status seed_mismatch(const struct tuning *w, struct hand *h, const struct runner *r, int64_t chunk,
                                        struct tamis_error *err)
 {
-	const float *at = knows_original(w) ? refit_kept_of(w->kept, w->part, place_of(chunk) / w->every) : NULL;
+	const float *at = w->beside ? NULL : refit_kept_of(w->kept, w->part, place_of(chunk) / w->every);
 	enum tamis_status s = TAMIS_OK;
 
 	for (int i = 0; i < w->job->graph->n_outputs; i++)
@@ -221,7 +217,7 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 	}
 	for (int i = 0; i < w->job->layers->n; i++)
 		w->count[i] += (double)h->count[i];
-	if (!knows_original(w))
+	if (w->beside)
 		refit_kept_add(w->kept, w->part, h->outputs, h->n_outputs);
 	h->outputs = NULL;
 	w->n += c->items;
@@ -439,7 +435,8 @@ static enum tamis_status solve(struct tuning *w, struct tamis_error *err)
 enum tamis_status tune_step(const struct refit_job *job, const struct program *original, struct refit_kept *kept,
                             struct tamis_error *err)
 {
-	struct tuning w = { .job = job, .kept = kept, .part = job->layers->n + 1, .every = tune_every(job), .width = tune_width(job->layers) };
+	struct tuning w = { .job = job, .kept = kept, .part = job->layers->n + 1,
+		.beside = !refit_kept_whole(kept, job->layers->n + 1), .every = tune_every(job), .width = tune_width(job->layers) };
 	enum tamis_status s = w.every ? gather(&w, original, err) : TAMIS_OK;
 
 	if (s == TAMIS_OK && w.n)
