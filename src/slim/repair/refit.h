@@ -22,6 +22,7 @@
 #define REFIT_CHUNK 512     /* items a chunk at most, where their values take at most REFIT_CHUNK_BYTES */
 #define REFIT_CHUNK_BYTES ((uint64_t)16 << 20)
 #define REFIT_CHUNKS 16     /* at least, before they are made larger */
+#define REFIT_TOGETHER 128  /* rows that are multiplied at once, where chunks have few; floats add up so many well */
 #define REFIT_MAX_FAN_IN 4096 /* features a group: beyond, and beyond the rows, a layer is fitted on the items themselves */
 #define REFIT_MAX_BYTES ((size_t)1 << 30) /* of a layer's items so kept; the rest is not fitted on */
 

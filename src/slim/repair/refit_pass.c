@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "graph/part.h"
-#include "ops/blas.h"
 #include "slim/repair/mismatch.h"
 #include "slim/score/score_state.h"
 
@@ -106,20 +105,6 @@ static void add_columns(const float *x, int64_t rows, int64_t n, double *sum)
 			sum[k] += x[k];
 }
 
-/* Products of one chunk are float GEMMs; chunks are added in double. */
-static void multiply(const struct hand *h, const struct layer *l, int64_t rows, struct refit_sums *a)
-{
-	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups;
-
-	for (int64_t g = 0; g < l->view.groups; g++) {
-		const float *u = h->u + g * d, *z = h->z + g * per;
-
-		blas_gram(d, rows, u, l->features, a->chunk_uu + g * d * d);
-		blas_gemm(DT_FLOAT, true, false, d, per, rows, 1, u, l->features, z, l->view.outs, 0,
-		          a->chunk_uz + g * d * per, per);
-	}
-}
-
 static enum tamis_status copy_rows(const struct hand *h, const struct layer *l, struct refit_sums *a,
                                    struct tamis_error *err)
 {
@@ -157,7 +142,7 @@ static enum tamis_status add_layer(struct gathering *w, struct hand *h, int i, c
 	add_columns(h->z, a->rows, l->view.outs, a->z);
 	if (!a->chunk_uu)
 		return copy_rows(h, l, a, err);
-	multiply(h, l, a->rows, a);
+	refit_sums_multiply(l, a->rows, h->u, h->z, a->chunk_uu, a->chunk_uz);
 	return TAMIS_OK;
 }
 
@@ -286,7 +271,7 @@ static enum tamis_status merge_layer(struct gathering *w, struct hand *h, int i,
 
 	if (from->rows)
 		s = refit_sums_add(l, &w->out->total[i], from, err);
-	if (s == TAMIS_OK && from->rows && from->chunk_uu && w->out->apart && is_apart(c))
+	if (s == TAMIS_OK && from->rows && w->out->apart && w->out->apart[i].uu && is_apart(c))
 		s = refit_sums_add(l, &w->out->apart[i], from, err);
 	if (s == TAMIS_OK && every && c->index % every == 0) {
 		refit_kept_add(w->kept, i, h->results[i], from->rows * l->view.outs);
@@ -326,6 +311,13 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 
 /* ---- the pass -------------------------------------------------------------------------------------------------- */
 
+static enum refit_sums_kind kind_of(const struct refit_job *j, const struct layer *l, bool chunk)
+{
+	if (refit_keeps_items(j, l) || (chunk && refit_few_rows(l, j->chunk * refit_positions(l))))
+		return REFIT_OF_ROWS;
+	return chunk ? REFIT_OF_CHUNK : REFIT_OF_ALL;
+}
+
 enum tamis_status refit_sums_of(const struct refit_job *j, const struct refit_leg *leg, bool chunk, struct arena *arena,
                                 struct refit_sums **out, struct tamis_error *err)
 {
@@ -338,8 +330,7 @@ enum tamis_status refit_sums_of(const struct refit_job *j, const struct refit_le
 		const struct layer *l = &j->layers->list[i];
 
 		if (refit_fits(l))
-			s = refit_sums_make(l, refit_keeps_items(j, l) ? REFIT_OF_ROWS : chunk ? REFIT_OF_CHUNK : REFIT_OF_ALL, arena,
-			                    &(*out)[i], err);
+			s = refit_sums_make(l, kind_of(j, l, chunk), arena, &(*out)[i], err);
 	}
 	return s;
 }
@@ -498,13 +489,16 @@ static enum tamis_status run_beside(struct gathering *w, const struct program *o
 	return s;
 }
 
-static void centre(const struct gathering *w)
+static enum tamis_status centre(const struct gathering *w, struct refit_sums *sums, struct tamis_error *err)
 {
-	for (int i = w->out->leg.first; i < w->out->leg.last; i++) {
-		refit_sums_centre(&w->job->layers->list[i], &w->out->total[i]);
-		if (w->out->apart)
-			refit_sums_centre(&w->job->layers->list[i], &w->out->apart[i]);
+	enum tamis_status s = TAMIS_OK;
+
+	for (int i = w->out->leg.first; s == TAMIS_OK && sums && i < w->out->leg.last; i++) {
+		s = refit_sums_settle(&w->job->layers->list[i], &sums[i], err);
+		if (s == TAMIS_OK)
+			refit_sums_centre(&w->job->layers->list[i], &sums[i]);
 	}
+	return s;
 }
 
 enum tamis_status refit_pass(const struct refit_job *job, const struct program *original, bool alone,
@@ -519,7 +513,9 @@ enum tamis_status refit_pass(const struct refit_job *job, const struct program *
 	if (s == TAMIS_OK)
 		s = alone ? run(&w, original, NULL, items, err) : run_beside(&w, original, items, err);
 	if (s == TAMIS_OK)
-		centre(&w);
+		s = centre(&w, out->total, err);
+	if (s == TAMIS_OK)
+		s = centre(&w, out->apart, err);
 	arena_free(&w.arena);
 	return s;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/blas.h"
 
 static enum tamis_status no_memory(struct tamis_error *err)
 {
@@ -24,6 +25,11 @@ int refit_positions(const struct layer *l)
 bool refit_keeps_items(const struct refit_job *j, const struct layer *l)
 {
 	return l->view.fan_in > REFIT_MAX_FAN_IN || (j->items && l->view.fan_in > j->items * refit_positions(l));
+}
+
+bool refit_few_rows(const struct layer *l, int64_t rows)
+{
+	return 2 * rows < l->view.fan_in;
 }
 
 double refit_layer_bytes(const struct refit_job *job, const struct layer *l, int64_t items)
@@ -92,35 +98,87 @@ static void add_triangles(double *to, const float *from, int64_t features, int64
 		add_floats(to, from, f % d + 1);
 }
 
-static enum tamis_status append(const struct layer *l, struct refit_sums *to, const struct refit_sums *from,
+/* Behind `have` rows. */
+static enum tamis_status append(const struct layer *l, struct refit_sums *to, int64_t have, const struct refit_sums *from,
                                 struct tamis_error *err)
 {
-	size_t rows = (size_t)(to->rows + from->rows), wide = (size_t)l->features, outs = (size_t)l->view.outs;
+	size_t rows = (size_t)(have + from->rows), wide = (size_t)l->features, outs = (size_t)l->view.outs;
 
-	if (to->rows && rows * (wide + outs) * sizeof(float) > REFIT_MAX_BYTES)
-		return TAMIS_OK;
 	if (!tm_grow((void **)&to->item_u, &to->cap_u, rows * wide, sizeof(float))
 	    || !tm_grow((void **)&to->item_z, &to->cap_z, rows * outs, sizeof(float)))
 		return no_memory(err);
-	memcpy(to->item_u + (size_t)to->rows * wide, from->item_u, (size_t)from->rows * wide * sizeof(float));
-	memcpy(to->item_z + (size_t)to->rows * outs, from->item_z, (size_t)from->rows * outs * sizeof(float));
-	add(to->u, from->u, l->features);
-	add(to->z, from->z, l->view.outs);
-	to->rows += from->rows;
+	memcpy(to->item_u + (size_t)have * wide, from->item_u, (size_t)from->rows * wide * sizeof(float));
+	memcpy(to->item_z + (size_t)have * outs, from->item_z, (size_t)from->rows * outs * sizeof(float));
 	return TAMIS_OK;
+}
+
+static bool has_room(const struct layer *l, const struct refit_sums *to, const struct refit_sums *from)
+{
+	return !to->rows || (size_t)(to->rows + from->rows) * (size_t)(l->features + l->view.outs) * sizeof(float) <= REFIT_MAX_BYTES;
+}
+
+void refit_sums_multiply(const struct layer *l, int64_t rows, const float *u, const float *z, float *uu, float *uz)
+{
+	int64_t d = l->view.fan_in, per = l->view.outs / l->view.groups;
+
+	for (int64_t g = 0; g < l->view.groups; g++) {
+		blas_gram(d, rows, u + g * d, l->features, uu + g * d * d);
+		blas_gemm(DT_FLOAT, true, false, d, per, rows, 1, u + g * d, l->features, z + g * per, l->view.outs, 0,
+		          uz + g * d * per, per);
+	}
+}
+
+static void add_products(const struct layer *l, struct refit_sums *to, const float *uu, const float *uz)
+{
+	add_triangles(to->uu, uu, l->features, l->view.fan_in);
+	add_floats(to->uz, uz, l->view.fan_in * l->view.outs);
+}
+
+enum tamis_status refit_sums_settle(const struct layer *l, struct refit_sums *a, struct tamis_error *err)
+{
+	float *uu, *uz;
+
+	if (!a->waiting)
+		return TAMIS_OK;
+	uu = tm_array_uninit((size_t)(l->features * l->view.fan_in), sizeof *uu);
+	uz = tm_array_uninit((size_t)(l->view.outs * l->view.fan_in), sizeof *uz);
+	if (uu && uz) {
+		refit_sums_multiply(l, a->waiting, a->item_u, a->item_z, uu, uz);
+		add_products(l, a, uu, uz);
+		a->waiting = 0;
+	}
+	free(uu);
+	free(uz);
+	return a->waiting ? no_memory(err) : TAMIS_OK;
+}
+
+/* They wait until there are enough. */
+static enum tamis_status add_rows(const struct layer *l, struct refit_sums *to, const struct refit_sums *from,
+                                  struct tamis_error *err)
+{
+	enum tamis_status s = append(l, to, to->waiting, from, err);
+
+	if (s != TAMIS_OK)
+		return s;
+	to->waiting += from->rows;
+	return to->waiting < REFIT_TOGETHER ? TAMIS_OK : refit_sums_settle(l, to, err);
 }
 
 enum tamis_status refit_sums_add(const struct layer *l, struct refit_sums *to, const struct refit_sums *from,
                                  struct tamis_error *err)
 {
-	if (!to->uu)
-		return append(l, to, from, err);
+	enum tamis_status s = TAMIS_OK;
+
+	if (!to->uu && !has_room(l, to, from))
+		return TAMIS_OK;
+	if (to->uu && from->chunk_uu)
+		add_products(l, to, from->chunk_uu, from->chunk_uz);
+	else
+		s = to->uu ? add_rows(l, to, from, err) : append(l, to, to->rows, from, err);
 	add(to->u, from->u, l->features);
 	add(to->z, from->z, l->view.outs);
-	add_triangles(to->uu, from->chunk_uu, l->features, l->view.fan_in);
-	add_floats(to->uz, from->chunk_uz, l->view.fan_in * l->view.outs);
 	to->rows += from->rows;
-	return TAMIS_OK;
+	return s;
 }
 
 /* ---- centring -------------------------------------------------------------------------------------------------- */
@@ -206,5 +264,5 @@ void refit_sums_part(const struct layer *l, const struct refit_sums *all, const 
 
 struct refit_data refit_sums_data(const struct refit_sums *a)
 {
-	return (struct refit_data){ .uu = a->uu, .uz = a->uz, .u = a->item_u, .z = a->item_z, .n = a->rows };
+	return (struct refit_data){ .uu = a->uu, .uz = a->uz, .u = a->uu ? NULL : a->item_u, .z = a->uu ? NULL : a->item_z, .n = a->rows };
 }

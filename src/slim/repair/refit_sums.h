@@ -10,9 +10,9 @@ struct refit_sums {
 	double *u, *z;   /* features, outs: sums; means once centred */
 	double *uu, *uz; /* groups x fan_in x fan_in (lower triangle until centred), groups x fan_in x outs/groups; NULL on items */
 	float *chunk_uu, *chunk_uz; /* the same of one chunk, as they were multiplied; uu and uz are NULL then */
-	float *item_u, *item_z; /* rows x features, rows x outs; NULL with moments */
+	float *item_u, *item_z; /* rows x features, rows x outs; with moments those that are not in them yet */
 	size_t cap_u, cap_z;
-	int64_t rows;
+	int64_t rows, waiting;  /* so many of them; those not in the moments yet */
 };
 
 /* Whether a layer is fitted, on how many positions of an item, and on the items themselves: where it has more inputs than rows
@@ -29,9 +29,18 @@ enum tamis_status refit_sums_make(const struct layer *l, enum refit_sums_kind ki
                                   struct refit_sums *out, struct tamis_error *err);
 void refit_sums_free(struct refit_sums *a); /* what grew */
 
-/* Adds a chunk to moments, or appends its rows while they take at most REFIT_MAX_BYTES. */
+/* Whether a chunk of so many rows comes as rows: their products would be larger, and of less than full rank. */
+bool refit_few_rows(const struct layer *l, int64_t rows);
+
+/* Adds a chunk to moments, or appends its rows while they take at most REFIT_MAX_BYTES. Rows that come to moments wait until there
+ * are REFIT_TOGETHER of them, so that adding a product to the moments is worth reading and writing them. */
 enum tamis_status refit_sums_add(const struct layer *l, struct refit_sums *to, const struct refit_sums *from,
                                  struct tamis_error *err);
+
+/* Rows that wait go into the moments. TAMIS_E_MEMORY. */
+enum tamis_status refit_sums_settle(const struct layer *l, struct refit_sums *a, struct tamis_error *err);
+/* Products of the rows, u and z, as floats: the lower triangles of groups x fan_in x fan_in, and groups x fan_in x outs/groups. */
+void refit_sums_multiply(const struct layer *l, int64_t rows, const float *u, const float *z, float *uu, float *uz);
 
 /* Sums to means, moments and items to centred ones. */
 void refit_sums_centre(const struct layer *l, struct refit_sums *a);
