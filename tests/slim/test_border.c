@@ -92,16 +92,18 @@ static void run_parts(const struct lab *l, const struct refit_border *b, const s
 		.shapes = shapes, .kept = g->outputs, .n_kept = 1 };
 	struct program *p[2];
 	struct runner *r[2];
-	struct tensor *crossing;
+	struct refit_crossing crossing;
+	const struct chunk chunk = { .items = l->shelf.items, .in = l->shelf.in };
 	const struct tensor *y;
 	double largest = 0;
 
 	for (int i = 0; i < b->n; i++)
 		shapes[b->value[i]] = l->plan->value[b->value[i]].shape;
 	run(graph_part(g, &before, &arena), options, l->shelf.in, &p[0], &r[0]);
-	crossing = refit_held_copy(b, r[0]);
-	memcpy(in, l->shelf.in, (size_t)g->n_inputs * sizeof *in);
-	memcpy(in + g->n_inputs, crossing, (size_t)b->n * sizeof *in);
+	cr_assert(refit_crossing_copy(b, &chunk, g->n_inputs, r[0], &crossing));
+	memcpy(in, crossing.in, (size_t)(g->n_inputs + b->n) * sizeof *in);
+	if (b->inputs)
+		memcpy(in, l->shelf.in, (size_t)g->n_inputs * sizeof *in);
 	run(graph_part(g, &behind, &arena), options, in, &p[1], &r[1]);
 	y = runner_output(r[1], 0);
 	cr_assert_eq(y->count, n);
@@ -110,7 +112,7 @@ static void run_parts(const struct lab *l, const struct refit_border *b, const s
 	for (int64_t k = 0; k < n; k++)
 		cr_assert_float_eq(tensor_get(y, k), whole[k], 2e-5 * largest, "%s, border before node %d, entry %lld: %g and %g", what, b->node,
 		                   (long long)k, tensor_get(y, k), whole[k]);
-	refit_held_discard(b, crossing);
+	refit_crossing_free(&crossing);
 	for (int k = 0; k < 2; k++) {
 		runner_free(r[k]);
 		program_free(p[k]);

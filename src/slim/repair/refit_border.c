@@ -78,6 +78,8 @@ static bool collect(const struct search *s, struct refit_border *b)
 	}
 	for (int i = 0; i < g->n_nodes; i++)
 		b->gone[i] = i < s->node && !s->runs[i];
+	for (int i = 0; i < g->n_inputs; i++)
+		b->inputs |= s->read[g->inputs[i]];
 	return true;
 }
 
@@ -115,56 +117,65 @@ void refit_held_open(struct refit_held *h, const struct refit_border *at, int64_
 	*h = (struct refit_held){ .at = at, .every = every };
 }
 
-enum tamis_status refit_held_add(struct refit_held *h, struct tensor *list, struct tamis_error *err)
+enum tamis_status refit_held_add(struct refit_held *h, struct refit_crossing *c, struct tamis_error *err)
 {
-	if (!tm_grow((void **)&h->of, &h->cap, (size_t)h->chunks + 1, sizeof *h->of)) {
-		refit_held_discard(h->at, list);
+	if (!tm_grow((void **)&h->of, &h->cap, (size_t)h->chunks + 1, sizeof *h->of))
 		return no_memory(err);
-	}
-	h->of[h->chunks++] = list;
+	h->of[h->chunks++] = *c;
+	*c = (struct refit_crossing){ 0 };
 	return TAMIS_OK;
 }
 
-const struct tensor *refit_held_of(const struct refit_held *h, int64_t chunk)
+const struct refit_crossing *refit_held_of(const struct refit_held *h, int64_t chunk)
 {
-	return h->of[chunk / h->every];
+	return &h->of[chunk / h->every];
 }
 
 void refit_held_drop(struct refit_held *h, int64_t chunk)
 {
-	refit_held_discard(h->at, h->of[chunk / h->every]);
-	h->of[chunk / h->every] = NULL;
+	refit_crossing_free(&h->of[chunk / h->every]);
 }
 
 void refit_held_free(struct refit_held *h)
 {
 	for (int64_t i = 0; i < h->chunks; i++)
-		refit_held_discard(h->at, h->of[i]);
+		refit_crossing_free(&h->of[i]);
 	free(h->of);
 	*h = (struct refit_held){ 0 };
 }
 
-struct tensor *refit_held_copy(const struct refit_border *at, const struct runner *r)
+static bool copy(const struct tensor *from, struct tensor *to)
 {
-	struct tensor *list = tm_array((size_t)at->n + 1, sizeof *list);
-
-	for (int i = 0; list && i < at->n; i++) {
-		const struct tensor *t = runner_output(r, i);
-
-		list[i] = *t;
-		list[i].data = tm_array_uninit(tensor_bytes(t) + 1, 1);
-		if (!list[i].data) {
-			refit_held_discard(at, list);
-			return NULL;
-		}
-		memcpy(list[i].data, t->data, tensor_bytes(t));
-	}
-	return list;
+	*to = *from;
+	to->data = tm_array_uninit(tensor_bytes(from) + 1, 1);
+	if (to->data)
+		memcpy(to->data, from->data, tensor_bytes(from));
+	return to->data != NULL;
 }
 
-void refit_held_discard(const struct refit_border *at, struct tensor *list)
+bool refit_crossing_copy(const struct refit_border *at, const struct chunk *chunk, int n_inputs, const struct runner *r,
+                         struct refit_crossing *out)
 {
-	for (int i = 0; list && i < at->n; i++)
-		free(list[i].data);
-	free(list);
+	bool done;
+
+	*out = (struct refit_crossing){ .items = chunk->items, .n_inputs = n_inputs, .n = at->n,
+		.in = tm_array((size_t)(n_inputs + at->n) + 1, sizeof *out->in) };
+	done = out->in != NULL;
+	for (int i = 0; done && i < n_inputs; i++) {
+		out->in[i] = chunk->in[i];
+		out->in[i].data = NULL;
+	}
+	for (int i = 0; done && i < at->n; i++)
+		done = copy(runner_output(r, i), &out->in[n_inputs + i]);
+	if (!done)
+		refit_crossing_free(out);
+	return done;
+}
+
+void refit_crossing_free(struct refit_crossing *c)
+{
+	for (int i = 0; c->in && i < c->n; i++)
+		free(c->in[c->n_inputs + i].data);
+	free(c->in);
+	*c = (struct refit_crossing){ 0 };
 }

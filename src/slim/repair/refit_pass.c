@@ -20,7 +20,7 @@ struct hand {
 	float **results;               /* by layer: copies of z that are to be kept */
 	float *outputs;                /* the same of the outputs */
 	int64_t n_outputs;
-	struct tensor *crossing;       /* of the chunk in hand */
+	struct refit_crossing crossing; /* of the chunk in hand */
 };
 
 struct gathering {
@@ -30,6 +30,7 @@ struct gathering {
 	int64_t step;                  /* of the chunks, each so many-th runs */
 	bool alone;                    /* only the original runs */
 	bool beside;                   /* it runs, too */
+	int64_t wave;                  /* of chunks that are held: the first one in hand */
 	bool *watch;                   /* by node: the layers of the leg; NULL where all run alone */
 	int *layer_of;                 /* by node */
 	struct hand *hands;
@@ -172,9 +173,9 @@ static enum tamis_status run_slim(const struct gathering *w, struct hand *h, con
 	int n = w->job->graph->n_inputs;
 	const struct refit_border *from = w->out ? w->out->leg.from : NULL;
 
+	if (from)
+		memcpy(h->in, refit_held_of(w->out->from, c->index)->in, (size_t)(n + from->n) * sizeof *h->in);
 	memcpy(h->in, c->in, (size_t)n * sizeof *h->in);
-	if (from && from->n)
-		memcpy(h->in + n, refit_held_of(w->out->from, c->index), (size_t)from->n * sizeof *h->in);
 	return runner_run(h->slim, h->in, hooks, err);
 }
 
@@ -243,8 +244,7 @@ static enum tamis_status run_leg(struct gathering *w, struct hand *h, struct run
 		s = run_slim(w, h, c, gathers ? &hooks : NULL, err);
 	if (s != TAMIS_OK || !w->out->leg.to)
 		return s;
-	h->crossing = refit_held_copy(w->out->leg.to, h->slim);
-	return h->crossing ? TAMIS_OK : no_memory(err);
+	return refit_crossing_copy(w->out->leg.to, c, w->job->graph->n_inputs, h->slim, &h->crossing) ? TAMIS_OK : no_memory(err);
 }
 
 static enum tamis_status work(void *ctx, struct runner *r, const struct chunk *c, int slot, struct tamis_error *err)
@@ -283,14 +283,11 @@ static enum tamis_status merge_layer(struct gathering *w, struct hand *h, int i,
 /* What was held for this chunk is of no use behind the next border. */
 static enum tamis_status hand_over(struct gathering *w, struct hand *h, const struct chunk *c, struct tamis_error *err)
 {
-	struct tensor *crossing = h->crossing;
-
 	if (w->alone || !w->out->leg.to)
 		return TAMIS_OK;
 	if (w->out->leg.from)
 		refit_held_drop(w->out->from, c->index);
-	h->crossing = NULL;
-	return refit_held_add(w->out->to, crossing, err);
+	return refit_held_add(w->out->to, &h->crossing, err);
 }
 
 static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struct tamis_error *err)
@@ -373,8 +370,7 @@ static void close_hands(struct gathering *w)
 				refit_sums_free(&h->chunk[k]);
 			free(h->results ? h->results[k] : NULL);
 		}
-		if (h->crossing)
-			refit_held_discard(w->out->leg.to, h->crossing);
+		refit_crossing_free(&h->crossing);
 		scratch_free(&h->scratch);
 		free(h->outputs);
 		free(h->u);
@@ -394,22 +390,68 @@ static bool select_item(void *ctx, int64_t item)
 	return !j->select || j->select(j->select_ctx, item);
 }
 
-static enum tamis_status run(struct gathering *w, const struct program *original, const struct program *slim, struct items_job items,
-                             struct tamis_error *err)
+static enum tamis_status begin(struct gathering *w, const struct program *slim, struct tamis_error *err)
 {
 	const struct refit_job *j = w->job;
 	enum tamis_status s = open_hands(w, slim, err);
 
+	return s == TAMIS_OK && j->progress ? j->progress(j->progress_ctx, 0, err) : s;
+}
+
+static enum tamis_status run(struct gathering *w, const struct program *original, const struct program *slim, struct items_job items,
+                             struct tamis_error *err)
+{
+	const struct refit_job *j = w->job;
+	enum tamis_status s = begin(w, slim, err);
+
 	items.ctx = w;
 	items.mine = is_taken;
 	items.select = select_item;
-	if (s == TAMIS_OK && j->progress)
-		s = j->progress(j->progress_ctx, 0, err);
 	if (s == TAMIS_OK)
 		s = items_run(original, j->reader, j->batching, j->chunk, j->pool, &items, err);
 	close_hands(w);
 	return s;
 }
+
+/* ---- chunks that are held ---------------------------------------------------------------------------------------- */
+
+static struct chunk held_chunk(const struct gathering *w, int64_t index)
+{
+	const struct refit_crossing *c = refit_held_of(w->out->from, index);
+
+	return (struct chunk){ .index = index, .items = c->items, .in = c->in };
+}
+
+static enum tamis_status work_on_held(void *ctx, int64_t index, int worker, struct tamis_error *err)
+{
+	struct gathering *w = ctx;
+	struct chunk c = held_chunk(w, w->wave + index * w->step);
+
+	(void)worker;
+	return work(w, NULL, &c, (int)index, err);
+}
+
+/* As items_run, but nothing is read: what crossed the border is all that a run needs. */
+static enum tamis_status run_held(struct gathering *w, const struct program *slim, struct tamis_error *err)
+{
+	int64_t end = w->out->from->chunks * w->out->from->every;
+	enum tamis_status s = begin(w, slim, err);
+
+	for (w->wave = 0; s == TAMIS_OK && w->wave < end; w->wave += w->n_hands * w->step) {
+		int64_t left = (end - w->wave + w->step - 1) / w->step, n = left < w->n_hands ? left : w->n_hands;
+
+		s = pool_for(w->job->pool, n, work_on_held, w, err);
+		for (int64_t i = 0; s == TAMIS_OK && i < n; i++) {
+			struct chunk c = held_chunk(w, w->wave + i * w->step);
+
+			s = merge(w, &c, (int)i, err);
+		}
+	}
+	close_hands(w);
+	return s;
+}
+
+/* ---- programs ---------------------------------------------------------------------------------------------------- */
 
 static enum tamis_status watch_leg(struct gathering *w, struct tamis_error *err)
 {
@@ -482,7 +524,9 @@ static enum tamis_status run_beside(struct gathering *w, const struct program *o
 	w->beside = !all_kept(w);
 	if (s == TAMIS_OK && w->beside)
 		s = program_create(w->job->reference, &options, &beside, err);
-	if (s == TAMIS_OK)
+	if (s == TAMIS_OK && !w->beside && w->out->leg.from && !w->out->leg.from->inputs)
+		s = run_held(w, slim, err);
+	else if (s == TAMIS_OK)
 		s = run(w, beside ? beside : original, slim, items, err);
 	program_free(slim);
 	program_free(beside);
