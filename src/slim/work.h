@@ -55,6 +55,8 @@ void slim_rounds(const struct slim *s, int *least, int *usual, int *most);
 void slim_estimate_work(struct slim *s);
 /* The same when the search expects so many more rounds that cut, and that only train; ctx: struct slim. */
 void slim_expect_rounds(void *ctx, int cutting, int settling);
+/* The same after so many rounds that choose channels, where no connections go behind them; ctx: struct slim. */
+void slim_expect_narrowing(void *ctx, int done);
 /* Tells the observer that `items` further item runs are done; may cancel. */
 enum tamis_status slim_progress(struct slim *s, double items, struct tamis_error *err);
 /* The same for a stage, of which `done` items are done by now; ctx: struct slim_told. */

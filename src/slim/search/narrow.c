@@ -400,8 +400,11 @@ static enum tamis_status descend(struct narrowing *n, double step, double limit,
 	n->luck = 0;
 	n->n_trials = 1;
 	memset(n->bad, 0, (size_t)n->groups.n_units * sizeof *n->bad);
-	while (s == TAMIS_OK && n->n_trials && n->share > n->until && misses && out->rounds < NARROW_ROUNDS)
+	while (s == TAMIS_OK && n->n_trials && n->share > n->until && misses && out->rounds < NARROW_ROUNDS) {
 		s = round_of(n, &misses, out, err);
+		if (n->job->expect)
+			n->job->expect(n->job->expect_ctx, out->rounds);
+	}
 	return s;
 }
 

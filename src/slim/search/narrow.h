@@ -44,6 +44,8 @@ struct narrow_job {
 	enum tamis_status (*repair)(void *ctx, int round, bool full, struct tamis_error *err);
 	enum tamis_status (*good)(void *ctx, double spent, struct tamis_error *err);
 	void *ctx;
+	void (*expect)(void *ctx, int rounds); /* called with the rounds done, after each; NULL: nobody wants to know */
+	void *expect_ctx;
 };
 
 struct narrow_result {

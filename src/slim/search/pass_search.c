@@ -194,7 +194,8 @@ static struct narrow_job narrow_job(struct slim *s)
 		.most = o->granularity == TAMIS_CHANNEL ? ROUNDS_GENEROUS : NARROW_SHARE,
 		.gate = &s->gate, .alpha = 1 - o->confidence, .worth = worth_of(s), .target = fmax(o->target_macs, 0),
 		.round_to = slim_round_to(o), .misses = o->distil ? NARROW_DEAR : NARROW_MISSES,
-		.tries = slim_only_channels(o) ? NARROW_TRIES : 1, .pool = s->pool };
+		.tries = slim_only_channels(o) ? NARROW_TRIES : 1, .pool = s->pool,
+		.expect = slim_only_channels(o) ? slim_expect_narrowing : NULL, .expect_ctx = s };
 }
 
 enum tamis_status pass_search(struct slim *s, struct tamis_error *err)
