@@ -13,7 +13,7 @@
 #define DISTIL_COST 4                   /* an item and epoch: forward and reverse */
 #define MIXUP_COST 0.5                  /* more, of the original on half of the items */
 #define SLIM_TRIES 2.5                  /* refits a round, on the average, where no connections are cut after channels */
-#define SLIM_TUNED 0.7                  /* tunings a round, on the average, where the depth is searched */
+#define SLIM_TUNED 1                    /* tunings a round, on the average, where the depth is searched */
 #define SLIM_TRAINED 0.5                /* of all epochs a round trains, on the average, where no connections are cut after channels */
 #define SLIM_LOOKS 9                    /* of a search at the held-out items, about */
 
