@@ -145,6 +145,47 @@ static void count_tensor(struct tensor *t, struct model_figures *f)
 	tensor_free(t);
 }
 
+static void count_number(double x, struct model_figures *f)
+{
+	f->parameters++;
+	f->nonzeros += x != 0;
+}
+
+static enum tamis_status count_attribute(const struct document *doc, const Onnx__AttributeProto *a, struct model_figures *f,
+                                         struct tamis_error *err)
+{
+	struct tensor t = { .type = DT_UNDEFINED };
+	enum tamis_status s = TAMIS_OK;
+
+	if (a->t)
+		s = payload_read(doc, a->t, &t, err);
+	else if (a->sparse_tensor)
+		s = sparse_read(doc, a->sparse_tensor, &t, err);
+	else if (a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT)
+		count_number((double)a->f, f);
+	for (size_t i = 0; i < a->n_floats; i++)
+		count_number((double)a->floats[i], f);
+	if (s == TAMIS_OK && (a->t || a->sparse_tensor))
+		count_tensor(&t, f);
+	return s;
+}
+
+/* Some exporters write all weights so. */
+static enum tamis_status count_constant_nodes(const struct document *doc, struct model_figures *f, struct tamis_error *err)
+{
+	const Onnx__GraphProto *g = doc->model->graph;
+	enum tamis_status s = TAMIS_OK;
+
+	for (size_t i = 0; s == TAMIS_OK && i < g->n_node; i++) {
+		const Onnx__NodeProto *n = g->node[i];
+		bool constant = n->op_type && !strcmp(n->op_type, "Constant") && !strcmp(default_domain(n->domain), "ai.onnx");
+
+		for (size_t k = 0; constant && s == TAMIS_OK && k < n->n_attribute; k++)
+			s = count_attribute(doc, n->attribute[k], f, err);
+	}
+	return s;
+}
+
 static enum tamis_status count_parameters(const struct document *doc, struct model_figures *f,
                                           struct tamis_error *err)
 {
@@ -171,7 +212,7 @@ static enum tamis_status count_parameters(const struct document *doc, struct mod
 		if (s == TAMIS_OK)
 			count_tensor(&t, f);
 	}
-	return s;
+	return s == TAMIS_OK ? count_constant_nodes(doc, f, err) : s;
 }
 
 /* ---- operators ----------------------------------------------------------------------------------------- */

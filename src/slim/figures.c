@@ -74,14 +74,15 @@ static enum tamis_status count_bytes(const struct document *doc, struct model_fi
 	return s;
 }
 
+/* Some exporters write all weights as Constant nodes. */
 static void count_values(const struct graph *g, struct model_figures *f)
 {
 	for (int i = 0; i < g->n_values; i++) {
 		const struct value *v = &g->values[i];
 
-		if (v->kind != VALUE_CONSTANT || v->producer != GRAPH_NONE)
+		if (v->kind != VALUE_CONSTANT)
 			continue;
-		f->initializers++;
+		f->initializers += v->producer == GRAPH_NONE;
 		if (dtype_is_float((int)v->constant.type)) {
 			f->parameters += v->constant.count;
 			f->nonzeros += nonzeros(&v->constant);

@@ -12,7 +12,7 @@
 
 struct model_figures {
 	int64_t nodes, initializers;
-	int64_t parameters;   /* float entries of all initializers */
+	int64_t parameters;   /* float entries of all initializers and Constant nodes */
 	int64_t nonzeros;     /* of them not zero */
 	int64_t connections, connections_nonzero; /* entries of weights that make connections */
 	double macs;          /* an item, dense; -1 unknown */

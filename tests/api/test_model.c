@@ -181,6 +181,59 @@ Test(model, info_counts)
 	world_close(&w);
 }
 
+/* The last initializer becomes what a Constant node makes. */
+static void into_node(struct document *d)
+{
+	Onnx__GraphProto *g = d->model->graph;
+	Onnx__TensorProto *t = g->initializer[g->n_initializer - 1];
+	Onnx__NodeProto *n = build_node(d, "Constant", "", t->name);
+	Onnx__AttributeProto *a;
+
+	build_attribute(d, n, "value", 1, (const int64_t[]){ 0 });
+	a = n->attribute[0];
+	a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR;
+	a->n_ints = 0;
+	a->t = t;
+	g->n_initializer--;
+}
+
+/* Paddle's exporter writes all weights as Constant nodes: they are parameters of slimmed models and in tamis_info. */
+Test(model, constant_nodes_hold_parameters_too)
+{
+	struct world w;
+	struct document *d = build_model(17);
+	struct rng rng = rng_make(5, 0);
+	struct tamis_slim_options o;
+	struct tamis_calibration *c;
+	struct tamis_report *r = NULL;
+	struct tamis_model *m;
+
+	world_open(&w, 700, 3);
+	build_input(d, "x", 2, (const int64_t[]){ -1, WIDTH });
+	build_output(d, "y", 2, (const int64_t[]){ -1, CLASSES });
+	build_floats(d, "w", 2, (const int64_t[]){ WIDTH, CLASSES }, 1, &rng)[3] = 0;
+	into_node(d);
+	build_node(d, "MatMul", "x w", "y");
+	world_write_model(d, world_path(&w, "c.onnx"));
+	cr_assert_eq(tamis_model_open(world_path(&w, "c.onnx"), NULL, &m, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_eq(tamis_info(m, NULL, &r, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_eq(r->info.figures.initializers, 0);
+	cr_assert_eq(r->info.figures.parameters, WIDTH * CLASSES);
+	cr_assert_eq(r->info.figures.nonzeros, WIDTH * CLASSES - 1);
+	tamis_report_free(r);
+	c = world_items(&w);
+	tamis_slim_options_default(&o);
+	o.tolerance = 1;
+	o.keep = 0.5;
+	cr_assert_eq(tamis_slim(m, c, &o, &r, &w.err), TAMIS_OK, "%s", w.err.message);
+	cr_assert_geq(r->slim.before.parameters, WIDTH * CLASSES);
+	cr_assert_eq(r->slim.before.nonzeros, WIDTH * CLASSES - 1);
+	tamis_report_free(r);
+	tamis_model_close(m);
+	tamis_calibration_close(c);
+	world_close(&w);
+}
+
 /* The hidden units may go; those at the edges of the graph say why they may not. */
 Test(model, info_groups)
 {
