@@ -178,13 +178,13 @@ int64_t slim_round_to(const struct tamis_slim_options *o)
 	return o->round_to ? o->round_to : slim_only_channels(o) ? cpu_vector_floats() : 8;
 }
 
-/* Each approach ends with the first round of channels, or the second in a row of connections, that does not look good. */
 /* Nobody knows how many more: as many as is usual, and one that is good and one that is not at least. */
 void slim_expect_narrowing(void *ctx, int done)
 {
 	expect(ctx, done + 2 < ROUNDS_USUAL ? ROUNDS_USUAL - done : 2, 0, slim_refits(ctx));
 }
 
+/* Each approach ends with the first round of channels, or the second in a row of connections, that does not look good. */
 void slim_rounds(const struct slim *s, int *least, int *usual, int *most)
 {
 	const struct tamis_slim_options *o = s->in->options;

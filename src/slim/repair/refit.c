@@ -14,7 +14,7 @@ struct refit {
 	struct refit_pass on_original; /* what it gives each layer */
 	struct refit_legs legs;        /* what comes after it */
 	struct refit_kept kept;        /* what the original gave */
-	struct refit_held held[2];     /* between the last leg and the one in hand, and between that and the next */
+	struct refit_held held;        /* between the last leg that handed anything over and the one in hand */
 	double *ridge;                 /* by layer */
 	double error;                  /* of the outputs, as it was last measured */
 	struct tensor *before;         /* by layer, weights and then biases: what the leg in hand began with, or the first */
@@ -120,23 +120,18 @@ static enum tamis_status go_while_better(struct refit *r, struct tamis_error *er
 	return s;
 }
 
-/* What crossed is in held[0] before and after it, where the leg hands anything over. */
 static enum tamis_status run_leg(struct refit *r, struct refit_pass *on, struct tamis_error *err)
 {
-	struct refit_held done;
+	struct refit_held next = { .at = on->leg.to, .every = on->leg.step };
 	enum tamis_status s;
 
-	on->from = &r->held[0];
-	on->to = &r->held[1];
-	if (on->leg.to)
-		refit_held_open(on->to, on->leg.to, on->leg.step);
+	on->from = &r->held;
+	on->to = &next;
 	s = refit_pass(&r->job, r->original, false, on, err);
-	if (!on->leg.to)
-		return s;
-	done = r->held[0];
-	r->held[0] = r->held[1];
-	r->held[1] = (struct refit_held){ 0 };
-	refit_held_free(&done);
+	if (on->leg.to) {
+		refit_held_free(&r->held);
+		r->held = next;
+	}
 	return s;
 }
 
@@ -171,7 +166,7 @@ static enum tamis_status fit_in_order(struct refit *r, struct tamis_error *err)
 		if (s == TAMIS_OK && (!legs->alone || i + 1 == legs->n))
 			s = go_while_better(r, err);
 	}
-	refit_held_free(&r->held[0]);
+	refit_held_free(&r->held);
 	return s;
 }
 
@@ -183,16 +178,15 @@ static enum tamis_status open_kept(struct refit *r, struct tamis_error *err)
 	const struct refit_job *j = &r->job;
 	int n = j->layers->n;
 	double outputs = 0;
-	int64_t *every = arena_array(&r->arena, (size_t)n + 1, sizeof *every);
-	enum tamis_status s = every ? refit_kept_open(&r->kept, n + 2, j->keep, &r->arena, err) : no_memory(err);
+	enum tamis_status s = refit_kept_open(&r->kept, n + 2, j->keep, &r->arena, err);
 
 	if (s != TAMIS_OK)
 		return s;
 	for (int i = 0; j->plan && i < j->graph->n_outputs; i++)
 		outputs += (double)j->plan->value[j->graph->outputs[i]].shape.count * (double)j->items / REFIT_APART;
-	refit_legs_strides(&r->legs, j->layers, every);
-	for (int i = 0; i < n; i++)
-		r->kept.of[i].every = every[i];
+	for (int k = 0; k < r->legs.n; k++)
+		for (int i = r->legs.list[k].first; i < r->legs.list[k].last; i++)
+			r->kept.of[i].every = refit_fits(&j->layers->list[i]) ? r->legs.list[k].every : 0;
 	r->kept.of[n].every = REFIT_APART;
 	r->kept.of[n + 1].every = 1;
 	if (outputs < (double)j->keep)
@@ -256,8 +250,7 @@ void refit_close(struct refit *r)
 			refit_sums_free(&r->on_original.apart[i]);
 	}
 	refit_kept_free(&r->kept);
-	refit_held_free(&r->held[0]);
-	refit_held_free(&r->held[1]);
+	refit_held_free(&r->held);
 	program_free(r->original);
 	arena_free(&r->arena);
 	free(r);

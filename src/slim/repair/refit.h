@@ -46,7 +46,7 @@ struct refit_job {
 	size_t tune;                    /* floats of gradients that tuning scales and shifts may take (tune.h); 0 = not tuned */
 	double passes;                  /* over the items, that fitting in order may take; 0: on what the original gives alone */
 	struct pool *pool;
-	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* of a pass; as in struct score_job */
+	enum tamis_status (*progress)(void *ctx, int64_t items_done, struct tamis_error *err); /* of a pass, in parts of the network; else as in struct score_job */
 	void *progress_ctx;
 };
 

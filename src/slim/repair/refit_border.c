@@ -111,12 +111,6 @@ enum tamis_status refit_border_before(const struct refit_job *job, int node, con
 
 /* ---- what crossed it --------------------------------------------------------------------------------------------- */
 
-void refit_held_open(struct refit_held *h, const struct refit_border *at, int64_t every)
-{
-	refit_held_free(h);
-	*h = (struct refit_held){ .at = at, .every = every };
-}
-
 enum tamis_status refit_held_add(struct refit_held *h, struct refit_crossing *c, struct tamis_error *err)
 {
 	if (!tm_grow((void **)&h->of, &h->cap, (size_t)h->chunks + 1, sizeof *h->of))

@@ -33,7 +33,6 @@ struct refit_held {
 	int64_t chunks, every;     /* of all chunks, each so many-th ran */
 };
 
-void refit_held_open(struct refit_held *h, const struct refit_border *at, int64_t every);
 /* Takes over the next chunk's. */
 enum tamis_status refit_held_add(struct refit_held *h, struct refit_crossing *c, struct tamis_error *err);
 const struct refit_crossing *refit_held_of(const struct refit_held *h, int64_t chunk);

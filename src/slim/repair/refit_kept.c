@@ -61,7 +61,7 @@ void refit_kept_close(struct refit_kept *k, int part)
 
 bool refit_kept_whole(const struct refit_kept *k, int part)
 {
-	return k && k->of[part].whole;
+	return k->of[part].whole;
 }
 
 const float *refit_kept_of(const struct refit_kept *k, int part, int64_t nth)

@@ -32,7 +32,7 @@ void refit_kept_refuse(struct refit_kept *k, int part);
 void refit_kept_restart(struct refit_kept *k, int part);
 /* After the last chunk. */
 void refit_kept_close(struct refit_kept *k, int part);
-bool refit_kept_whole(const struct refit_kept *k, int part); /* k NULL: no */
+bool refit_kept_whole(const struct refit_kept *k, int part);
 /* The floats of the nth chunk of those that are kept; of[part].whole. */
 const float *refit_kept_of(const struct refit_kept *k, int part, int64_t nth);
 /* A copy of all n outputs of a run, for refit_kept_add. NULL where one is not FLOAT (only floats are nothing but what a run would give),

@@ -194,15 +194,6 @@ enum tamis_status refit_legs_find(const struct refit_job *job, struct arena *are
 	return s;
 }
 
-void refit_legs_strides(const struct refit_legs *legs, const struct layers *layers, int64_t *every)
-{
-	for (int i = 0; i < layers->n; i++)
-		every[i] = 0;
-	for (int k = 0; k < legs->n; k++)
-		for (int i = legs->list[k].first; i < legs->list[k].last; i++)
-			every[i] = refit_fits(&layers->list[i]) ? legs->list[k].every : 0;
-}
-
 enum tamis_status refit_effort(const struct refit_job *job, double outputs, struct refit_effort *out, struct tamis_error *err)
 {
 	struct arena arena = { 0 };

@@ -28,7 +28,4 @@ struct refit_legs {
 enum tamis_status refit_legs_find(const struct refit_job *job, struct arena *arena, struct refit_legs *out,
                                   struct tamis_error *err);
 
-/* By layer: of the chunks, each so many-th that its leg gathers; 0 = it is in none. */
-void refit_legs_strides(const struct refit_legs *legs, const struct layers *layers, int64_t *every);
-
 #endif

@@ -26,10 +26,11 @@ struct hand {
 struct gathering {
 	const struct refit_job *job;
 	const struct refit_pass *out;
-	struct refit_kept *kept;       /* NULL = nothing is */
+	struct refit_kept *kept;
 	int64_t step;                  /* of the chunks, each so many-th runs */
 	bool alone;                    /* only the original runs */
 	bool beside;                   /* it runs, too */
+	bool fills;                    /* its outputs are to be kept: no run before found that there were too many */
 	int64_t wave;                  /* of chunks that are held: the first one in hand */
 	bool *watch;                   /* by node: the layers of the leg; NULL where all run alone */
 	int *layer_of;                 /* by node */
@@ -86,13 +87,20 @@ static enum tamis_status gather_results(const struct gathering *w, struct hand *
 	return c.op->gather_out(&c.call, &l->view, c.out[0], chunk->items, pos, n, h->z);
 }
 
-/* Of what the original gives, that legs will ask for. NULL where memory ran out: merging notes that. */
+/* Of what the original gives, that legs will ask for. */
+static bool is_kept(const struct gathering *w, int i, const struct chunk *chunk)
+{
+	int64_t every = w->alone ? w->kept->of[i].every : 0;
+
+	return every && chunk->index % every == 0;
+}
+
+/* NULL where memory ran out: merging notes that. */
 static void keep_results(const struct gathering *w, struct hand *h, int i, const struct chunk *chunk, int64_t rows)
 {
-	int64_t every = w->alone && w->kept ? w->kept->of[i].every : 0;
 	size_t floats = (size_t)(rows * w->job->layers->list[i].view.outs);
 
-	if (!every || chunk->index % every || !floats)
+	if (!is_kept(w, i, chunk))
 		return;
 	h->results[i] = tm_array_uninit(floats, sizeof(float));
 	if (h->results[i])
@@ -190,7 +198,7 @@ static enum tamis_status compare(void *ctx, struct runner *r, const struct chunk
 	if (s != TAMIS_OK)
 		return s;
 	h->mismatch = mismatch_of_all(w, h, r, c->index);
-	if (w->beside && w->kept)
+	if (w->fills)
 		h->outputs = refit_kept_outputs(r, w->job->graph->n_outputs, &h->n_outputs);
 	return TAMIS_OK;
 }
@@ -202,7 +210,7 @@ static enum tamis_status add_mismatch(void *ctx, const struct chunk *c, int slot
 
 	(void)c, (void)err;
 	w->mismatch += h->mismatch;
-	if (w->beside && w->kept)
+	if (w->fills)
 		refit_kept_add(w->kept, w->job->layers->n, h->outputs, h->n_outputs);
 	h->outputs = NULL;
 	return TAMIS_OK;
@@ -266,14 +274,13 @@ static enum tamis_status merge_layer(struct gathering *w, struct hand *h, int i,
 {
 	const struct layer *l = &w->job->layers->list[i];
 	const struct refit_sums *from = &h->chunk[i];
-	int64_t every = w->alone && w->kept ? w->kept->of[i].every : 0;
 	enum tamis_status s = TAMIS_OK;
 
 	if (from->rows)
 		s = refit_sums_add(l, &w->out->total[i], from, err);
 	if (s == TAMIS_OK && from->rows && w->out->apart && w->out->apart[i].uu && is_apart(c))
 		s = refit_sums_add(l, &w->out->apart[i], from, err);
-	if (s == TAMIS_OK && every && c->index % every == 0) {
+	if (s == TAMIS_OK && is_kept(w, i, c)) {
 		refit_kept_add(w->kept, i, h->results[i], from->rows * l->view.outs);
 		h->results[i] = NULL;
 	}
@@ -514,7 +521,7 @@ static bool all_kept(const struct gathering *w)
 	return true;
 }
 
-static enum tamis_status run_beside(struct gathering *w, const struct program *original, struct items_job items,
+static enum tamis_status run_part(struct gathering *w, const struct program *original, struct items_job items,
                                     struct tamis_error *err)
 {
 	const struct program_options options = { .training = true, .nodes = w->watch };
@@ -555,7 +562,7 @@ enum tamis_status refit_pass(const struct refit_job *job, const struct program *
 	if (!alone)
 		s = watch_leg(&w, err);
 	if (s == TAMIS_OK)
-		s = alone ? run(&w, original, NULL, items, err) : run_beside(&w, original, items, err);
+		s = alone ? run(&w, original, NULL, items, err) : run_part(&w, original, items, err);
 	if (s == TAMIS_OK)
 		s = centre(&w, out->total, err);
 	if (s == TAMIS_OK)
@@ -574,6 +581,7 @@ enum tamis_status refit_mismatch(const struct refit_job *job, const struct progr
 	enum tamis_status s = program_create(job->graph, &options, &slim, err);
 
 	w.beside = !refit_kept_whole(kept, job->layers->n);
+	w.fills = w.beside && !kept->of[job->layers->n].refused;
 	if (s == TAMIS_OK)
 		s = run(&w, original, slim, items, err);
 	*mismatch = w.mismatch;

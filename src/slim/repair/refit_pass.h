@@ -11,7 +11,7 @@ struct refit_pass {
 	struct refit_leg leg;       /* whose sums; of the others there are none */
 	struct refit_sums *total;   /* by layer, from refit_sums_of */
 	struct refit_sums *apart;   /* of every REFIT_APART-th chunk alone (moments only); NULL = not wanted */
-	struct refit_kept *kept;    /* results of layers in the original: filled where `alone`, else used where whole; NULL = not kept */
+	struct refit_kept *kept;    /* results of layers in the original: filled where `alone`, else used where whole */
 	struct refit_held *from;    /* what crossed leg.from; dropped where leg.to is not NULL */
 	struct refit_held *to;      /* filled with what crosses leg.to */
 };

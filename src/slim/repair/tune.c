@@ -25,7 +25,8 @@ struct tuning {
 	const struct refit_job *job;
 	struct refit_kept *kept;
 	int part;                  /* of that, that is the original's outputs */
-	bool beside;               /* they are not whole: it runs, too */
+	bool beside;               /* they are not whole: it runs, too, */
+	bool fills;                /* and they are to be kept, unless it was found that there are too many */
 	int64_t every;
 	int *layer_of;             /* by value: whose results it is; -1 = no layer's */
 	bool *watch;
@@ -155,7 +156,7 @@ static enum tamis_status run_original(struct tuning *w, struct hand *h, const st
 {
 	enum tamis_status s = w->beside ? runner_run(h->original, c->in, NULL, err) : TAMIS_OK;
 
-	if (s == TAMIS_OK && w->beside)
+	if (s == TAMIS_OK && w->fills)
 		h->outputs = refit_kept_outputs(h->original, w->job->graph->n_outputs, &h->n_outputs);
 	return s;
 }
@@ -217,7 +218,7 @@ static enum tamis_status merge(void *ctx, const struct chunk *c, int slot, struc
 	}
 	for (int i = 0; i < w->job->layers->n; i++)
 		w->count[i] += (double)h->count[i];
-	if (w->beside)
+	if (w->fills)
 		refit_kept_add(w->kept, w->part, h->outputs, h->n_outputs);
 	h->outputs = NULL;
 	w->n += c->items;
@@ -437,7 +438,10 @@ enum tamis_status tune_step(const struct refit_job *job, const struct program *o
 {
 	struct tuning w = { .job = job, .kept = kept, .part = job->layers->n + 1,
 		.beside = !refit_kept_whole(kept, job->layers->n + 1), .every = tune_every(job), .width = tune_width(job->layers) };
-	enum tamis_status s = w.every ? gather(&w, original, err) : TAMIS_OK;
+	enum tamis_status s;
+
+	w.fills = w.beside && !kept->of[w.part].refused;
+	s = w.every ? gather(&w, original, err) : TAMIS_OK;
 
 	if (s == TAMIS_OK && w.n)
 		s = solve(&w, err);

@@ -4,8 +4,8 @@
 #ifndef SLIM_TUNE_H
 #define SLIM_TUNE_H
 
-#include "slim/repair/refit_kept.h"
 #include "slim/repair/refit.h"
+#include "slim/repair/refit_kept.h"
 
 #define TUNE_WORK 3         /* passes of a refit that take as long as one over the same items here; so told to job->progress */
 #define TUNE_STEPS 3        /* a refit */
