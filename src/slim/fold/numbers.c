@@ -2,14 +2,11 @@
 #include "slim/fold/fold.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "onnx/edit.h"
 #include "slim/channels/constants.h"
-#include "slim/fold/carry.h"
-#include "slim/fold/connect.h"
-#include "slim/fold/step.h"
+#include "slim/fold/folding.h"
 
 /* Nodes one after the other that make y = a x + b. */
 struct chain {
@@ -18,19 +15,6 @@ struct chain {
 	int sum;              /* a node among them that adds its number to the data, or takes it off; GRAPH_NONE = there is none */
 	int n;
 	double a, b;
-};
-
-struct folding {
-	const struct graph *graph;
-	const struct plan *plan;
-	const struct layer_filter *filter;
-	const struct layers *layers;
-	struct rewrite rewrite;
-	struct connections connections;
-	int *made_by;         /* by value: the layer whose result it is, as carry_makers tells */
-	int *read_by;         /* by node: the layer that it is; -1 = none */
-	int gone;
-	struct tamis_error *err;
 };
 
 static enum tamis_status no_memory(const struct folding *f)
@@ -208,36 +192,15 @@ static enum tamis_status fold_chain(struct folding *f, const struct chain *c)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static bool open_folding(struct folding *f)
-{
-	f->made_by = carry_makers(f->graph, f->layers);
-	f->read_by = tm_array((size_t)f->graph->n_nodes + 1, sizeof *f->read_by);
-	for (int n = 0; f->read_by && n < f->graph->n_nodes; n++)
-		f->read_by[n] = -1;
-	for (int i = 0; f->read_by && i < f->layers->n; i++)
-		f->read_by[f->layers->list[i].node] = i;
-	return f->made_by && f->read_by;
-}
-
 enum tamis_status fold_numbers(struct document *doc, const struct graph *g, const struct plan *plan, const struct layers *l,
                                const struct layer_filter *filter, int *gone, struct tamis_error *err)
 {
 	struct folding f = { .graph = g, .plan = plan, .filter = filter, .layers = l, .err = err };
-	enum tamis_status s = rewrite_open(&f.rewrite, doc, g, err), opened = connect_open(&f.connections, doc, g, err);
+	enum tamis_status s = folding_open(&f, doc);
 	struct chain c;
 
-	s = s == TAMIS_OK ? opened : s;
-	if (s == TAMIS_OK && !open_folding(&f))
-		s = no_memory(&f);
 	for (int i = 0; s == TAMIS_OK && i < g->n_nodes; i++)
 		if (find_chain(&f, i, &c))
 			s = fold_chain(&f, &c);
-	if (s == TAMIS_OK && f.gone)
-		s = rewrite_apply(&f.rewrite, err);
-	*gone = f.gone;
-	rewrite_close(&f.rewrite);
-	connect_close(&f.connections);
-	free(f.made_by);
-	free(f.read_by);
-	return s;
+	return folding_close(&f, s, gone);
 }

@@ -4,23 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "slim/fold/carry.h"
-#include "slim/fold/connect.h"
-#include "slim/fold/step.h"
+#include "slim/fold/folding.h"
 
 #define DEEPEST 64 /* sums, one behind the other, that are looked through */
 
 struct adding {
-	const struct graph *graph;
-	const struct plan *plan;
-	const struct layer_filter *filter;
-	const struct layers *layers;
-	struct rewrite rewrite;
-	struct connections connections;
-	int *made_by;      /* by value: the layer whose result it is, as carry_makers tells */
+	struct folding all;
 	bool *taken;       /* by value: something was added to it */
-	int gone;
-	struct tamis_error *err;
 };
 
 static bool is_sum(const struct node *n)
@@ -32,7 +22,7 @@ static bool is_sum(const struct node *n)
  * layer's result. */
 static bool is_along(const struct adding *f, const struct tensor *c, const struct layer *l)
 {
-	int rank = f->plan->value[carry_result(f->graph, l)].shape.rank;
+	int rank = f->all.plan->value[carry_result(f->all.graph, l)].shape.rank;
 	int axis = l->view.out_axis < 0 ? l->view.out_axis + rank : l->view.out_axis;
 
 	return c->count == l->view.outs && rank - axis <= c->rank && c->rank <= rank && c->dims[c->rank - (rank - axis)] == c->count;
@@ -42,9 +32,9 @@ static bool is_along(const struct adding *f, const struct tensor *c, const struc
  * = there is none. */
 static const struct layer *find_layer(const struct adding *f, int value, const struct tensor *c, int depth)
 {
-	const struct graph *g = f->graph;
+	const struct graph *g = f->all.graph;
 	const struct value *v = &g->values[value];
-	const struct layer *l = f->made_by[value] < 0 ? NULL : &f->layers->list[f->made_by[value]];
+	const struct layer *l = f->all.made_by[value] < 0 ? NULL : &f->all.layers->list[f->all.made_by[value]];
 	const struct node *n;
 
 	if (!step_read_once(g, value) || f->taken[value] || depth > DEEPEST)
@@ -55,7 +45,7 @@ static const struct layer *find_layer(const struct adding *f, int value, const s
 	if (!n || !is_sum(n))
 		return NULL;
 	for (int i = 0; i < 2 && !l; i++)
-		if (tensor_same_shape(&f->plan->value[n->in[i]].shape, &f->plan->value[value].shape))
+		if (tensor_same_shape(&f->all.plan->value[n->in[i]].shape, &f->all.plan->value[value].shape))
 			l = find_layer(f, n->in[i], c, depth + 1);
 	return l;
 }
@@ -75,33 +65,33 @@ static int data_of(const struct graph *g, const struct node *n)
 
 static enum tamis_status move(struct adding *f, int node, int data, const struct layer *l, const struct tensor *c)
 {
-	const struct node *n = &f->graph->nodes[node];
+	const struct node *n = &f->all.graph->nodes[node];
 	double *b = tm_array((size_t)c->count + 1, sizeof *b);
-	enum tamis_status s = b ? TAMIS_OK : tm_no_memory(f->err, "folding sums");
+	enum tamis_status s = b ? TAMIS_OK : tm_no_memory(f->all.err, "folding sums");
 
 	for (int64_t i = 0; b && i < c->count; i++)
 		b[i] = tensor_get(c, i);
 	if (s == TAMIS_OK)
-		s = carry(&f->rewrite, l, 1, b, true, f->err);
+		s = carry(&f->all.rewrite, l, 1, b, true, f->all.err);
 	if (s == TAMIS_OK)
-		s = connect_all(&f->connections, n->out[0], n->in[data], f->err);
+		s = connect_all(&f->all.connections, n->out[0], n->in[data], f->all.err);
 	free(b);
-	rewrite_drop_node(&f->rewrite, node);
-	f->gone++;
+	rewrite_drop_node(&f->all.rewrite, node);
+	f->all.gone++;
 	return s;
 }
 
 /* The sum that is a layer's own bias stays where it is. */
 static enum tamis_status try_node(struct adding *f, int node)
 {
-	const struct graph *g = f->graph;
+	const struct graph *g = f->all.graph;
 	const struct node *n = &g->nodes[node];
 	int data = data_of(g, n);
 	const struct tensor *c = data == GRAPH_NONE ? NULL : &g->values[n->in[1 - data]].constant;
 	const struct layer *l;
 
-	if (!c || layers_why_filtered(f->filter, n->name, "") || f->made_by[n->out[0]] >= 0 || !connect_can(g, n->out[0])
-	    || !tensor_same_shape(&f->plan->value[n->in[data]].shape, &f->plan->value[n->out[0]].shape))
+	if (!c || layers_why_filtered(f->all.filter, n->name, "") || f->all.made_by[n->out[0]] >= 0 || !connect_can(g, n->out[0])
+	    || !tensor_same_shape(&f->all.plan->value[n->in[data]].shape, &f->all.plan->value[n->out[0]].shape))
 		return TAMIS_OK;
 	l = find_layer(f, n->in[data], c, 0);
 	if (!l)
@@ -110,30 +100,17 @@ static enum tamis_status try_node(struct adding *f, int node)
 	return move(f, node, data, l, c);
 }
 
-static bool open_adding(struct adding *f)
-{
-	f->made_by = carry_makers(f->graph, f->layers);
-	f->taken = tm_array((size_t)f->graph->n_values + 1, sizeof *f->taken);
-	return f->made_by && f->taken;
-}
-
 enum tamis_status fold_vectors(struct document *doc, const struct graph *g, const struct plan *plan, const struct layers *l,
                                const struct layer_filter *filter, int *gone, struct tamis_error *err)
 {
-	struct adding f = { .graph = g, .plan = plan, .filter = filter, .layers = l, .err = err };
-	enum tamis_status s = rewrite_open(&f.rewrite, doc, g, err), opened = connect_open(&f.connections, doc, g, err);
+	struct adding f = { .all = { .graph = g, .plan = plan, .filter = filter, .layers = l, .err = err },
+		.taken = tm_array((size_t)g->n_values + 1, sizeof *f.taken) };
+	enum tamis_status s = folding_open(&f.all, doc);
 
-	s = s == TAMIS_OK ? opened : s;
-	if (s == TAMIS_OK && !open_adding(&f))
+	if (s == TAMIS_OK && !f.taken)
 		s = tm_no_memory(err, "folding sums");
 	for (int i = 0; s == TAMIS_OK && i < g->n_nodes; i++)
 		s = try_node(&f, i);
-	if (s == TAMIS_OK && f.gone)
-		s = rewrite_apply(&f.rewrite, err);
-	*gone = f.gone;
-	rewrite_close(&f.rewrite);
-	connect_close(&f.connections);
-	free(f.made_by);
 	free(f.taken);
-	return s;
+	return folding_close(&f.all, s, gone);
 }
